@@ -1,0 +1,73 @@
+#include "proto/link/certificates.h"
+
+#include <arpa/inet.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace coffer::link {
+namespace {
+
+std::string TextOf(const ASN1_STRING* value) {
+  return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)), ASN1_STRING_length(value));
+}
+
+std::string IpOf(const ASN1_OCTET_STRING* value) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const int size = ASN1_STRING_length(value);
+  if (size != 4 && size != 16) return {};
+  inet_ntop(size == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(value), text.data(), text.size());
+  return text.data();
+}
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+bool Matches(const std::string& pattern, const std::string& host) {
+  if (pattern == host) return true;
+  if (pattern.rfind("*.", 0) != 0) return false;
+  const auto dot = host.find('.');
+  return dot != std::string::npos && dot > 0 && host.substr(dot) == pattern.substr(1);
+}
+
+}  // namespace
+
+std::string CertificateNames::First() const {
+  if (!dns.empty()) return dns.front();
+  return ips.empty() ? std::string() : ips.front();
+}
+
+bool CertificateNames::Covers(const std::string& host) const {
+  const std::string wanted = Lower(host);
+  return std::any_of(dns.begin(), dns.end(), [&](const auto& name) { return Matches(Lower(name), wanted); }) ||
+         std::find(ips.begin(), ips.end(), wanted) != ips.end();
+}
+
+std::optional<CertificateNames> ReadCertificateNames(const std::string& pem) {
+  std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  std::unique_ptr<X509, decltype(&X509_free)> cert(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), X509_free);
+  if (!cert) return std::nullopt;
+  CertificateNames names;
+  std::unique_ptr<GENERAL_NAMES, decltype(&GENERAL_NAMES_free)> all(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert.get(), NID_subject_alt_name, nullptr, nullptr)),
+      GENERAL_NAMES_free);
+  for (int i = 0; all && i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(all.get(), i);
+    if (name->type == GEN_DNS) names.dns.push_back(TextOf(name->d.dNSName));
+    if (name->type == GEN_IPADD) names.ips.push_back(IpOf(name->d.iPAddress));
+    if (name->type == GEN_URI) names.uris.push_back(TextOf(name->d.uniformResourceIdentifier));
+  }
+  const auto has = [&](const char* uri) {
+    return std::find(names.uris.begin(), names.uris.end(), uri) != names.uris.end();
+  };
+  names.member = has(kMemberUri);
+  names.client = has(kClientUri);
+  return names;
+}
+
+}  // namespace coffer::link

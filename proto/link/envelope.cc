@@ -1,0 +1,190 @@
+#include "proto/link/envelope.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
+#include <array>
+
+namespace coffer::link {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
+using google::protobuf::io::CodedOutputStream;
+
+constexpr std::uint32_t Tag(int field) {
+  return (static_cast<std::uint32_t>(field) << 3) | 2;
+}  // length-delimited
+constexpr std::uint32_t kEnvelopeTag = Tag(3);  // LinkRequest.envelopes, LinkResponse.envelopes
+constexpr std::uint32_t kPeerTag = Tag(1);      // Envelope.peer
+constexpr std::uint32_t kBodyTag = Tag(2);      // Envelope.bodies
+constexpr std::size_t kMaxBodies = 1u << 18;    // more are an attack on our memory: each costs us 64 bytes
+
+std::size_t FieldBytes(std::size_t content) {
+  return 1 + CodedOutputStream::VarintSize64(content) + content;
+}
+
+void AppendHead(std::string* out, std::uint32_t tag, std::size_t size) {
+  std::array<std::uint8_t, 16> head;
+  auto* end = CodedOutputStream::WriteVarint32ToArray(tag, head.data());
+  end = CodedOutputStream::WriteVarint64ToArray(size, end);
+  out->append(reinterpret_cast<const char*>(head.data()), end - head.data());
+}
+
+std::size_t SizeOf(const Payload& body) {
+  return body ? body->size() : 0;
+}
+
+// A slice that owns the string.
+grpc::Slice Own(std::string text) {
+  auto* held = new std::string(std::move(text));
+  return grpc::Slice(
+      held->data(), held->size(), [](void* s) { delete static_cast<std::string*>(s); }, held);
+}
+
+// A slice that holds a reference to the value.
+grpc::Slice Refer(Payload body) {
+  auto* held = new Payload(std::move(body));
+  auto* bytes = const_cast<char*>((*held)->data());
+  return grpc::Slice(
+      bytes, (*held)->size(), [](void* p) { delete static_cast<Payload*>(p); }, held);
+}
+
+// The end of the input, too, looks like the end of a message: a frame that was cut is told by what its length promised.
+bool ReadToLimit(CodedInputStream* in) {
+  return in->ConsumedEntireMessage() && in->BytesUntilLimit() == 0;
+}
+
+bool ReadBody(CodedInputStream* in, PeerMessage* message) {
+  std::uint32_t size = 0;
+  if (message->bodies.size() >= kMaxBodies) return false;
+  if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0) return false;
+  auto body = std::make_shared<std::string>();
+  if (!in->ReadString(body.get(), static_cast<int>(size))) return false;
+  message->bodies.push_back(std::move(body));
+  return true;
+}
+
+bool ReadPeer(CodedInputStream* in, PeerMessage* message) {
+  std::uint32_t size = 0;
+  if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0 || in->BytesUntilLimit() < static_cast<int>(size)) {
+    return false;
+  }
+  const auto limit = in->PushLimit(static_cast<int>(size));
+  const bool ok = message->header.MergeFromCodedStream(in) && ReadToLimit(in);
+  in->PopLimit(limit);
+  return ok;
+}
+
+bool ReadEnvelope(CodedInputStream* in, PeerMessage* message) {
+  while (true) {
+    const std::uint32_t tag = in->ReadTag();
+    bool ok = false;
+    if (tag == 0) return ReadToLimit(in);
+    if (tag == kPeerTag) {
+      ok = ReadPeer(in, message);
+    } else if (tag == kBodyTag) {
+      ok = ReadBody(in, message);
+    } else {
+      ok = WireFormatLite::SkipField(in, tag);
+    }
+    if (!ok) return false;
+  }
+}
+
+}  // namespace
+
+Encoded Encode(const PeerMessage& message) {
+  Encoded out;
+  const std::size_t header = message.header.ByteSizeLong();
+  out.envelope = FieldBytes(header);
+  for (const auto& body : message.bodies) {
+    out.envelope += FieldBytes(SizeOf(body));
+    out.body_bytes += SizeOf(body);
+  }
+  out.bytes = FieldBytes(out.envelope);
+
+  Piece piece;
+  AppendHead(&piece.flat, kEnvelopeTag, out.envelope);
+  AppendHead(&piece.flat, kPeerTag, header);
+  message.header.AppendToString(&piece.flat);
+  for (const auto& body : message.bodies) {
+    AppendHead(&piece.flat, kBodyTag, SizeOf(body));
+    if (SizeOf(body) < kInlineBody) {
+      if (body) piece.flat.append(*body);
+      continue;
+    }
+    piece.body = body;
+    out.pieces.push_back(std::move(piece));
+    piece = Piece();
+  }
+  if (!piece.flat.empty()) out.pieces.push_back(std::move(piece));
+  return out;
+}
+
+void FrameBuilder::Add(Encoded message) {
+  bytes_ += message.bytes;
+  for (auto& piece : message.pieces) {
+    if (flat_.empty()) {
+      flat_ = std::move(piece.flat);
+    } else {
+      flat_.append(piece.flat);
+    }
+    if (!piece.body) continue;
+    Flush();
+    slices_.push_back(Refer(std::move(piece.body)));
+  }
+}
+
+void FrameBuilder::Flush() {
+  if (!flat_.empty()) slices_.push_back(Own(std::move(flat_)));
+  flat_.clear();
+}
+
+grpc::ByteBuffer FrameBuilder::Take() {
+  Flush();
+  bytes_ = 0;
+  grpc::ByteBuffer frame(slices_.data(), slices_.size());
+  slices_.clear();
+  return frame;
+}
+
+grpc::ByteBuffer BufferOf(const std::string& frame) {
+  grpc::Slice slice(frame);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+std::optional<std::string> BytesOf(const grpc::ByteBuffer& buffer, std::size_t limit) {
+  std::vector<grpc::Slice> slices;
+  if (buffer.Length() > limit || !buffer.Dump(&slices).ok()) return std::nullopt;
+  std::string bytes;
+  for (const auto& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return bytes;
+}
+
+FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vector<PeerMessage>* out) {
+  grpc::ProtoBufferReader reader(frame);
+  if (!reader.status().ok()) return FrameFault::kMalformed;
+  CodedInputStream in(&reader);
+  while (true) {
+    const std::uint32_t tag = in.ReadTag();
+    if (tag == 0) return in.ConsumedEntireMessage() ? FrameFault::kNone : FrameFault::kMalformed;
+    if (tag != kEnvelopeTag) {
+      if (!WireFormatLite::SkipField(&in, tag)) return FrameFault::kMalformed;
+      continue;
+    }
+    std::uint32_t size = 0;
+    if (!in.ReadVarint32(&size)) return FrameFault::kMalformed;
+    if (size > message_bytes) return FrameFault::kOversize;
+    PeerMessage message;
+    const auto limit = in.PushLimit(static_cast<int>(size));
+    if (!ReadEnvelope(&in, &message)) return FrameFault::kMalformed;
+    in.PopLimit(limit);
+    // A kind that a newer peer knows and we don't: nothing here could answer it.
+    if (message.header.kind_case() == wire::Peer::KIND_NOT_SET) continue;
+    out->push_back(std::move(message));
+  }
+}
+
+}  // namespace coffer::link

@@ -1,0 +1,513 @@
+#include "proto/link/hub.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "proto/link/credentials.h"
+#include "proto/link/endpoint.h"
+#include "proto/link/tls_check.h"
+
+namespace coffer::link {
+namespace {
+
+constexpr std::size_t kMaxInHandshake = 256;
+// The second stream is accepted once the first one stands at the other end too.
+constexpr auto kBulkDelay = std::chrono::milliseconds(20);
+constexpr auto kBulkRetry = std::chrono::seconds(1);
+constexpr auto kShutdownGrace = std::chrono::seconds(1);
+// Two processes with one id: what the linked one had sent before comes within kInFlight; then it is asked for a sign of life, and
+// if there is none by kVerdict it is given up. A contest that nobody pursues is forgotten after kContest.
+constexpr auto kInFlight = std::chrono::milliseconds(300);
+constexpr auto kVerdict = std::chrono::milliseconds(900);
+constexpr auto kContest = std::chrono::seconds(30);
+
+// Messages whose order does not matter to anyone, and which may be large.
+bool MayTakeBulkLane(const wire::Peer& header) {
+  switch (header.kind_case()) {
+    case wire::Peer::kFetched:
+    case wire::Peer::kDataRequest:
+    case wire::Peer::kDataResponse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Whether one side said no, as opposed to a link that did not come about or is not needed.
+bool IsRefusal(const std::string& reason) {
+  for (const char* other : {"SELF", "UNREACHABLE", "REFUSED", "TIMEOUT", "CLOSED"}) {
+    if (reason == other) return false;
+  }
+  return true;
+}
+
+bool SameProcess(const Identity& a, const Identity& b) {
+  return a.boot == b.boot && a.boot_nonce == b.boot_nonce;
+}
+
+std::string ListenTarget(const std::string& listen) {
+  return listen.front() == ':' ? "[::]" + listen : listen;
+}
+
+}  // namespace
+
+std::unique_ptr<Hub> Hub::Start(HubOptions options, Identity self, Handler* handler) {
+  auto hub = std::make_unique<HubImpl>(std::move(options), std::move(self), handler);
+  hub->Open();
+  return hub;
+}
+
+HubImpl::HubImpl(HubOptions options, Identity self, Handler* handler)
+    : options_(std::move(options)), handler_(handler), self_(std::move(self)) {}
+
+HubImpl::~HubImpl() {
+  Stop();
+}
+
+void HubImpl::Open() {
+  // Any of the three: a forgotten certificate must not mean cleartext.
+  if (!options_.tls.certificate.empty() || !options_.tls.key.empty() || !options_.tls.ca.empty()) {
+    CheckTlsFiles(options_.tls, CertificateKind::kMember);
+  }
+  channel_credentials_ = ChannelCredentialsFor(options_.tls);
+  if (options_.listen.empty()) {
+    poller_ = std::make_unique<Poller>(std::make_unique<grpc::CompletionQueue>());
+  } else {
+    Listen();
+  }
+  if (!options_.owner_polls) StartPolling();
+}
+
+void HubImpl::StartPolling() {
+  polling_ = std::thread([this] {
+    while (poller_->Poll(std::chrono::steady_clock::time_point::max())) {
+    }
+  });
+}
+
+void HubImpl::Listen() {
+  grpc::ServerBuilder builder;
+  ConfigureServer(options_, &builder);
+  builder.AddListeningPort(ListenTarget(options_.listen),
+                           ServerCredentialsFor(options_.tls, CallerCertificate::kRequired), &port_);
+  builder.RegisterService(&service_);
+  auto queue = builder.AddCompletionQueue();
+  grpc::ServerCompletionQueue* const calls = queue.get();
+  poller_ = std::make_unique<Poller>(std::move(queue));
+  server_ = builder.BuildAndStart();
+  if (!server_ || port_ == 0) {
+    server_.reset();
+    poller_->Shutdown();
+    while (poller_->Poll(std::chrono::steady_clock::time_point::max())) {
+    }
+    poller_.reset();
+    throw std::runtime_error(WhyNotListening(options_.listen));
+  }
+  taker_ = std::make_unique<CallTaker>(
+      poller_.get(),
+      [this, calls](IncomingCall* call, CallTaker* taker) {
+        service_.RequestLink(&call->context, &call->stream, calls, calls, static_cast<Poller::Event*>(taker));
+      },
+      [this](std::unique_ptr<IncomingCall> call) { OnCall(std::move(call)); });
+  taker_->Ask();
+}
+
+// ---- Streams come
+
+void HubImpl::OnCall(std::unique_ptr<IncomingCall> call) {
+  std::lock_guard lock(mutex_);
+  if (stopping_) return Refuse(std::move(call), {grpc::StatusCode::UNAVAILABLE, "this member is stopping"});
+  taker_->Ask();
+  if (in_handshake_ >= kMaxInHandshake) {
+    return Refuse(std::move(call), {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many callers in the handshake (limit " +
+                                                                              std::to_string(kMaxInHandshake) + ")"});
+  }
+  auto accepted = Accept(std::move(call));
+  auto session = Session::Answer(this, options_, accepted.stream);
+  session->in_handshake = true;
+  ++in_handshake_;
+  sessions_.insert(session);
+  WatchHandshake(session);
+  accepted.start(session);
+}
+
+void HubImpl::WatchHandshake(const SessionPtr& session) {
+  session->handshake_alarm = alarm_.After(options_.handshake_timeout, [weak = std::weak_ptr<Session>(session)] {
+    if (auto session = weak.lock()) session->OnHandshakeDeadline();
+  });
+}
+
+void HubImpl::Dial(const std::string& address) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_ || peers_.Reaches(address) || !dialling_.insert(address).second) return;
+  }
+  Launch({.address = address});
+}
+
+bool HubImpl::Launch(DialAim aim) {
+  auto channel = OpenChannel(aim.address, options_, channel_credentials_);
+  auto stream = DialledStream::Make(std::move(channel), poller_.get(), [this](std::shared_ptr<void> remains) {
+    alarm_.Now([remains = std::move(remains)] {});
+  });
+  auto session = Session::Dial(this, options_, std::move(aim), std::move(stream));
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    sessions_.insert(session);
+    own_nonces_.insert(session->nonce());
+    WatchHandshake(session);
+    session->connect_alarm = alarm_.After(options_.dial_timeout, [weak = std::weak_ptr<Session>(session)] {
+      if (auto session = weak.lock()) session->OnConnectDeadline();
+    });
+  }
+  session->Start();
+  return true;
+}
+
+void HubImpl::LaunchBulk(const std::string& address, const NodeId& peer) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_ || !peers_.Dialled(peer, kMainLane) || peers_.Dialled(peer, kBulkLane)) return;
+  }
+  Launch({.address = address, .lane = kBulkLane, .expect = peer});
+}
+
+// ---- Whether they may stay
+
+Identity HubImpl::Self() const {
+  std::lock_guard lock(mutex_);
+  return self_;
+}
+
+void HubImpl::SetIdentity(Identity self) {
+  std::lock_guard lock(mutex_);
+  self_ = std::move(self);
+}
+
+RefusalInfo HubImpl::JudgeCertificate(const Session& session) {
+  if (!options_.tls.enabled()) return {};
+  const auto& names = session.certificate();
+  if (!names) return {"CERTIFICATE_MISMATCH", "the peer port needs a member's certificate, and none was shown"};
+  if (names->member) return {};
+  return {"CERTIFICATE_MISMATCH", "the certificate of '" + names->First() + "' is " +
+                                      (names->client ? "a client's" : "not a member's") +
+                                      "; the peer port takes only certificates with the URI " + kMemberUri +
+                                      " (make one with: coffer certs member), clients use the public port"};
+}
+
+RefusalInfo HubImpl::Judge(const Session& session) {
+  const Identity& peer = session.peer();
+  RefusalInfo rival;
+  bool asks = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!session.dialled() && own_nonces_.contains(session.nonce())) {
+      return {"SELF", session.aim().address + " is this member's own address"};
+    }
+    if (session.aim().probe) return {};
+    if (auto refusal = CheckIdentities(self_, peer); !refusal.reason.empty()) return refusal;
+    if (Peer* known = peers_.Find(peer.id)) rival = JudgeRival(session, known, &asks);
+  }
+  if (asks) {
+    alarm_.After(kInFlight, [this, id = peer.id] {
+      std::lock_guard lock(StripeOf(id));
+      handler_->OnContested(id);
+    });
+  }
+  if (!rival.reason.empty()) return rival;
+  if (!session.aim().expect.IsZero() && session.aim().expect != peer.id) {
+    return {"UNREACHABLE", session.aim().address + " is answered by another member now"};
+  }
+  const auto& names = session.certificate();
+  const std::string host = peer.address.empty() ? peer.name : SplitHostPort(peer.address).host;
+  if (options_.tls.enabled() && !(names && names->Covers(host))) {
+    return {"CERTIFICATE_MISMATCH", "the certificate of '" + (names ? names->First() : "") + "' is not for " + host +
+                                        ", the name this member goes by; make one that names it"};
+  }
+  std::lock_guard lock(StripeOf(peer.id));
+  return handler_->Admit(peer, names ? names->First() : std::string());
+}
+
+RefusalInfo HubImpl::JudgeRival(const Session& session, Peer* known, bool* asks) {
+  const Identity& peer = session.peer();
+  const bool same = SameProcess(peer, known->identity);
+  if (same && peer.address == known->identity.address) return {};
+  const std::string which = "another process with the member id " + Short(peer.id) + " is linked, at " + known->identity.address;
+  const RefusalInfo duplicate = {session.dialled() ? "DUPLICATE_PEER" : "DUPLICATE_ID",
+                                 which + ", and lives; a data folder was copied: start the copy with an empty one"};
+  if (same || peer.boot < known->identity.boot) return duplicate;
+  const auto now = std::chrono::steady_clock::now();
+  if (known->contested + kContest < now) {
+    known->contested = now;
+    *asks = true;
+  }
+  if (now - known->contested < kVerdict) {
+    return {"EARLIER_START", which + "; whether it lives is being looked at, dial again"};
+  }
+  if (known->HeardSince(known->contested + kInFlight)) return duplicate;
+  return {};  // it is gone: the link goes to its later start
+}
+
+// ---- Links
+
+bool HubImpl::JoinPeer(const SessionPtr& session, std::vector<SessionPtr>* replaced, bool* up, bool* active,
+                       std::shared_ptr<Outbox>* outbox) {
+  std::lock_guard lock(mutex_);
+  if (session->in_handshake) --in_handshake_;
+  session->in_handshake = false;
+  if (stopping_ || session->aim().probe) return false;
+  const std::uint32_t lane = session->aim().lane;
+  Peer* peer = peers_.Find(session->peer().id);
+  if (peer != nullptr && !SameProcess(peer->identity, session->peer())) {
+    // The process behind the older links is gone, even if the network has not said so yet.
+    if (lane != kMainLane || session->peer().boot < peer->identity.boot) return false;
+    counters_.dropped_at_end += peer->outbox->Clear();
+    *replaced = peers_.Remove(session->peer().id);
+    peer = nullptr;
+  }
+  if (peer == nullptr) {
+    if (lane != kMainLane) return false;
+    peer = peers_.Add(session->peer(), std::make_shared<Outbox>(options_.queue_bytes, options_.frame_bytes));
+    *up = true;
+  }
+  peer->lanes[lane].push_back(session);
+  if (lane == kBulkLane) peer->outbox->SetBulkOpen(true);
+  *active = peer->lanes[lane].front() == session;
+  *outbox = peer->outbox;
+  return true;
+}
+
+bool HubImpl::Attach(const SessionPtr& session) {
+  alarm_.Cancel(session->handshake_alarm);
+  const NodeId id = session->peer().id;
+  std::vector<SessionPtr> replaced;
+  bool up = false, active = false;
+  std::shared_ptr<Outbox> outbox;
+  {
+    std::lock_guard stripe(StripeOf(id));
+    if (!JoinPeer(session, &replaced, &up, &active, &outbox)) return false;
+    for (auto& old : replaced) old->down = true;
+    if (!replaced.empty()) handler_->OnDown(id, "it was started anew");
+    if (up) handler_->OnUp(session->peer());
+  }
+  for (auto& old : replaced) old->End("CLOSED", "a newer start of the same member has linked");
+  if (active) session->Activate(std::move(outbox));
+  if (session->dialled()) {
+    std::lock_guard lock(mutex_);
+    own_nonces_.erase(session->nonce());
+    if (session->aim().lane == kMainLane) dialling_.erase(session->aim().address);
+  }
+  if (session->dialled() && session->aim().lane == kMainLane) {
+    alarm_.After(kBulkDelay, [this, address = session->aim().address, id] { LaunchBulk(address, id); });
+  }
+  return true;
+}
+
+void HubImpl::Deliver(const Session& session, std::vector<PeerMessage> messages) {
+  const NodeId id = session.peer().id;
+  std::lock_guard stripe(StripeOf(id));
+  if (session.down) return;
+  handler_->OnMessages(id, std::move(messages));
+}
+
+void HubImpl::Detach(const SessionPtr& session) {
+  const NodeId id = session->peer().id;
+  std::vector<SessionPtr> bulk;
+  Peers::Detached gone;
+  {
+    std::lock_guard stripe(StripeOf(id));
+    if (session->down) return;
+    session->down = true;
+    {
+      std::lock_guard lock(mutex_);
+      gone = peers_.Detach(session);
+      if (gone.last) {
+        counters_.dropped_at_end += gone.outbox->Clear();
+        bulk = peers_.Remove(id);
+      }
+    }
+    for (auto& other : bulk) other->down = true;
+    if (gone.last) handler_->OnDown(id, session->ending().message);
+  }
+  for (auto& other : bulk) other->End("CLOSED", "the first stream of the link ended");
+  if (!gone.last) {
+    for (auto& other : gone.active) other->Activate(gone.outbox);
+  }
+}
+
+void HubImpl::Ended(const SessionPtr& session) {
+  alarm_.Cancel(session->connect_alarm);
+  alarm_.Cancel(session->handshake_alarm);
+  const RefusalInfo why = session->ending();
+  const DialAim& aim = session->aim();
+  if (session->attached()) {
+    Detach(session);
+  } else if (session->dialled() && aim.lane == kMainLane) {
+    FailDial(aim.address, why);
+  }
+  if (session->dialled() && aim.lane == kBulkLane) {
+    alarm_.After(kBulkRetry, [this, address = aim.address, id = aim.expect] { LaunchBulk(address, id); });
+  }
+  std::lock_guard lock(mutex_);
+  if (session->in_handshake) --in_handshake_;
+  if (session->dialled()) own_nonces_.erase(session->nonce());
+  sessions_.erase(session);
+  if (sessions_.empty()) all_ended_.notify_all();
+}
+
+void HubImpl::FailDial(const std::string& address, RefusalInfo why) {
+  const auto report = [this, address](const RefusalInfo& why) {
+    {
+      std::lock_guard lock(mutex_);
+      dialling_.erase(address);
+      if (stopping_) return;
+    }
+    CountRefusal(why);
+    handler_->OnDialFailed(address, why);
+  };
+  if (!options_.tls.enabled() || why.reason != "UNREACHABLE") return report(why);
+  // gRPC does not say what is wrong with a certificate; a second look with OpenSSL does, but waits for the network.
+  diagnosis_.Now([this, address, why, report]() mutable {
+    std::string explanation;
+    if (!Stopping()) explanation = ExplainTlsFailure(address, options_.tls, options_.dial_timeout);
+    if (!explanation.empty()) why.message = "no link to " + address + ": " + explanation;
+    report(why);
+  });
+}
+
+bool HubImpl::Stopping() const {
+  std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+bool HubImpl::Linked(const NodeId& peer) const {
+  std::lock_guard lock(mutex_);
+  return peers_.Find(peer) != nullptr;
+}
+
+void HubImpl::Drop(const NodeId& id, const std::string& why) {
+  std::vector<SessionPtr> sessions;
+  {
+    std::lock_guard lock(mutex_);
+    const Peer* peer = peers_.Find(id);
+    if (peer == nullptr) return;
+    for (const auto& lane : peer->lanes) sessions.insert(sessions.end(), lane.begin(), lane.end());
+  }
+  for (auto& session : sessions) session->End("CLOSED", why);
+}
+
+// ---- Messages
+
+bool HubImpl::Send(const NodeId& to, PeerMessage message) {
+  const SessionPtr session = Enqueue(to, message, /*pump_later=*/false);
+  if (session) session->Pump();
+  return session != nullptr;
+}
+
+bool HubImpl::Queue(const NodeId& to, PeerMessage message) {
+  return Enqueue(to, message, /*pump_later=*/true) != nullptr;
+}
+
+void HubImpl::Flush() {
+  std::vector<SessionPtr> sessions;
+  {
+    std::lock_guard lock(mutex_);
+    sessions.swap(to_pump_);
+  }
+  for (const auto& session : sessions) session->Pump();
+}
+
+SessionPtr HubImpl::Enqueue(const NodeId& to, const PeerMessage& message, bool pump_later) {
+  Encoded encoded = Encode(message);
+  if (encoded.envelope > options_.message_bytes) {
+    ++counters_.dropped_oversize;
+    return nullptr;
+  }
+  const bool bulk = encoded.body_bytes >= options_.large_bytes && MayTakeBulkLane(message.header);
+  std::lock_guard lock(mutex_);
+  Peer* peer = peers_.Find(to);
+  if (peer == nullptr) {
+    ++counters_.dropped_unlinked;
+    return nullptr;
+  }
+  const int lane = peer->outbox->Push(bulk, std::move(encoded));
+  if (lane < 0) {
+    ++counters_.dropped_full;
+    return nullptr;
+  }
+  if (lane == kBulkLane) ++counters_.bulk_messages_sent;
+  const SessionPtr& session = peer->lanes[lane].front();
+  if (pump_later && std::find(to_pump_.begin(), to_pump_.end(), session) == to_pump_.end()) to_pump_.push_back(session);
+  return session;
+}
+
+void HubImpl::CountFrame(bool sent, std::size_t messages, std::size_t bytes) {
+  ++(sent ? counters_.frames_sent : counters_.frames_received);
+  (sent ? counters_.messages_sent : counters_.messages_received) += messages;
+  (sent ? counters_.bytes_sent : counters_.bytes_received) += bytes;
+}
+
+void HubImpl::CountFault(FrameFault fault) {
+  ++(fault == FrameFault::kOversize ? counters_.oversize_received : counters_.malformed_received);
+}
+
+void HubImpl::CountRefusal(const RefusalInfo& why) {
+  if (IsRefusal(why.reason)) ++counters_.handshakes_refused;
+}
+
+HubStats HubImpl::stats() const {
+  HubStats s;
+  s.frames_sent = counters_.frames_sent;
+  s.frames_received = counters_.frames_received;
+  s.messages_sent = counters_.messages_sent;
+  s.messages_received = counters_.messages_received;
+  s.bytes_sent = counters_.bytes_sent;
+  s.bytes_received = counters_.bytes_received;
+  s.bulk_messages_sent = counters_.bulk_messages_sent;
+  s.dropped_unlinked = counters_.dropped_unlinked;
+  s.dropped_full = counters_.dropped_full;
+  s.dropped_oversize = counters_.dropped_oversize;
+  s.dropped_at_end = counters_.dropped_at_end;
+  s.oversize_received = counters_.oversize_received;
+  s.malformed_received = counters_.malformed_received;
+  s.handshakes_refused = counters_.handshakes_refused;
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, peer] : peers_.all()) {
+    s.links += peer.lanes[kMainLane].size();
+    s.queued_bytes += peer.outbox->bytes();
+  }
+  return s;
+}
+
+// ---- The end
+
+void HubImpl::Stop() {
+  std::call_once(stopped_, [this] {
+    std::vector<SessionPtr> sessions;
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+      sessions.assign(sessions_.begin(), sessions_.end());
+      to_pump_.clear();
+    }
+    if (options_.owner_polls && poller_) StartPolling();
+    for (auto& session : sessions) session->End("CLOSED", "this member is stopping");
+    sessions.clear();
+    if (server_) server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+    {
+      std::unique_lock lock(mutex_);
+      all_ended_.wait(lock, [this] { return sessions_.empty(); });
+    }
+    diagnosis_.Stop();
+    alarm_.Stop();
+    if (poller_) {  // else it never opened
+      poller_->AwaitNoUsers();
+      poller_->Shutdown();
+      polling_.join();
+    }
+    server_.reset();
+  });
+}
+
+}  // namespace coffer::link

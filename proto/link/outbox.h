@@ -1,0 +1,50 @@
+// What waits to be sent to one peer: two lanes with one bound.
+#pragma once
+
+#include <deque>
+#include <mutex>
+
+#include "proto/link/envelope.h"
+
+namespace coffer::link {
+
+inline constexpr int kLanes = 2;
+inline constexpr int kMainLane = 0;
+inline constexpr int kBulkLane = 1;
+
+// Thread-safe.
+class Outbox {
+ public:
+  // A frame closes at `frame_bytes`; `queue_bytes` bounds what waits and what is being written, both lanes together.
+  Outbox(std::size_t queue_bytes, std::size_t frame_bytes) : queue_bytes_(queue_bytes), frame_bytes_(frame_bytes) {}
+
+  // Appends to the bulk lane if `bulk` and that lane is open, else to the main one. The lane taken, or -1: full.
+  int Push(bool bulk, Encoded message);
+
+  struct Frame {
+    grpc::ByteBuffer buffer;
+    std::size_t bytes = 0;
+    std::size_t messages = 0;
+  };
+  // Joins what waits in the lane into one frame: as many messages as fit frame_bytes, at least one. Nothing: empty.
+  // The frame's bytes count as queued until Written.
+  std::optional<Frame> Next(int lane);
+  void Written(std::size_t bytes);
+
+  // While the bulk lane is closed everything takes the main one; closing it moves over what waits.
+  void SetBulkOpen(bool open);
+  // Empties both lanes; the number of messages lost.
+  std::size_t Clear();
+  std::size_t bytes() const;
+
+ private:
+  const std::size_t queue_bytes_;
+  const std::size_t frame_bytes_;
+
+  mutable std::mutex mutex_;
+  std::deque<Encoded> lanes_[kLanes];  // guarded by mutex_
+  std::size_t bytes_ = 0;              // guarded by mutex_: waiting and in flight
+  bool bulk_open_ = false;             // guarded by mutex_
+};
+
+}  // namespace coffer::link

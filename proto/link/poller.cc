@@ -1,0 +1,142 @@
+#include "proto/link/poller.h"
+
+#include <grpc/support/time.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace coffer::link {
+namespace {
+
+// Then whoever polls looks after its other work.
+constexpr int kEventsAtOnce = 256;
+
+gpr_timespec ToGpr(std::chrono::steady_clock::time_point until) {
+  const auto left = std::clamp<std::chrono::nanoseconds>(until - std::chrono::steady_clock::now(),
+                                                         std::chrono::nanoseconds(0), std::chrono::hours(1));
+  if (left.count() == 0) return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left.count(), GPR_TIMESPAN));
+}
+
+}  // namespace
+
+bool Poller::Poll(std::chrono::steady_clock::time_point until) {
+  gpr_timespec deadline = ToGpr(until);
+  for (int i = 0; i < kEventsAtOnce; ++i) {
+    void* tag = nullptr;
+    bool ok = false;
+    const auto next = queue_->AsyncNext(&tag, &ok, deadline);
+    if (next == grpc::CompletionQueue::SHUTDOWN) return false;
+    if (next == grpc::CompletionQueue::TIMEOUT) return true;
+    static_cast<Event*>(tag)->Run(ok);
+    deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+  }
+  return true;
+}
+
+void Poller::Wake() {
+  if (waking_) return;
+  std::lock_guard lock(mutex_);
+  if (shut_ || waking_.exchange(true)) return;
+  // A moment that is over: gRPC rounds the present one up, to a millisecond from now.
+  alarm_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), &woken_);
+}
+
+void Poller::Woken::Run(bool) {
+  poller->waking_ = false;
+}
+
+void Poller::Leave() {
+  std::lock_guard lock(mutex_);
+  if (users_.fetch_sub(1) == 1) unused_.notify_all();
+}
+
+void Poller::AwaitNoUsers() {
+  std::unique_lock lock(mutex_);
+  unused_.wait(lock, [this] { return users_ == 0; });
+}
+
+void Poller::Shutdown() {
+  std::lock_guard lock(mutex_);
+  shut_ = true;
+  queue_->Shutdown();
+}
+
+// ---- The accepting side
+
+PolledServerStream::PolledServerStream(std::unique_ptr<IncomingCall> call) : call_(std::move(call)) {
+  call_->on_end = [this] {
+    if (call_->context.IsCancelled()) OnCancel();
+    Drop();
+  };
+}
+
+void PolledServerStream::StartRead(grpc::ByteBuffer* into) {
+  ++pending_;
+  call_->stream.Read(into, &read_);
+}
+
+void PolledServerStream::StartWrite(const grpc::ByteBuffer* frame) {
+  ++pending_;
+  call_->stream.Write(*frame, &write_);
+}
+
+void PolledServerStream::StartWriteAndFinish(const grpc::ByteBuffer* frame, const grpc::Status& status) {
+  call_->stream.WriteAndFinish(*frame, grpc::WriteOptions(), status, &finish_);
+}
+
+void PolledServerStream::Finish(const grpc::Status& status) {
+  call_->stream.Finish(status, &finish_);
+}
+
+void PolledServerStream::Step::Run(bool ok) {
+  (stream->*run)(ok);
+  stream->Drop();
+}
+
+void PolledServerStream::Drop() {
+  if (--pending_ == 0) OnDone();
+}
+
+// ---- The dialling side
+
+void PolledClientStream::StartCall(Stream* stream) {
+  stream_ = stream;
+  stream_->StartCall(nullptr);  // corked: no event of its own
+}
+
+void PolledClientStream::StartRead(grpc::ByteBuffer* into) {
+  ++pending_;
+  stream_->Read(into, &read_);
+}
+
+void PolledClientStream::StartWrite(const grpc::ByteBuffer& frame) {
+  ++pending_;
+  stream_->Write(frame, &write_);
+}
+
+void PolledClientStream::Read(bool ok) {
+  OnReadDone(ok);
+  if (!ok) stream_->Finish(&status_, &finish_);
+}
+
+void PolledClientStream::Step::Run(bool ok) {
+  (stream->*run)(ok);
+  if (--stream->pending_ == 0) stream->OnDone(stream->status_);
+}
+
+// ---- Calls
+
+void CallTaker::Ask() {
+  next_ = std::make_unique<IncomingCall>(poller_);
+  next_->context.AsyncNotifyWhenDone(&next_->end);
+  request_(next_.get(), this);
+}
+
+void CallTaker::Run(bool ok) {
+  auto call = std::move(next_);
+  // A call that never began has no end.
+  if (ok) take_(std::move(call));
+}
+
+}  // namespace coffer::link

@@ -1,0 +1,230 @@
+#include "proto/link/session.h"
+
+#include <utility>
+
+namespace coffer::link {
+
+std::shared_ptr<Session> Session::Dial(SessionHost* host, const HubOptions& options, DialAim aim,
+                                       std::shared_ptr<DialledStream> stream) {
+  std::shared_ptr<Session> session(new Session(host, options));
+  session->aim_ = aim;
+  session->dialler_.emplace(options.secret, host->Self(), std::move(aim));
+  session->to_start_ = stream;
+  session->stream_ = std::move(stream);
+  return session;
+}
+
+std::shared_ptr<Session> Session::Answer(SessionHost* host, const HubOptions& options, std::shared_ptr<Stream> stream) {
+  std::shared_ptr<Session> session(new Session(host, options));
+  session->acceptor_.emplace(options.secret);
+  session->stream_ = std::move(stream);
+  return session;
+}
+
+void Session::Start() {
+  {
+    std::lock_guard lock(mutex_);
+    writing_ = true;
+  }
+  auto stream = std::move(to_start_);
+  stream->Start(shared_from_this(), BufferOf(dialler_->first_frame()));
+}
+
+RefusalInfo Session::ending() const {
+  std::lock_guard lock(mutex_);
+  return ending_;
+}
+
+bool Session::Ending() const {
+  std::lock_guard lock(mutex_);
+  return !ending_.reason.empty();
+}
+
+void Session::End(const std::string& reason, const std::string& why) {
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    if (ending_.reason.empty()) ending_ = {reason, why};
+    stream = stream_;
+  }
+  if (stream) stream->End(why);
+}
+
+void Session::OnConnectDeadline() {
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    stream = stream_;
+  }
+  if (!stream || stream->Connected()) return;
+  End("TIMEOUT", "no connection to " + aim_.address + " within " + std::to_string(options_.dial_timeout.count()) +
+                     " ms; check that the host is up and that no firewall drops its packets");
+}
+
+void Session::OnHandshakeDeadline() {
+  if (attached_) return;
+  End("TIMEOUT", "the handshake took longer than " + std::to_string(options_.handshake_timeout.count()) + " ms");
+}
+
+void Session::Activate(std::shared_ptr<Outbox> outbox) {
+  {
+    std::lock_guard lock(mutex_);
+    outbox_ = std::move(outbox);
+  }
+  Pump();
+}
+
+void Session::Pump() {
+  std::shared_ptr<Stream> stream;
+  grpc::ByteBuffer frame;
+  std::size_t messages = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (writing_ || !stream_) return;
+    if (!control_.empty()) {
+      frame = std::move(control_.front());
+      control_.pop_front();
+    } else {
+      if (!outbox_) return;
+      auto next = outbox_->Next(static_cast<int>(aim().lane));
+      if (!next) return;
+      frame = std::move(next->buffer);
+      in_flight_ = next->bytes;
+      messages = next->messages;
+    }
+    writing_ = true;
+    stream = stream_;
+  }
+  if (messages > 0) host_->CountFrame(true, messages, frame.Length());
+  stream->Write(std::move(frame));
+}
+
+void Session::OnWritten() {
+  {
+    std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (in_flight_ > 0) outbox_->Written(in_flight_);
+    in_flight_ = 0;
+  }
+  Pump();
+}
+
+void Session::OnFrame(grpc::ByteBuffer* frame) {
+  if (Ending()) return;
+  heard_ = std::chrono::steady_clock::now();
+  if (!attached_ && !welcomed_) {
+    auto bytes = BytesOf(*frame, kHandshakeFrameBytes);
+    return OnHandshakeFrame(bytes.value_or(std::string(kHandshakeFrameBytes + 1, '\0')));
+  }
+  if (!attached_) {
+    welcomed_ = false;
+    AttachOrEnd();
+    if (!attached_) return;
+  }
+  const std::size_t bytes = frame->Length();
+  if (bytes == 0) return;
+  std::vector<PeerMessage> messages;
+  const FrameFault fault = Decode(frame, options_.message_bytes, &messages);
+  host_->CountFrame(false, messages.size(), bytes);
+  if (!messages.empty()) host_->Deliver(*this, std::move(messages));
+  if (fault == FrameFault::kNone) return;
+  host_->CountFault(fault);
+  if (fault == FrameFault::kOversize) {
+    End("OVERSIZE", "a message was larger than the limit of " + std::to_string(options_.message_bytes) + " bytes");
+  } else {
+    End("MALFORMED", "a frame was not a valid message");
+  }
+}
+
+RefusalInfo Session::CheckCertificate() {
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    stream = stream_;
+  }
+  if (stream) certificate_ = stream->PeerCertificate();
+  return host_->JudgeCertificate(*this);
+}
+
+void Session::OnHandshakeFrame(std::string_view frame) {
+  if (!std::exchange(greeted_, true)) {
+    const RefusalInfo judgement = CheckCertificate();
+    if (!judgement.reason.empty()) return dialled() ? End(judgement.reason, judgement.message) : RefusePeer(judgement);
+  }
+  dialled() ? OnDiallerFrame(frame) : OnAcceptorFrame(frame);
+}
+
+void Session::OnDiallerFrame(std::string_view frame) {
+  auto step = dialler_->OnFrame(frame);
+  if (step.send) return SendControl(*step.send);
+  if (!step.refusal.reason.empty()) return End(step.refusal.reason, step.refusal.message);
+  peer_ = *step.proven;
+  const RefusalInfo judgement = host_->Judge(*this);
+  if (!judgement.reason.empty()) return End(judgement.reason, judgement.message);
+  // We are up before the acceptor is: what it sends at once finds us ready.
+  AttachOrEnd();
+  if (attached_) SendControl("");
+}
+
+void Session::OnAcceptorFrame(std::string_view frame) {
+  auto step = acceptor_->OnFrame(frame);
+  if (step.send) return SendControl(*step.send);
+  if (!step.refusal.reason.empty()) return RefusePeer(step.refusal);
+  peer_ = acceptor_->peer();
+  const RefusalInfo judgement = host_->Judge(*this);
+  if (!judgement.reason.empty()) return RefusePeer(judgement);
+  welcomed_ = true;
+  SendControl(acceptor_->Welcome(host_->Self()));
+}
+
+void Session::AttachOrEnd() {
+  attached_ = host_->Attach(shared_from_this());
+  if (!attached_) End("CLOSED", "the link is not needed any more");
+}
+
+void Session::SendControl(const std::string& frame) {
+  {
+    std::lock_guard lock(mutex_);
+    control_.push_back(BufferOf(frame));
+  }
+  Pump();
+}
+
+void Session::RefusePeer(const RefusalInfo& why) {
+  host_->CountRefusal(why);
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    if (ending_.reason.empty()) ending_ = why;
+    stream = stream_;
+  }
+  if (stream) stream->WriteLast(BufferOf(RefusalFrame(why)));
+}
+
+void Session::OnEnded(const StreamEnd& end) {
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    stream = std::move(stream_);
+    stream_.reset();
+    if (in_flight_ > 0) outbox_->Written(in_flight_);
+    in_flight_ = 0;
+    if (ending_.reason.empty()) ending_ = WhyItBroke(end.status);
+  }
+  host_->Ended(shared_from_this());
+}
+
+RefusalInfo Session::WhyItBroke(const grpc::Status& status) const {
+  const std::string& text = status.error_message();
+  if (!dialled() || attached_) return {"UNREACHABLE", text.empty() ? "the other side ended the link" : text};
+  if (text.find("Connection refused") != std::string::npos) {
+    return {"REFUSED", "nothing listens at " + aim_.address + " (connection refused)"};
+  }
+  // A TLS port hangs up on cleartext without a word.
+  const bool hung_up =
+      text.find("Socket closed") != std::string::npos || text.find("reset by peer") != std::string::npos;
+  return {"UNREACHABLE", "no link to " + aim_.address + ": " + (text.empty() ? "the stream was closed" : text) +
+                             (hung_up && !options_.tls.enabled() ? "; if it uses TLS, so must we" : "")};
+}
+
+}  // namespace coffer::link

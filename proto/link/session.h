@@ -1,0 +1,126 @@
+// The life of one stream: handshake, then envelopes. Knows nothing of other streams.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "proto/link/alarm.h"
+#include "proto/link/handshake.h"
+#include "proto/link/outbox.h"
+#include "proto/link/stream.h"
+
+namespace coffer::link {
+
+class Session;
+
+// What a session asks of the hub (or of Probe). Called on gRPC's threads.
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  // Our identity, as of now.
+  virtual Identity Self() const = 0;
+  // The first frame is here: whether the peer's certificate is one for this port. Empty reason: yes.
+  virtual RefusalInfo JudgeCertificate(const Session& session) = 0;
+  // The peer has proven the secret: whether it may link. Empty reason: yes.
+  virtual RefusalInfo Judge(const Session& session) = 0;
+  // The handshake is done on both sides. False: no longer wanted, the session ends itself.
+  virtual bool Attach(const std::shared_ptr<Session>& session) = 0;
+  virtual void Deliver(const Session& session, std::vector<PeerMessage> messages) = 0;
+  // The last call for this session.
+  virtual void Ended(const std::shared_ptr<Session>& session) = 0;
+
+  virtual void CountFrame(bool sent, std::size_t messages, std::size_t bytes) = 0;
+  virtual void CountFault(FrameFault fault) = 0;
+  // We refuse the one who dialled us.
+  virtual void CountRefusal(const RefusalInfo& why) = 0;
+};
+
+// Thread-safe. Owned by the host and by its stream.
+class Session final : public StreamEvents, public std::enable_shared_from_this<Session> {
+ public:
+  // Dials: `aim` says what and why.
+  static std::shared_ptr<Session> Dial(SessionHost* host, const HubOptions& options, DialAim aim,
+                                       std::shared_ptr<DialledStream> stream);
+  // Takes an accepted stream.
+  static std::shared_ptr<Session> Answer(SessionHost* host, const HubOptions& options, std::shared_ptr<Stream> stream);
+
+  // Dialling side: sends the first frame.
+  void Start();
+
+  // Ends the stream; the first reason is kept.
+  void End(const std::string& reason, const std::string& why);
+  // Ends a dialled session that has no connection yet.
+  void OnConnectDeadline();
+  // Ends a session that has not finished its handshake.
+  void OnHandshakeDeadline();
+
+  // From now on sends what is in `outbox`.
+  void Activate(std::shared_ptr<Outbox> outbox);
+  // Writes the next frame unless one is in flight.
+  void Pump();
+
+  bool dialled() const { return dialler_.has_value(); }
+  // As dialled, by us or (as it says) by the peer.
+  const DialAim& aim() const { return dialled() ? aim_ : acceptor_->aim(); }
+  // Of the dialler of this stream.
+  const std::string& nonce() const { return dialled() ? dialler_->nonce() : acceptor_->peer_nonce(); }
+  // From the handshake; set when the host is asked to Judge.
+  const Identity& peer() const { return peer_; }
+  const std::optional<CertificateNames>& certificate() const { return certificate_; }
+  // Why it ended; final in SessionHost::Ended.
+  RefusalInfo ending() const;
+  bool attached() const { return attached_; }
+  // When its last frame came.
+  std::chrono::steady_clock::time_point heard() const { return heard_; }
+
+  // For the host, guarded by its lock of deliveries: messages of a session that was taken down are not delivered.
+  bool down = false;
+  // For the host, guarded by its own lock: counts among the sessions whose handshake is not done.
+  bool in_handshake = false;
+  // For the host, set before the stream can end.
+  Alarm::Key connect_alarm, handshake_alarm;
+
+  void OnFrame(grpc::ByteBuffer* frame) override;
+  void OnWritten() override;
+  void OnEnded(const StreamEnd& end) override;
+
+ private:
+  Session(SessionHost* host, const HubOptions& options) : host_(host), options_(options) {}
+  bool Ending() const;
+  RefusalInfo CheckCertificate();
+  void OnHandshakeFrame(std::string_view frame);
+  void OnDiallerFrame(std::string_view frame);
+  void OnAcceptorFrame(std::string_view frame);
+  void AttachOrEnd();
+  void SendControl(const std::string& frame);
+  // Accepting side: tells the peer why, then ends.
+  void RefusePeer(const RefusalInfo& why);
+  RefusalInfo WhyItBroke(const grpc::Status& status) const;
+
+  SessionHost* const host_;
+  const HubOptions& options_;
+  DialAim aim_;
+  std::shared_ptr<DialledStream> to_start_;
+  // Handshake; touched by OnFrame only, which runs one at a time.
+  std::optional<DiallerHandshake> dialler_;
+  std::optional<AcceptorHandshake> acceptor_;
+  Identity peer_;
+  std::optional<CertificateNames> certificate_;
+  bool greeted_ = false;   // the first frame was here
+  bool welcomed_ = false;  // accepting side: our welcome is out, the next frame makes the link
+  std::atomic<bool> attached_{false};
+  std::atomic<std::chrono::steady_clock::time_point> heard_{};
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<Stream> stream_;        // guarded by mutex_; none once ended
+  std::deque<grpc::ByteBuffer> control_;  // guarded by mutex_: handshake frames to be written
+  std::shared_ptr<Outbox> outbox_;        // guarded by mutex_
+  bool writing_ = false;                  // guarded by mutex_
+  std::size_t in_flight_ = 0;             // guarded by mutex_: bytes of the outbox in the frame being written
+  RefusalInfo ending_;                    // guarded by mutex_
+};
+
+}  // namespace coffer::link
