@@ -1,0 +1,425 @@
+#include "cluster/agreement.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <utility>
+
+#include "cluster/layout_spread.h"
+#include "cluster/proposer.h"
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::cluster {
+namespace {
+
+// Beyond this a counter was never counted up to: a damaged message must not use the counters up.
+constexpr std::uint64_t kMaxCounter = std::uint64_t{1} << 62;
+
+// Nothing unless it is a ballot that some member may have drawn.
+std::optional<Ballot> ReadBallot(const wire::Ballot& wire) {
+  const auto node = NodeId::From(wire.node());
+  if (!node || wire.counter() == 0 || wire.counter() > kMaxCounter) return std::nullopt;
+  return Ballot{wire.counter(), *node};
+}
+
+// As ReadBallot, for a field that may be absent.
+std::optional<Ballot> ReadOptionalBallot(bool present, const wire::Ballot& wire) {
+  return present ? ReadBallot(wire) : Ballot{};
+}
+
+void WriteBallot(const Ballot& ballot, wire::Ballot* wire) {
+  wire->set_counter(ballot.counter);
+  wire->set_node(ballot.node.str());
+}
+
+PeerMessage Wrap(wire::Peer peer) { return {.header = std::move(peer)}; }
+
+}  // namespace
+
+// The composition. Every public call fills `out` through the handlers below and ends with Finish.
+struct Agreement::Impl {
+  const NodeId self;
+  const Boot boot;
+  Acceptor acceptor;
+  Proposer proposer;
+  LayoutSpread spread;
+  AgreementCounters counters;
+  Output out;
+  std::vector<wire::Peer> to_self;               // answers of our acceptor to our proposer, made in this call
+  std::deque<std::vector<wire::Peer>> persists;  // under way, oldest first: the answers to ourselves each will release
+
+  Impl(NodeId self_id, Boot boot_counter, AgreementState recovered, Random seeds)
+      : self(self_id),
+        boot(boot_counter),
+        acceptor(std::move(recovered)),
+        proposer(seeds.Next()),
+        spread(seeds.Next(), acceptor.epoch()) {}
+
+  Epoch epoch() const { return acceptor.epoch(); }
+  bool IsSelfVoter() const { return acceptor.layout() && acceptor.layout()->IsVoter(self); }
+
+  void Dispatch(Instant now, const NodeId& from, const wire::Peer& message);
+  void OnPrepare(Instant now, const NodeId& from, const wire::Prepare& m);
+  void OnAccept(Instant now, const NodeId& from, const wire::Accept& m);
+  void OnPromise(Instant now, const NodeId& from, const wire::Promise& m);
+  void OnAccepted(Instant now, const NodeId& from, const wire::Accepted& m);
+  void OnLayoutPush(Instant now, const NodeId& from, const wire::LayoutPush& m);
+  void OnLayoutPull(Instant now, const NodeId& from, const wire::LayoutPull& m);
+
+  bool IsOurInstance(Instant now, const NodeId& from, Epoch asked);
+  bool IsPresentAttempt(std::uint64_t asked_epoch, const Ballot& ballot, std::uint64_t asked_boot) const;
+  bool AdoptBytes(std::string_view bytes);
+  void Decided(Instant now);
+
+  void Do(Instant now, Proposer::Step step);
+  void AskForPromises(Instant now);
+  void AskForAcceptance(Instant now);
+  void EndProposal(bool as_proposed, std::string why);
+
+  void Answer(const NodeId& to, wire::Peer message, const Acceptor::Answer& answer);
+  void Push(Instant now, const NodeId& to);
+  void SayWhatWeHave(const NodeId& to, std::vector<Outgoing>* when);
+  template <class Send>
+  void ForEachOtherVoter(Send send) const;
+  Output Finish(Instant now);
+};
+
+// --- Voting -----------------------------------------------------------------------------------------------------------
+
+// Whether we can vote on this epoch. Otherwise does what brings the two of us together.
+bool Agreement::Impl::IsOurInstance(Instant now, const NodeId& from, Epoch asked) {
+  if (asked <= epoch()) {
+    RULE("A4");
+    Push(now, from);
+    return false;
+  }
+  spread.Seen(now, from, Epoch(asked.value - 1));
+  if (asked > epoch().Next()) {
+    RULE("A3");
+    ++counters.unknown_instance;
+    return false;
+  }
+  if (!IsSelfVoter()) {
+    ++counters.not_voter;
+    return false;
+  }
+  return true;
+}
+
+void Agreement::Impl::OnPrepare(Instant now, const NodeId& from, const wire::Prepare& m) {
+  const auto ballot = ReadBallot(m.ballot());
+  if (!ballot || ballot->node != from || m.epoch() == 0) {
+    ++counters.malformed;
+    return;
+  }
+  const bool empty = Planted(Bug::kPrunedSaysEmpty) && Epoch(m.epoch()) <= epoch();
+  if (!empty && !IsOurInstance(now, from, Epoch(m.epoch()))) return;
+  const Acceptor::Answer answer = empty ? Acceptor::Answer{.granted = true} : acceptor.Prepare(*ballot);
+  wire::Peer reply;
+  wire::Promise& promise = *reply.mutable_promise();
+  promise.set_epoch(m.epoch());
+  *promise.mutable_ballot() = m.ballot();
+  promise.set_boot(m.boot());
+  promise.set_granted(answer.granted);
+  WriteBallot(acceptor.state().promised, promise.mutable_promised());
+  if (!empty && answer.granted && acceptor.state().accepted_ballot.counter != 0) {
+    WriteBallot(acceptor.state().accepted_ballot, promise.mutable_accepted_ballot());
+    promise.set_accepted_layout(acceptor.state().accepted_layout);
+  }
+  Answer(from, std::move(reply), answer);
+}
+
+void Agreement::Impl::OnAccept(Instant now, const NodeId& from, const wire::Accept& m) {
+  const auto ballot = ReadBallot(m.ballot());
+  if (!ballot || ballot->node != from || m.epoch() == 0 || m.layout().empty()) {
+    ++counters.malformed;
+    return;
+  }
+  const bool empty = Planted(Bug::kPrunedSaysEmpty) && Epoch(m.epoch()) <= epoch();
+  if (!empty && !IsOurInstance(now, from, Epoch(m.epoch()))) return;
+  Acceptor::Answer answer = empty ? Acceptor::Answer{.granted = true} : acceptor.Accept(*ballot, m.layout());
+  wire::Peer reply;
+  wire::Accepted& accepted = *reply.mutable_accepted();
+  accepted.set_epoch(m.epoch());
+  *accepted.mutable_ballot() = m.ballot();
+  accepted.set_boot(m.boot());
+  accepted.set_granted(answer.granted);
+  if (acceptor.state().promised.counter != 0) WriteBallot(acceptor.state().promised, accepted.mutable_promised());
+  accepted.set_refusal(answer.refusal);
+  Answer(from, std::move(reply), answer);
+}
+
+// A granted answer leaves once the state behind it is durable; a refusal promises nothing and may go at once.
+void Agreement::Impl::Answer(const NodeId& to, wire::Peer message, const Acceptor::Answer& answer) {
+  if (answer.granted && (answer.changed || !persists.empty())) out.persist = true;
+  if (to == self) {
+    to_self.push_back(std::move(message));
+  } else {
+    const bool wait = answer.granted && out.persist;
+    (wait ? out.after_persist : out.now).push_back({to, Wrap(std::move(message))});
+  }
+}
+
+// --- Proposing --------------------------------------------------------------------------------------------------------
+
+bool Agreement::Impl::IsPresentAttempt(std::uint64_t asked_epoch, const Ballot& ballot, std::uint64_t asked_boot) const {
+  return proposer.active() && proposer.ballot().counter != 0 && Epoch(asked_epoch) == epoch().Next() &&
+         ballot == proposer.ballot() && Boot(asked_boot) == boot;
+}
+
+void Agreement::Impl::OnPromise(Instant now, const NodeId& from, const wire::Promise& m) {
+  const auto ballot = ReadBallot(m.ballot());
+  const auto promised = ReadOptionalBallot(m.has_promised(), m.promised());
+  const auto accepted = ReadOptionalBallot(m.has_accepted_ballot(), m.accepted_ballot());
+  if (!ballot || !promised || !accepted || (accepted->counter == 0) != m.accepted_layout().empty()) {
+    ++counters.malformed;
+    return;
+  }
+  bool counts = IsPresentAttempt(m.epoch(), *ballot, m.boot());
+  if (counts) {
+    Do(now, proposer.OnPromise(now, from, {m.granted(), *promised, *accepted, m.accepted_layout()}, &counts));
+  }
+  if (!counts) ++counters.stale;
+}
+
+void Agreement::Impl::OnAccepted(Instant now, const NodeId& from, const wire::Accepted& m) {
+  const auto ballot = ReadBallot(m.ballot());
+  const auto promised = ReadOptionalBallot(m.has_promised(), m.promised());
+  if (!ballot || !promised) {
+    ++counters.malformed;
+    return;
+  }
+  bool counts = IsPresentAttempt(m.epoch(), *ballot, m.boot());
+  if (counts) Do(now, proposer.OnAccepted(now, from, {m.granted(), *promised, m.refusal()}, &counts));
+  if (!counts) ++counters.stale;
+}
+
+void Agreement::Impl::Do(Instant now, Proposer::Step step) {
+  switch (step.kind) {
+    case Proposer::Step::Kind::kNothing: return;
+    case Proposer::Step::Kind::kAttempt: return AskForPromises(now);
+    case Proposer::Step::Kind::kAccept: return AskForAcceptance(now);
+    case Proposer::Step::Kind::kDecided: return Decided(now);
+    case Proposer::Step::Kind::kEnded: return EndProposal(false, std::move(step.why));
+  }
+}
+
+template <class Send>
+void Agreement::Impl::ForEachOtherVoter(Send send) const {
+  const Layout& layout = *acceptor.layout();
+  for (const MemberIndex v : layout.voters) {
+    if (layout.members[v].id != self) send(layout.members[v].id);
+  }
+}
+
+// The ballot's counter is durable before anybody sees it, so that no later start draws it again. Our own promise rides on
+// the same persist.
+void Agreement::Impl::AskForPromises(Instant now) {
+  const Ballot ballot{acceptor.NextCounter(proposer.highest_seen()), self};
+  proposer.Began(now, ballot);
+  out.persist = true;
+  wire::Peer message;
+  wire::Prepare& prepare = *message.mutable_prepare();
+  prepare.set_epoch(epoch().Next().value);
+  WriteBallot(ballot, prepare.mutable_ballot());
+  prepare.set_boot(boot.value);
+  ForEachOtherVoter([&](const NodeId& voter) { out.after_persist.push_back({voter, Wrap(message)}); });
+  OnPrepare(now, self, prepare);
+}
+
+void Agreement::Impl::AskForAcceptance(Instant now) {
+  wire::Peer message;
+  wire::Accept& accept = *message.mutable_accept();
+  accept.set_epoch(epoch().Next().value);
+  WriteBallot(proposer.ballot(), accept.mutable_ballot());
+  accept.set_boot(boot.value);
+  accept.set_layout(proposer.value());
+  ForEachOtherVoter([&](const NodeId& voter) { out.now.push_back({voter, Wrap(message)}); });
+  OnAccept(now, self, accept);
+}
+
+// A quorum made the value durable: it is the layout of its epoch, whatever happens to us now.
+void Agreement::Impl::Decided(Instant now) {
+  const std::string bytes = proposer.value();
+  const std::shared_ptr<const Layout> before = acceptor.layout();
+  if (!AdoptBytes(bytes)) {
+    return EndProposal(false, "the voters accepted a layout that this version of the program can't read; update this node");
+  }
+  std::vector<NodeId> everybody;
+  for (const Layout* layout : {before.get(), acceptor.layout().get()}) {
+    for (const Member& member : layout->members) {
+      if (member.id != self) everybody.push_back(member.id);
+    }
+  }
+  spread.Tell(now, everybody);
+}
+
+void Agreement::Impl::EndProposal(bool as_proposed, std::string why) {
+  proposer.Stop();
+  out.proposal_ended = as_proposed;
+  out.why = std::move(why);
+}
+
+// --- Learning ---------------------------------------------------------------------------------------------------------
+
+// Moves to a decided layout if it is newer than ours and of our cluster. False: it is not, and is counted.
+bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
+  std::string error;
+  auto decoded = DecodeLayout(bytes, &error);
+  if (!decoded || decoded->epoch == Epoch(0)) {
+    ++counters.malformed;
+    return false;
+  }
+  if (acceptor.layout() && acceptor.layout()->cluster != decoded->cluster) {
+    ++counters.foreign;
+    return false;
+  }
+  if (decoded->epoch <= epoch()) {
+    if (decoded->epoch == epoch() && bytes != acceptor.state().layout) ++counters.conflicting;
+    return false;
+  }
+  if (proposer.active()) {
+    const bool ours = bytes == proposer.own();
+    EndProposal(ours, ours ? "" : "overtaken: another layout was decided");
+  }
+  acceptor.Adopt(std::make_shared<const Layout>(std::move(*decoded)), bytes);
+  spread.Adopted(epoch());
+  out.persist = true;
+  out.adopted = acceptor.layout();
+  return true;
+}
+
+void Agreement::Impl::OnLayoutPush(Instant now, const NodeId& from, const wire::LayoutPush& m) {
+  if (AdoptBytes(m.layout())) {
+    spread.Seen(now, from, epoch());
+    SayWhatWeHave(from, &out.after_persist);
+  } else if (epoch() != Epoch(0)) {
+    SayWhatWeHave(from, &out.now);
+  }
+}
+
+void Agreement::Impl::OnLayoutPull(Instant now, const NodeId& from, const wire::LayoutPull& m) {
+  if (m.have_epoch() > kMaxCounter) {
+    ++counters.malformed;
+    return;
+  }
+  spread.Seen(now, from, Epoch(m.have_epoch()));
+  if (Epoch(m.have_epoch()) < epoch()) Push(now, from);
+}
+
+void Agreement::Impl::Push(Instant now, const NodeId& to) {
+  spread.Pushed(now, to);
+  wire::Peer message;
+  message.mutable_layout_push()->set_layout(acceptor.state().layout);
+  out.now.push_back({to, Wrap(std::move(message))});
+}
+
+// A LayoutPull: asks for anything newer, and thereby says that a push arrived.
+void Agreement::Impl::SayWhatWeHave(const NodeId& to, std::vector<Outgoing>* when) {
+  wire::Peer message;
+  message.mutable_layout_pull()->set_have_epoch(epoch().value);
+  when->push_back({to, Wrap(std::move(message))});
+}
+
+// --- Driving ----------------------------------------------------------------------------------------------------------
+
+void Agreement::Impl::Dispatch(Instant now, const NodeId& from, const wire::Peer& message) {
+  switch (message.kind_case()) {
+    case wire::Peer::kPrepare: return OnPrepare(now, from, message.prepare());
+    case wire::Peer::kPromise: return OnPromise(now, from, message.promise());
+    case wire::Peer::kAccept: return OnAccept(now, from, message.accept());
+    case wire::Peer::kAccepted: return OnAccepted(now, from, message.accepted());
+    case wire::Peer::kLayoutPush: return OnLayoutPush(now, from, message.layout_push());
+    case wire::Peer::kLayoutPull: return OnLayoutPull(now, from, message.layout_pull());
+    default: ++counters.malformed;
+  }
+}
+
+Agreement::Output Agreement::Impl::Finish(Instant now) {
+  // With nothing to wait for, our own answers count at once. Ends: every round either decides, persists or ends the attempt.
+  while (!to_self.empty() && !out.persist && persists.empty()) {
+    for (const wire::Peer& message : std::exchange(to_self, {})) Dispatch(now, self, message);
+  }
+  if (!to_self.empty()) out.persist = true;
+  const LayoutSpread::Due due = spread.Take(now);
+  if (epoch() != Epoch(0)) {
+    for (const NodeId& peer : due.push) {
+      wire::Peer message;
+      message.mutable_layout_push()->set_layout(acceptor.state().layout);
+      out.now.push_back({peer, Wrap(std::move(message))});
+    }
+  }
+  if (due.pull) SayWhatWeHave(*due.pull, &out.now);
+  if (out.persist) persists.push_back(std::exchange(to_self, {}));
+  return std::exchange(out, {});
+}
+
+Agreement::Agreement(NodeId self, Boot boot, AgreementState recovered, std::uint64_t seed)
+    : impl_(std::make_unique<Impl>(self, boot, std::move(recovered), Random(seed))) {}
+Agreement::~Agreement() = default;
+Agreement::Agreement(Agreement&&) noexcept = default;
+Agreement& Agreement::operator=(Agreement&&) noexcept = default;
+
+Agreement::Output Agreement::Receive(Instant now, const NodeId& from, const wire::Peer& message) {
+  if (from == impl_->self) {
+    ++impl_->counters.malformed;
+  } else {
+    impl_->Dispatch(now, from, message);
+  }
+  return impl_->Finish(now);
+}
+
+Agreement::Output Agreement::Persisted(Instant now) {
+  if (impl_->persists.empty()) {
+    std::fputs("a persist of the agreement's state was reported that was never asked for: a defect of this program\n", stderr);
+    std::abort();
+  }
+  const std::vector<wire::Peer> released = std::move(impl_->persists.front());
+  impl_->persists.pop_front();
+  for (const wire::Peer& message : released) impl_->Dispatch(now, impl_->self, message);
+  return impl_->Finish(now);
+}
+
+Agreement::Output Agreement::Propose(Instant now, const Layout& next) {
+  if (!impl_->IsSelfVoter()) {
+    impl_->EndProposal(false, "this node has no vote in the present layout");
+    return impl_->Finish(now);
+  }
+  if (auto why = WhyIllegal(*impl_->acceptor.layout(), next)) {
+    impl_->EndProposal(false, std::move(*why));
+    return impl_->Finish(now);
+  }
+  impl_->Do(now, impl_->proposer.Start(now, impl_->acceptor.layout(), Encode(next)));
+  return impl_->Finish(now);
+}
+
+Agreement::Output Agreement::Tick(Instant now) {
+  impl_->Do(now, impl_->proposer.Tick(now));
+  return impl_->Finish(now);
+}
+
+Agreement::Output Agreement::Adopt(Instant now, std::string_view layout_bytes) {
+  impl_->AdoptBytes(layout_bytes);
+  return impl_->Finish(now);
+}
+
+Agreement::Output Agreement::PeerEpoch(Instant now, const NodeId& peer, Epoch epoch) {
+  if (peer != impl_->self) impl_->spread.Seen(now, peer, epoch);
+  return impl_->Finish(now);
+}
+
+bool Agreement::proposing() const { return impl_->proposer.active(); }
+
+Instant Agreement::NextDeadline() const { return std::min(impl_->proposer.deadline(), impl_->spread.NextDeadline()); }
+
+const AgreementState& Agreement::state() const { return impl_->acceptor.state(); }
+
+std::shared_ptr<const Layout> Agreement::layout() const { return impl_->acceptor.layout(); }
+
+Epoch Agreement::epoch() const { return impl_->epoch(); }
+
+const AgreementCounters& Agreement::counters() const { return impl_->counters; }
+
+}  // namespace coffer::cluster

@@ -1,0 +1,135 @@
+// The versioned table partition -> group that a majority of voters agreed on, and what makes a successor legal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cluster/ids.h"
+
+namespace coffer::cluster {
+
+// Index into Layout::members.
+using MemberIndex = std::uint16_t;
+inline constexpr MemberIndex kNoMember = 0xffff;
+
+// Bounds of a layout; a larger one is malformed. They bound memory and messages, not ambition.
+inline constexpr std::size_t kMaxMembers = 1024;
+inline constexpr std::size_t kMaxPartitions = 1u << 16;
+inline constexpr std::size_t kMaxVoters = 7;
+inline constexpr std::size_t kMaxGroupMembers = 3;  // two copies, and the third while one is exchanged
+inline constexpr std::size_t kMaxTextBytes = 512;   // names, addresses, failure domains, causes
+inline constexpr std::uint32_t kMaxWeight = 1'000'000;
+inline constexpr std::size_t kMaxLayoutBytes = 16u << 20;
+
+// A member with a place in the layout.
+struct Member {
+  NodeId id;
+  std::string name;              // unique within the layout
+  std::string address;           // advertised at the time of joining; gossip may know a newer one
+  std::uint32_t weight = 100;    // share of the placement
+  std::string failure_domain;    // may be empty
+  std::string certificate_name;  // empty without TLS
+  bool witness = false;          // votes, never holds data
+  bool draining = false;         // excluded from goals; still holds data
+  bool down = false;             // given up: excluded from goals until it answers again
+  std::string former;            // bit field of the partitions whose goal it was part of when given up; may be empty
+
+  // Whether goals may name it.
+  bool TakesData() const { return !witness && !draining && !down && weight > 0; }
+  // Whether `former` has the partition.
+  bool Held(PartitionId p) const {
+    return p / 8 < former.size() && (static_cast<unsigned char>(former[p / 8]) >> (p % 8) & 1) != 0;
+  }
+  bool operator==(const Member&) const = default;
+};
+
+// Cluster settings; changed only by a decided layout.
+struct Settings {
+  std::uint32_t partitions = 5040;
+  std::uint32_t min_copies = 1;
+  bool min_copies_chosen = false;
+  bool resync_paused = false;
+  std::uint64_t resync_limit_bytes_per_second = 0;
+  std::uint64_t chunk_limit_bytes = 4u << 20;
+  std::uint32_t voters_wanted = 5;
+  bool operator==(const Settings&) const = default;
+};
+
+// Why partitions move.
+struct MovePlan {
+  Epoch id;                            // epoch at which the goals last changed
+  std::string cause;                   // for people
+  std::uint32_t partitions_total = 0;  // frozen when made
+  bool operator==(const MovePlan&) const = default;
+};
+
+// A partition's group. Member lists are short (1 to 3; the goal is empty where nobody takes data), sorted ascending except
+// `goal`.
+struct Group {
+  MemberIndex primary = kNoMember;  // one of in_sync
+  std::vector<MemberIndex> in_sync; // everybody that holds everything acknowledged
+  Term term;                        // epoch of the last change of primary or in_sync, or of the last renewal
+  std::vector<MemberIndex> goal;    // where the partition should be, primary first; no safety rests on it
+
+  bool InSync(MemberIndex m) const;
+  bool InGoal(MemberIndex m) const;
+  // Whether nothing is left to move: in_sync is exactly the goal, under the goal's primary.
+  bool AtGoal() const;
+  bool operator==(const Group&) const = default;
+};
+
+// A layout. A value; immutable once decided. Equality is equality of meaning; agreement compares encoded bytes.
+struct Layout {
+  ClusterId cluster;
+  std::string cluster_name;
+  Epoch epoch;
+  std::vector<MemberIndex> voters;  // acceptors of epoch + 1, ascending
+  std::vector<Member> members;
+  Settings settings;
+  std::optional<MovePlan> plan;
+  std::vector<Group> partitions;
+  Epoch forced_epoch;  // 0: never forced
+
+  MemberIndex IndexOf(const NodeId& id) const;          // kNoMember if absent
+  MemberIndex IndexOfName(std::string_view name) const; // kNoMember if absent
+  const Group& group(PartitionId p) const { return partitions[p]; }
+  std::uint32_t partition_count() const { return static_cast<std::uint32_t>(partitions.size()); }
+  bool IsVoter(const NodeId& id) const;
+  // Number of voters that make a quorum: a majority of all, dead or not.
+  std::size_t Quorum() const { return voters.size() / 2 + 1; }
+  bool operator==(const Layout&) const = default;
+};
+
+// The bytes of a layout (coffer.internal.v1.Layout), deterministic.
+std::string Encode(const Layout& layout);
+
+// Why a layout is malformed whatever came before it (index out of range, primary outside in_sync, a name twice, a bound
+// exceeded); nothing if it is well formed. Decoding and legality both ask it.
+std::optional<std::string> WhyMalformed(const Layout& layout);
+
+// Nothing, and why in `error`, when the bytes are malformed, of an unknown format, or carry unknown fields (those are
+// refused, not dropped), or are malformed (WhyMalformed), or are not the very bytes Encode makes of what they mean: agreement
+// compares bytes, so one meaning must have one encoding.
+std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error);
+
+// An add a primary vouches for: `learner` holds everything committed of the partition in this term.
+struct ProposedAdd {
+  PartitionId partition = 0;
+  Term term;
+  NodeId learner;
+  bool operator==(const ProposedAdd&) const = default;
+};
+
+// Why `next` is not a legal successor of `current`; nothing if it is. Rules (a) to (e) of the protocol, and: epoch + 1, same
+// cluster and number of partitions, every changed or renewed group carries the new epoch as term, every other group is
+// untouched but for its goal. Members are compared by id, so a successor may number them anew; a member leaves the layout only
+// after it has left every in_sync. Voters exist and are 1 to 7.
+// A forced layout (forced_epoch == epoch) is exempt from (a) and (b) and may drop any member. What only its proposer can know,
+// (c) and (d), is not visible in two layouts: the planner obeys it.
+std::optional<std::string> WhyIllegal(const Layout& current, const Layout& next);
+
+}  // namespace coffer::cluster

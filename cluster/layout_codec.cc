@@ -1,0 +1,184 @@
+// A layout as bytes. One meaning has one encoding: agreement compares bytes, and they are stored and sent as they were
+// made.
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cluster/layout.h"
+#include "coffer/internal/v1/layout.pb.h"
+
+namespace coffer::cluster {
+namespace {
+
+namespace pb = internal::v1;
+
+constexpr std::uint32_t kFormat = 1;
+
+void EncodeMember(const Member& from, pb::LayoutMember* to) {
+  to->set_id(from.id.str());
+  to->set_name(from.name);
+  to->set_address(from.address);
+  to->set_weight(from.weight);
+  to->set_failure_domain(from.failure_domain);
+  to->set_certificate_name(from.certificate_name);
+  to->set_witness(from.witness);
+  to->set_draining(from.draining);
+  to->set_down(from.down);
+  to->set_former(from.former);
+}
+
+void EncodeSettings(const Settings& from, pb::LayoutSettings* to) {
+  to->set_partitions(from.partitions);
+  to->set_min_copies(from.min_copies);
+  to->set_min_copies_chosen(from.min_copies_chosen);
+  to->set_resync_paused(from.resync_paused);
+  to->set_resync_limit_bytes_per_second(from.resync_limit_bytes_per_second);
+  to->set_chunk_limit_bytes(from.chunk_limit_bytes);
+  to->set_voters_wanted(from.voters_wanted);
+}
+
+void EncodeGroup(const Group& from, pb::LayoutPartition* to) {
+  to->set_primary(from.primary);
+  to->mutable_in_sync()->Add(from.in_sync.begin(), from.in_sync.end());
+  to->set_term(from.term.value);
+  to->mutable_goal()->Add(from.goal.begin(), from.goal.end());
+}
+
+// Whether the message or anything in it carries a field this version does not know.
+bool HasUnknownFields(const google::protobuf::Message& message) {
+  const google::protobuf::Reflection* reflection = message.GetReflection();
+  if (!reflection->GetUnknownFields(message).empty()) return true;
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) {
+      if (HasUnknownFields(reflection->GetMessage(message, field))) return true;
+      continue;
+    }
+    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
+      if (HasUnknownFields(reflection->GetRepeatedMessage(message, field, i))) return true;
+    }
+  }
+  return false;
+}
+
+// kNoMember for what is no index; WhyMalformed refuses it.
+MemberIndex DecodeIndex(std::uint32_t raw) {
+  return raw < kNoMember ? static_cast<MemberIndex>(raw) : kNoMember;
+}
+
+std::vector<MemberIndex> DecodeIndices(const google::protobuf::RepeatedField<std::uint32_t>& from) {
+  std::vector<MemberIndex> to;
+  to.reserve(from.size());
+  for (std::uint32_t raw : from) to.push_back(DecodeIndex(raw));
+  return to;
+}
+
+Member DecodeMember(const pb::LayoutMember& from) {
+  Member to;
+  to.id = NodeId::Must(from.id());
+  to.name = from.name();
+  to.address = from.address();
+  to.weight = from.weight();
+  to.failure_domain = from.failure_domain();
+  to.certificate_name = from.certificate_name();
+  to.witness = from.witness();
+  to.draining = from.draining();
+  to.down = from.down();
+  to.former = from.former();
+  return to;
+}
+
+Settings DecodeSettings(const pb::LayoutSettings& from) {
+  Settings to;
+  to.partitions = from.partitions();
+  to.min_copies = from.min_copies();
+  to.min_copies_chosen = from.min_copies_chosen();
+  to.resync_paused = from.resync_paused();
+  to.resync_limit_bytes_per_second = from.resync_limit_bytes_per_second();
+  to.chunk_limit_bytes = from.chunk_limit_bytes();
+  to.voters_wanted = from.voters_wanted();
+  return to;
+}
+
+Layout FromMessage(const pb::Layout& from) {
+  Layout to;
+  to.cluster = ClusterId::Must(from.cluster_id());
+  to.cluster_name = from.cluster_name();
+  to.epoch = Epoch(from.epoch());
+  to.voters = DecodeIndices(from.voters());
+  for (const auto& member : from.members()) to.members.push_back(DecodeMember(member));
+  to.settings = DecodeSettings(from.settings());
+  if (from.has_plan()) {
+    to.plan = MovePlan{Epoch(from.plan().id()), from.plan().cause(), from.plan().partitions_total()};
+  }
+  to.partitions.reserve(from.partitions_size());
+  for (const auto& group : from.partitions()) {
+    to.partitions.push_back(Group{DecodeIndex(group.primary()), DecodeIndices(group.in_sync()), Term(group.term()),
+                                  DecodeIndices(group.goal())});
+  }
+  to.forced_epoch = Epoch(from.forced_epoch());
+  return to;
+}
+
+}  // namespace
+
+std::string Encode(const Layout& layout) {
+  pb::Layout message;
+  message.set_format(kFormat);
+  message.set_cluster_id(layout.cluster.str());
+  message.set_cluster_name(layout.cluster_name);
+  message.set_epoch(layout.epoch.value);
+  message.mutable_voters()->Add(layout.voters.begin(), layout.voters.end());
+  for (const Member& member : layout.members) EncodeMember(member, message.add_members());
+  EncodeSettings(layout.settings, message.mutable_settings());
+  if (layout.plan) {
+    message.mutable_plan()->set_id(layout.plan->id.value);
+    message.mutable_plan()->set_cause(layout.plan->cause);
+    message.mutable_plan()->set_partitions_total(layout.plan->partitions_total);
+  }
+  message.mutable_partitions()->Reserve(static_cast<int>(layout.partitions.size()));
+  for (const Group& group : layout.partitions) EncodeGroup(group, message.add_partitions());
+  message.set_forced_epoch(layout.forced_epoch.value);
+
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error) {
+  const auto refuse = [error](std::string why) {
+    if (error != nullptr) *error = std::move(why);
+    return std::nullopt;
+  };
+  if (bytes.size() > kMaxLayoutBytes)
+    return refuse("the layout is larger than " + std::to_string(kMaxLayoutBytes) + " bytes");
+  pb::Layout message;
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return refuse("the layout's bytes are damaged");
+  if (message.format() != kFormat) {
+    return refuse("the layout has format " + std::to_string(message.format()) + ", this version knows format " +
+                  std::to_string(kFormat) + ": update this node");
+  }
+  Layout layout = FromMessage(message);
+  if (auto why = WhyMalformed(layout)) return refuse("the layout is malformed: " + *why);
+  if (Encode(layout) != bytes) {  // the only way unknown fields show; looked for only then, because it walks everything
+    if (HasUnknownFields(message)) return refuse("the layout has fields this version does not know: update this node");
+    return refuse("the layout's bytes are not in their one accepted form");
+  }
+  return layout;
+}
+
+}  // namespace coffer::cluster

@@ -1,0 +1,218 @@
+// Where partitions are and should be: goals, the dead who leave, the learners who are added, the hand-over at the end.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "cluster/placement.h"
+#include "cluster/planner_draft.h"
+#include "cluster/planted_bug.h"
+
+namespace coffer::cluster {
+namespace {
+
+void Insert(std::vector<MemberIndex>* sorted, MemberIndex m) {
+  const auto at = std::lower_bound(sorted->begin(), sorted->end(), m);
+  if (at == sorted->end() || *at != m) sorted->insert(at, m);
+}
+
+std::vector<MemberIndex> Sorted(std::vector<MemberIndex> list) {
+  std::sort(list.begin(), list.end());
+  return list;
+}
+
+bool NobodyHoldsABlock(const Draft& draft) {
+  return std::all_of(draft.members.begin(), draft.members.end(),
+                     [](const auto& entry) { return entry.second.blocks == 0; });
+}
+
+// Whether a goal names somebody who takes no data, or has too few or too many members.
+bool HasStaleGoals(const Draft& draft) {
+  const std::size_t copies = std::min<std::size_t>(draft.CountTakers(), 2);
+  return std::any_of(draft.next.partitions.begin(), draft.next.partitions.end(), [&](const Group& group) {
+    return group.goal.size() != copies || !std::all_of(group.goal.begin(), group.goal.end(), [&](MemberIndex m) {
+             return draft.next.members[m].TakesData();
+           });
+  });
+}
+
+// The goals to rebalance: behind its goal each partition names who else holds it, so that a member that stepped in for
+// a lost one keeps the place if there is no better reason.
+std::vector<Goal> PresentGoals(const Layout& layout) {
+  std::vector<Goal> goals;
+  goals.reserve(layout.partitions.size());
+  for (const Group& group : layout.partitions) {
+    Goal goal = group.goal;
+    std::copy_if(group.in_sync.begin(), group.in_sync.end(), std::back_inserter(goal),
+                 [&](MemberIndex m) { return !group.InGoal(m); });
+    goals.push_back(std::move(goal));
+  }
+  return goals;
+}
+
+// The change of one group. All of it is decided against the group as it is in the current layout, for that is what
+// legality compares with.
+class GroupUpdate {
+ public:
+  GroupUpdate(Draft* draft, PartitionId p)
+      : draft_(*draft), before_(draft->current.group(p)), group_(draft->next.partitions[p]) {}
+
+  void Apply(const ProposedAdd* add, bool renew) {
+    bool changed = renew;
+    MemberIndex learner = kNoMember;
+    if (add != nullptr) {
+      learner = draft_.next.IndexOf(add->learner);
+      // A learner that is merely suspected may answer again; every other add ends now, granted or cancelled by a
+      // renewal.
+      if (learner == kNoMember || draft_.Alive(learner) || draft_.Dead(learner)) changed = true;
+    }
+    DropDead();
+    if (learner != kNoMember && MayGrant(learner)) Insert(&group_.in_sync, learner);
+    Settle();
+    if (group_.in_sync.size() > kMaxGroupMembers) MakeRoom(learner);
+    if (changed || group_.primary != before_.primary || group_.in_sync != before_.in_sync) {
+      group_.term = Term(draft_.next.epoch.value);
+    }
+  }
+
+ private:
+  // Step 2: the dead leave as long as somebody stays who was in_sync and lives.
+  void DropDead() {
+    const auto lives = [this](MemberIndex m) { return draft_.Alive(m); };
+    if (Planted(Bug::kAnyoneIsPromoted) && draft_.Dead(group_.primary)) {
+      const auto anyone = std::find_if(group_.goal.rbegin(), group_.goal.rend(), lives);
+      if (anyone == group_.goal.rend()) return;
+      group_.primary = *anyone;
+      group_.in_sync = {*anyone};
+      return;
+    }
+    if (std::none_of(before_.in_sync.begin(), before_.in_sync.end(), lives)) return;
+    std::erase_if(group_.in_sync, [this](MemberIndex m) { return draft_.Dead(m); });
+    if (!group_.InSync(group_.primary)) group_.primary = Heir();
+  }
+
+  // The living member that becomes primary: by the order of the goal, then of the members.
+  MemberIndex Heir() const {
+    for (const auto* candidates : {&group_.goal, &group_.in_sync}) {
+      for (MemberIndex m : *candidates) {
+        if (before_.InSync(m) && draft_.Alive(m)) return m;
+      }
+    }
+    return group_.primary;
+  }
+
+  // Step 3: a learner is wanted where the goal names it, or as a second copy until a better one comes.
+  bool MayGrant(MemberIndex learner) const {
+    const Member& member = draft_.next.members[learner];
+    if (!draft_.Alive(learner) || member.witness) return false;
+    if (group_.InGoal(learner)) return true;
+    const auto living =
+        std::count_if(group_.in_sync.begin(), group_.in_sync.end(), [this](MemberIndex m) { return draft_.Alive(m); });
+    return member.TakesData() && living < 2;
+  }
+
+  // Step 4: once all of the goal are in_sync and live, the others leave and the goal's primary takes over. It can't in
+  // the epoch that adds it (rule (a)): then the present primary stays for that one.
+  void Settle() {
+    if (group_.goal.empty() || group_.AtGoal()) return;
+    for (MemberIndex m : group_.goal) {
+      if (!group_.InSync(m) || !draft_.Alive(m)) return;
+    }
+    std::vector<MemberIndex> in_sync = Sorted(group_.goal);
+    if (before_.InSync(group_.goal.front())) {
+      group_.primary = group_.goal.front();
+    } else {
+      Insert(&in_sync, group_.primary);
+    }
+    group_.in_sync = std::move(in_sync);
+  }
+
+  // After goals have changed twice a group may be full of members that are to leave: one does, for the learner. The
+  // goal has two members at most and the primary is one more, so there is one.
+  void MakeRoom(MemberIndex learner) {
+    MemberIndex leaves = learner;
+    for (MemberIndex m : group_.in_sync) {
+      if (m == group_.primary || m == learner || group_.InGoal(m)) continue;
+      if (leaves == learner || !draft_.Alive(m)) leaves = m;
+    }
+    std::erase(group_.in_sync, leaves);
+  }
+
+  const Draft& draft_;
+  const Group& before_;
+  Group& group_;
+};
+
+// The first living storage members, as many as a group can have.
+std::vector<MemberIndex> AnyStorage(const Draft& draft) {
+  std::vector<MemberIndex> some;
+  for (MemberIndex m = 0; m < draft.member_count() && some.size() < kMaxGroupMembers; ++m) {
+    if (draft.Alive(m) && !draft.next.members[m].witness) some.push_back(m);
+  }
+  return some;
+}
+
+// The first of `order` that is in_sync, else anybody who is.
+MemberIndex FirstInSync(const Group& group, const std::vector<MemberIndex>& order) {
+  const auto found = std::find_if(order.begin(), order.end(), [&](MemberIndex m) { return group.InSync(m); });
+  return found == order.end() ? group.in_sync.front() : *found;
+}
+
+// A request, if it is about the partition's present term.
+const ProposedAdd* CurrentAdd(const PlannerRequests& requests, PartitionId p, Term term) {
+  const auto found = requests.adds.find(p);
+  return found != requests.adds.end() && found->second.term == term ? &found->second : nullptr;
+}
+
+bool CurrentRenewal(const PlannerRequests& requests, PartitionId p, Term term) {
+  const auto found = requests.renewals.find(p);
+  return found != requests.renewals.end() && found->second == term;
+}
+
+void RenewGoals(Draft* draft) {
+  if (draft->CountTakers() == 0) return;
+  if (!draft->replan && !draft->fresh && !HasStaleGoals(*draft)) return;
+  Layout& next = draft->next;
+  const bool fresh = draft->fresh || NobodyHoldsABlock(*draft);
+  const std::vector<Goal> goals =
+      fresh ? FreshGoals(next.members, next.partition_count()) : Rebalance(PresentGoals(next), next.members);
+  for (PartitionId p = 0; p < next.partition_count(); ++p) {
+    draft->goals_changed = draft->goals_changed || next.partitions[p].goal != goals[p];
+    next.partitions[p].goal = goals[p];
+  }
+}
+
+}  // namespace
+
+void UpdateGoals(Draft* draft) {
+  RenewGoals(draft);
+  for (Member& member : draft->next.members) {
+    if (!member.down) member.former.clear();  // who returned has been given its share
+  }
+}
+
+void UpdateGroups(Draft* draft, const PlannerRequests& requests) {
+  for (PartitionId p = 0; p < draft->next.partition_count(); ++p) {
+    const Term term = draft->current.group(p).term;
+    GroupUpdate(draft, p).Apply(CurrentAdd(requests, p, term), CurrentRenewal(requests, p, term));
+  }
+}
+
+void ForceGroups(Draft* draft) {
+  const auto gone = [draft](MemberIndex m) { return !draft->Alive(m); };
+  for (PartitionId p = 0; p < draft->next.partition_count(); ++p) {
+    Group& group = draft->next.partitions[p];
+    // Who was in_sync and lives; else who was on its way (the goal as it was); else whoever is to hold it from now on;
+    // else (only nodes that are being drained live) whoever there is.
+    for (const auto& candidates : {group.in_sync, draft->current.group(p).goal, group.goal, AnyStorage(*draft)}) {
+      group.in_sync = Sorted(candidates);
+      std::erase_if(group.in_sync, gone);
+      if (!group.in_sync.empty()) break;
+    }
+    if (!group.InSync(group.primary)) group.primary = FirstInSync(group, group.goal);
+    // The term of every partition: nothing that is decided elsewhere under an old one may count.
+    group.term = Term(draft->next.epoch.value);
+  }
+}
+
+}  // namespace coffer::cluster

@@ -1,0 +1,122 @@
+#include "cluster/replication.h"
+
+#include <algorithm>
+
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::cluster {
+
+PrimaryProgress::PrimaryProgress(NodeId self, std::vector<NodeId> in_sync, std::optional<NodeId> proposed,
+                                 std::uint32_t min_copies, Seq tail)
+    : self_(self), ackset_(std::move(in_sync)), min_copies_(min_copies), tail_(tail), proposed_(proposed) {
+  if (proposed_ && !InAckset(*proposed_)) ackset_.push_back(*proposed_);
+  for (const NodeId& id : ackset_) {
+    if (id != self_) peers_[id];
+  }
+}
+
+std::vector<NodeId> PrimaryProgress::Receivers() const {
+  std::vector<NodeId> out;
+  for (const auto& [id, peer] : peers_) out.push_back(id);
+  return out;
+}
+
+bool PrimaryProgress::InAckset(const NodeId& id) const {
+  return std::find(ackset_.begin(), ackset_.end(), id) != ackset_.end();
+}
+
+void PrimaryProgress::Contacted(const NodeId& peer) {
+  auto it = peers_.find(peer);
+  if (it == peers_.end()) return;
+  it->second = {true, Seq{}};
+}
+
+void PrimaryProgress::LoseContact(const NodeId& peer) {
+  auto it = peers_.find(peer);
+  if (it != peers_.end()) it->second.contacted = false;
+}
+
+bool PrimaryProgress::HasContact(const NodeId& peer) const {
+  auto it = peers_.find(peer);
+  return it != peers_.end() && it->second.contacted;
+}
+
+void PrimaryProgress::Acked(const NodeId& peer, Seq seq) {
+  auto it = peers_.find(peer);
+  if (it == peers_.end() || !it->second.contacted) return;
+  it->second.durable = std::max(it->second.durable, seq);
+  Update();
+}
+
+Seq PrimaryProgress::AckedBy(const NodeId& peer) const {
+  auto it = peers_.find(peer);
+  return it == peers_.end() ? Seq{} : it->second.durable;
+}
+
+void PrimaryProgress::LocalDurable(Seq seq) {
+  local_durable_ = std::max(local_durable_, seq);
+  Update();
+}
+
+void PrimaryProgress::StartLearner(const NodeId& learner, Seq base) {
+  WithdrawLearner();
+  learner_ = learner;
+  learner_base_ = base;
+  peers_[learner] = {true, base};
+  Update();
+}
+
+void PrimaryProgress::WithdrawLearner() {
+  if (!learner_) return;
+  if (!InAckset(*learner_)) peers_.erase(*learner_);
+  learner_.reset();
+  learner_complete_ = false;
+}
+
+bool PrimaryProgress::MayPropose() const {
+  // Its log starts at the base: only once the base is committed does every later primary share a point with it.
+  return active_ && !proposed_ && learner_ && (learner_complete_ || Planted(Bug::kAddBeforeHistory)) && HasContact(*learner_) &&
+         committed_ >= learner_base_ && AckedBy(*learner_) >= committed_;
+}
+
+void PrimaryProgress::MarkProposed() {
+  RULE("R7.2");
+  proposed_ = learner_;
+  ackset_.push_back(*learner_);
+  learner_.reset();
+  learner_complete_ = false;
+  Update();
+}
+
+bool PrimaryProgress::MayWrite() const {
+  return active_ && (ackset_.size() + (learner_ ? 1 : 0) >= min_copies_ || Planted(Bug::kMinCopiesIgnored));
+}
+
+void PrimaryProgress::Update() {
+  Seq common = local_durable_;
+  for (const NodeId& id : ackset_) {
+    if (id == self_ || (active_ && Planted(Bug::kPrimaryAcksAlone) && !peers_.at(id).contacted)) continue;
+    if (id == proposed_ && Planted(active_ ? Bug::kAddNotInAcks : Bug::kAddNotInActivation)) continue;
+    common = std::min(common, peers_.at(id).durable);
+  }
+  if (!active_) {
+    const bool contacted = std::all_of(ackset_.begin(), ackset_.end(), [&](const NodeId& id) {
+      return id == self_ || peers_.at(id).contacted || (id == proposed_ && Planted(Bug::kAddNotInActivation));
+    });
+    if (!contacted || common < tail_) return;
+    active_ = true;
+    RULE("R4.1");
+  }
+  committed_ = std::max(committed_, common);
+  Seq may = committed_;
+  if (ackset_.size() < min_copies_ && !Planted(Bug::kMinCopiesIgnored)) {
+    RULE("R7.4");
+    // A streaming learner is the copy that is missing; it vouches only for what it got live.
+    const Seq by_learner = learner_ && AckedBy(*learner_) > learner_base_ ? AckedBy(*learner_) : Seq{};
+    may = std::min(may, by_learner);
+  }
+  acknowledged_ = std::max(acknowledged_, may);
+}
+
+}  // namespace coffer::cluster
