@@ -1,0 +1,101 @@
+// What a node must never forget, outside LevelDB: its votes, its starts, the learners it vouches for, and what it has seen of
+// the other members' data folders.
+//
+// Two files hold the same state. A save writes and syncs one, then the other, and only then counts. So one of them may
+// be torn by a crash or damaged at rest, and the other still holds everything ever answered for. If neither can be read
+// the node may have promised what it does not remember: its id is retired.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cluster/acceptor.h"
+#include "cluster/ids.h"
+#include "cluster/layout.h"
+#include "cluster/lineage.h"
+
+namespace coffer::node {
+
+class DiskFaults;
+
+struct AgreementFileState {
+  cluster::AgreementState agreement;
+  std::vector<cluster::ProposedAdd> adds;                   // rule R7
+  cluster::Lineage lineage;                                 // the last start is of the process that runs on the folder
+  std::map<NodeId, cluster::FolderMark> remembered;         // rule R8
+  // Of the process that runs on the folder; 0 before the first.
+  Boot boot() const { return lineage.empty() ? Boot(0) : lineage.back().boot; }
+  bool operator==(const AgreementFileState&) const = default;
+};
+
+// The bytes of one slot, and back. Nothing when they do not verify.
+struct AgreementSlot {
+  std::uint64_t sequence = 0;  // rises with every save
+  NodeId owner;
+  AgreementFileState state;
+};
+std::string EncodeAgreementSlot(const AgreementSlot& slot);
+// Bytes behind the slot are ignored: the file is longer.
+std::optional<AgreementSlot> DecodeAgreementSlot(std::string_view bytes);
+// Whether the bytes begin as a slot of a format this version does not know.
+bool IsNewerAgreementSlot(std::string_view bytes);
+
+class AgreementFile {
+ public:
+  enum class Outcome {
+    kLoaded,
+    kAbsent,   // neither file exists
+    kDamaged,  // neither can be trusted: retire the identity
+    kForeign,  // another node's: retire the identity
+    kNewer,    // written by a newer version: install that again
+    kFailed,   // the disk answered with an error
+  };
+  struct Opened {
+    std::unique_ptr<AgreementFile> file;  // only if kLoaded
+    AgreementFileState state;
+    Outcome outcome = Outcome::kFailed;
+    std::string message;  // what happened; for kLoaded: empty, or which file was bad and has been repaired
+  };
+  // Files agreement-a and agreement-b in `folder`.
+  static Opened Open(const std::string& folder, const NodeId& owner, DiskFaults* faults = nullptr);
+  // Makes both files, preallocated, with this state; what was there is overwritten.
+  static Opened Create(const std::string& folder, const NodeId& owner, const AgreementFileState& state,
+                       DiskFaults* faults = nullptr);
+  ~AgreementFile();
+
+  struct Saved {
+    bool ok = false;
+    bool trust_lost = false;  // what the disk holds is not known: the identity must be retired
+    std::string message;
+  };
+  // Blocks until both files are durable. The first failure is final: every later save fails with it. Thread-safe; saves
+  // become durable in the order of the calls.
+  Saved Save(const AgreementFileState& state);
+
+ private:
+  struct Slot {
+    std::string path;
+    int fd = -1;
+    std::uint64_t allocated = 0;
+  };
+  AgreementFile(const std::string& folder, const NodeId& owner, DiskFaults* faults);
+  Saved SaveLocked(const AgreementFileState& state);
+  Saved WriteSlot(Slot* slot, const std::string& bytes);
+  Saved Reserve(Slot* slot, std::uint64_t bytes);
+
+  const NodeId owner_;
+  DiskFaults* const faults_;
+  std::mutex mutex_;
+  std::array<Slot, 2> slots_;    // guarded by mutex_
+  std::uint64_t sequence_ = 0;   // guarded by mutex_
+  std::optional<Saved> failed_;  // guarded by mutex_
+};
+
+}  // namespace coffer::node

@@ -1,0 +1,13 @@
+// CRC32C (Castagnoli) of stored bytes. Finds what a disk does to bytes; it is no defence against a person.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string_view>
+
+namespace coffer::node {
+
+// The checksum of the concatenation of `parts`. Thread-safe.
+std::uint32_t Crc32c(std::initializer_list<std::string_view> parts);
+
+}  // namespace coffer::node

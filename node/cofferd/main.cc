@@ -1,0 +1,172 @@
+// The server program: settings, signals, the service manager, and one Server.
+#include <grpc/support/log.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <future>
+#include <iostream>
+#include <mutex>
+
+#include "node/cofferd/config.h"
+#include "node/cofferd/log.h"
+#include "node/cofferd/process_limits.h"
+#include "node/cofferd/server.h"
+#include "node/cofferd/service_manager.h"
+
+namespace coffer::server {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+
+// What ends the process, from any thread.
+class Doom {
+ public:
+  Doom() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  void Say(const std::string& message) {
+    std::lock_guard lock(mutex_);
+    if (message_.empty()) message_ = message;
+    const std::uint64_t one = 1;
+    (void)!write(event_, &one, sizeof one);
+  }
+  int event() const { return event_; }
+  std::string message() const {
+    std::lock_guard lock(mutex_);
+    return message_;
+  }
+
+ private:
+  const int event_;
+  mutable std::mutex mutex_;
+  std::string message_;  // guarded by mutex_
+};
+
+// SIGTERM, SIGINT and SIGHUP as a descriptor. Before any thread is started, so that none of them takes the signals.
+int TakeSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// Whether a signal that asks the process to end has come. SIGHUP does not: there is nothing to reload.
+bool AskedToStop(int signals, Log* log) {
+  signalfd_siginfo info;
+  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo != SIGHUP) return true;
+    log->Info("SIGHUP changes nothing: settings are read at the start");
+  }
+  return false;
+}
+
+enum class Wake { kTimer, kStop, kDoom };
+
+Wake WaitFor(int signals, const Doom& doom, std::chrono::milliseconds at_most, Log* log) {
+  pollfd polled[] = {{signals, POLLIN, 0}, {doom.event(), POLLIN, 0}};
+  poll(polled, 2, static_cast<int>(at_most.count()));
+  if (polled[1].revents != 0) return Wake::kDoom;
+  if (polled[0].revents != 0 && AskedToStop(signals, log)) return Wake::kStop;
+  return Wake::kTimer;
+}
+
+// Fail-stop: nothing may be acknowledged any more, so nothing is finished and nobody is told goodbye.
+[[noreturn]] void EndAtOnce(const std::string& message, const ServiceManager& manager, Log* log) {
+  manager.Status("failed: " + message);
+  log->Error(message);
+  std::_Exit(kExitFailure);
+}
+
+int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom, int signals, Log* log) {
+  using std::chrono::milliseconds;
+  const auto half = std::chrono::duration_cast<milliseconds>(manager.watchdog()) / 2;
+  const milliseconds tick = half.count() > 0 ? half : milliseconds(60'000);
+  for (Wake wake = Wake::kTimer; wake != Wake::kStop; wake = WaitFor(signals, doom, tick, log)) {
+    if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
+    if (half.count() == 0) continue;
+    server->CheckAlive();
+    manager.Alive();
+  }
+  manager.Stopping();
+  log->Info("stopping: finishing the calls under way; a second signal ends at once");
+  const auto told = std::chrono::steady_clock::now();
+  auto stopped = std::async(std::launch::async, [server] { server->Stop(); });
+  while (stopped.wait_for(milliseconds(0)) != std::future_status::ready) {
+    manager.Alive();
+    const Wake wake = WaitFor(signals, doom, milliseconds(50), log);
+    if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
+    // Whoever stops a whole group of processes tells us twice in one breath.
+    const bool again = wake == Wake::kStop && std::chrono::steady_clock::now() - told > std::chrono::seconds(1);
+    if (again) EndAtOnce("a second signal: ended at once", manager, log);
+  }
+  stopped.get();
+  log->Info("stopped");
+  return 0;
+}
+
+Log* grpc_log = nullptr;
+
+// gRPC's own lines, in our form. Of a port in use we speak ourselves, and shorter; a handshake that fails is the caller's
+// business, and our own probe of a TLS port makes one every few seconds.
+void LogForGrpc(gpr_log_func_args* line) {
+  const std::string_view file = line->file;
+  const auto of = [file](std::string_view name) { return file.size() >= name.size() && file.substr(file.size() - name.size()) == name; };
+  const bool noise = of("chttp2_server.cc") || of("ssl_transport_security.cc");
+  const LogLevel level = line->severity == GPR_LOG_SEVERITY_ERROR && !noise ? LogLevel::kWarning : LogLevel::kDebug;
+  grpc_log->Write(level, line->message, {{"part", "grpc"}});
+}
+
+int Run(const LoadedConfig& loaded) {
+  HardenProcess();
+  const int signals = TakeSignals();
+  Log log(loaded.config.log_level, loaded.config.log_format);
+  grpc_log = &log;
+  gpr_set_log_function(LogForGrpc);
+  const ServiceManager manager;
+  Doom doom;
+  log.Info("cofferd starts", {{"version", Version()}, {"name", loaded.config.name},
+                              {"descriptors", std::to_string(RaiseDescriptorLimit())}});
+  for (const std::string& notice : loaded.notices) log.Warning(notice);
+  Server server(loaded.config, &log, [&doom](const std::string& message) { doom.Say(message); });
+  try {
+    server.Start();
+  } catch (const std::exception& error) {
+    EndAtOnce(error.what(), manager, &log);
+  }
+  manager.Ready();
+  manager.Status("serving");
+  return RunUntilTold(&server, manager, doom, signals, &log);
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  const LoadedConfig loaded = LoadConfig({argv + 1, argv + argc}, ProcessEnvironment(), host);
+  for (const std::string& error : loaded.errors) std::cerr << "cofferd: " << error << "\n";
+  if (!loaded.ok()) return kExitUsage;
+  switch (loaded.action) {
+    case Action::kHelp:
+      std::cout << HelpText();
+      return 0;
+    case Action::kVersion:
+      std::cout << "cofferd " << Version() << "\n";
+      return 0;
+    case Action::kPrintConfig:
+      std::cout << PrintConfig(loaded);
+      return 0;
+    case Action::kRun:
+      break;
+  }
+  return Run(loaded);
+}
+
+}  // namespace coffer::server
+
+int main(int argc, char** argv) { return coffer::server::Main(argc, argv); }

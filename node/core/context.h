@@ -1,0 +1,97 @@
+// What the machines inside a node core share: the present moment, the effective layout, the replicas, and the output.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cluster/layout.h"
+#include "cluster/membership.h"
+#include "node/core/node_core.h"
+#include "node/core/replica.h"
+
+namespace coffer::node {
+
+struct Context {
+  Context(NodeCoreConfig c, const StoreReader& s, std::uint64_t seed)
+      : config(std::move(c)), store(s), self(NodeId::Must(config.self.id())), random(seed) {}
+
+  const NodeCoreConfig config;
+  const StoreReader& store;
+  const NodeId self;
+  Random random;
+  Instant started{};
+  Instant now{};
+  NodeCore::Output out;                              // of the step under way
+  std::shared_ptr<const cluster::Layout> layout;     // effective: adopted and durable; null before the first
+  cluster::MemberIndex self_index = cluster::kNoMember;
+  cluster::Membership* membership = nullptr;
+  std::set<NodeId> linked;
+  StoreHealth health;
+  NodeDurable durable;                               // what was last handed to a persist
+  std::map<PartitionId, std::unique_ptr<PartitionReplica>> replicas;
+
+  // The replica of a partition, made empty if this node never held it.
+  PartitionReplica& Replica(PartitionId p) {
+    auto& slot = replicas[p];
+    if (!slot) slot = std::make_unique<PartitionReplica>(p, store, PartitionMeta{}, config.log_keep);
+    return *slot;
+  }
+
+  const cluster::Group& group(PartitionId p) const { return layout->group(p); }
+  const NodeId& IdOf(cluster::MemberIndex m) const { return layout->members[m].id; }
+  bool IsPrimary(PartitionId p) const { return layout && group(p).primary == self_index; }
+  bool Alive(const NodeId& id) const { return id == self || membership->IsAlive(id); }
+  std::string NameOf(const NodeId& id) const {
+    const auto index = layout ? layout->IndexOf(id) : cluster::kNoMember;
+    return index == cluster::kNoMember ? Short(id) : layout->members[index].name;
+  }
+
+  void Send(const NodeId& to, wire::Peer header, std::vector<Payload> bodies = {}) {
+    out.send.push_back({to, {std::move(header), std::move(bodies)}});
+  }
+  // Makes a batch or the node's own state durable; `then` runs, in order, in the step that reports it done.
+  void Persist(std::variant<StoreBatch, NodeDurable> what, std::function<void()> then) {
+    ++promises;
+    Enqueue(std::move(what), std::move(then));
+  }
+  void PersistDurable(std::function<void()> then) { Persist(durable, std::move(then)); }
+  // As PersistDurable, for what only notes what others said: no promise that a copy of the data folder could lack.
+  void PersistQuietly(std::function<void()> then) { Enqueue(durable, std::move(then)); }
+  void Event(NodeEvent::Level level, std::string text) { out.events.push_back({level, std::move(text)}); }
+  void Info(std::string text) { Event(NodeEvent::Level::kInfo, std::move(text)); }
+  void Warn(std::string text) { Event(NodeEvent::Level::kWarning, std::move(text)); }
+  void FailStop(std::string message) {
+    if (!out.stop) out.stop = std::move(message);
+  }
+  void Retire(std::string message) {
+    if (!out.retire) out.retire = std::move(message);
+  }
+
+  void Enqueue(std::variant<StoreBatch, NodeDurable> what, std::function<void()> then) {
+    out.persist.push_back({next_ticket++, std::move(what)});
+    continuations.push_back(std::move(then));
+  }
+  std::uint64_t promises = 0;  // persists that somebody may rely on
+  std::uint64_t next_ticket = 1;
+  std::uint64_t next_done = 1;
+  std::deque<std::function<void()>> continuations;
+
+  // Counters for the report and the metrics.
+  struct Counters {
+    std::uint64_t reads = 0;
+    std::uint64_t writes = 0;
+    std::uint64_t fenced = 0;
+    std::uint64_t dropped = 0;          // malformed or out-of-place messages
+    std::uint64_t bad_blocks = 0;
+    std::uint64_t repaired_blocks = 0;
+    std::uint64_t quarantined = 0;
+  } counters;
+};
+
+}  // namespace coffer::node

@@ -1,0 +1,267 @@
+#include "node/core/follower.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::node {
+
+Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {
+  if (!ctx_.layout || partition >= ctx_.layout->partition_count()) {
+    ++ctx_.counters.dropped;
+    if (!ctx_.layout) hooks_.newer_layout(from, Epoch(term));
+    return nullptr;
+  }
+  const auto& group = ctx_.group(partition);
+  if (Term(term) > group.term) {
+    RULE("R1.1 newer");
+    hooks_.newer_layout(from, Epoch(term));
+    return nullptr;
+  }
+  if (Planted(Bug::kReplicaIgnoresTerm) && Term(term) < group.term) {
+    Follow& follow = follows_[partition];
+    if (follow.term != Term(term)) follow = Follow{.term = Term(term), .boot = Boot(boot), .contacted = true};
+    return &follow;
+  }
+  if (Term(term) < group.term || ctx_.IdOf(group.primary) != from) {
+    RULE("R1.1 older");
+    ++ctx_.counters.fenced;
+    wire::Peer message;
+    message.mutable_fenced()->set_partition(partition);
+    message.mutable_fenced()->set_term(group.term.value);
+    message.mutable_fenced()->set_epoch(ctx_.layout->epoch.value);
+    ctx_.Send(from, std::move(message));
+    return nullptr;
+  }
+  Follow& follow = follows_[partition];
+  if (follow.term != group.term) {
+    follow = Follow{.term = group.term};
+    const auto& meta = ctx_.Replica(partition).meta();
+    if (meta.contact_term == group.term) follow.boot = meta.contact_boot;
+  }
+  if (Boot(boot) < follow.boot) {
+    RULE("R2.2 lower boot");
+    ++ctx_.counters.fenced;
+    return nullptr;
+  }
+  if (Boot(boot) > follow.boot) follow = Follow{.term = group.term, .boot = Boot(boot), .received = follow.received};
+  follow.heard = ctx_.now;
+  return &follow;
+}
+
+void Followers::OnContact(const NodeId& from, const wire::Contact& contact) {
+  Follow* follow = Fence(from, contact.partition(), contact.term(), contact.boot());
+  if (!follow) return;
+  PartitionReplica& replica = ctx_.Replica(contact.partition());
+  if (!replica.AllDurable()) {
+    follow->deferred_contact = contact;
+    return;
+  }
+  AnswerContact(from, contact, *follow);
+}
+
+void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, Follow& follow) {
+  PartitionReplica& replica = ctx_.Replica(contact.partition());
+  wire::Peer message;
+  auto* answer = message.mutable_contact_answer();
+  answer->set_partition(contact.partition());
+  answer->set_term(contact.term());
+  answer->set_boot(contact.boot());
+  if (replica.last() == Seq(contact.last().seq()) && replica.meta().last_hash.view() == contact.last_hash()) {
+    auto* mark = answer->add_log();
+    mark->set_seq(replica.last().value);
+    mark->set_hash(replica.meta().last_hash.str());
+  } else {
+    for (auto& mark : replica.Marks()) *answer->add_log() = std::move(mark);
+  }
+  if (replica.meta().contact_term == follow.term && replica.meta().contact_boot == follow.boot) {
+    ctx_.Send(from, std::move(message));
+    return;
+  }
+  // The boot we answer to is durable first: a late message of an earlier one must find us closed even after a restart.
+  StoreBatch batch;
+  replica.NoteContact(follow.term, follow.boot, &batch);
+  ctx_.Persist(std::move(batch), [this, from, message = std::move(message)]() mutable { ctx_.Send(from, std::move(message)); });
+}
+
+bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBatch* batch) {
+  const Seq fork(r.previous().seq());
+  const auto hash = replica.HashAt(fork);
+  if (!hash || hash->view() != r.previous().hash()) return false;
+  std::vector<QuarantinedWrite> cut;
+  const Seq last = replica.last();
+  if (fork < replica.committed()) {
+    RULE("R4.2 refused");
+    // A primary that lacks what is committed here has forgotten it: its data folder was restored from a copy. Better no
+    // service of this partition than its word (R4, R11).
+    ctx_.Event(NodeEvent::Level::kError, "partition " + std::to_string(replica.id()) + ": its primary " +
+                                             ctx_.NameOf(ctx_.IdOf(ctx_.group(replica.id()).primary)) + " lacks committed writes and is refused; its "
+                                             "data folder is older than its promises. Stop that node and start it with an empty folder.");
+    return false;
+  }
+  if (!replica.CutTo(fork, batch, &cut)) return false;
+  if (!cut.empty()) {
+    RULE("R4.2 cut");
+    ctx_.counters.quarantined += cut.size();
+    ctx_.Warn("partition " + std::to_string(replica.id()) + ": " + std::to_string(last.value - fork.value) +
+              " writes that were never acknowledged gave way to the primary's and were set aside in the quarantine file");
+    std::move(cut.begin(), cut.end(), std::back_inserter(ctx_.out.quarantine));
+  }
+  return true;
+}
+
+void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<Payload> bodies) {
+  Follow* follow = Fence(from, r.partition(), r.term(), r.boot());
+  if (!follow) return;
+  PartitionReplica& replica = ctx_.Replica(r.partition());
+  if ((r.replace() || r.learner_start()) && !replica.AllDurable()) {
+    follow->deferred_replace = std::pair(std::move(r), std::move(bodies));
+    return;
+  }
+  if (r.learner_start()) {
+    if (r.choice() < follow->choice) return;  // chosen anew since
+    follow->choice = r.choice();
+  }
+  StoreBatch batch;
+  // A start that comes late, or twice, must not take back what was reported as held since (R4.3): a log that already goes
+  // through its base goes on from there, and one that begins after it has been started anew meanwhile.
+  const Seq base(r.previous().seq());
+  const bool started = r.learner_start() && follow->learner && follow->contacted;
+  if (started && base < replica.meta().log_start) return Ack(r.partition(), from, *follow, /*mismatch=*/false);
+  const auto held = started ? replica.HashAt(base) : std::nullopt;
+  if (r.learner_start() && !(held && held->view() == r.previous().hash())) {
+    const Stamp stamp{follow->term, follow->boot, Seq(r.previous().seq())};
+    replica.NoteContact(follow->term, follow->boot, nullptr);
+    replica.StartAt(stamp.seq, Digest::Must(r.previous().hash()), stamp, &batch);
+    follow->learner = follow->contacted = true;
+  } else if (r.replace() && !follow->contacted) {
+    if (!Planted(Bug::kContactOnlyExtends) && !Cut(replica, r, &batch)) return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+    follow->contacted = true;
+  } else if (!follow->contacted) {
+    return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+  }
+  follow->received = true;
+  if (Seq(r.previous().seq()) > replica.last() && !Planted(Bug::kHighestOverGap)) {
+    RULE("R4.3 gap");
+    return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+  }
+  auto body = bodies.begin();
+  for (const auto& write : r.writes()) {
+    const bool with_bodies = write.kind() == wire::WRITE_KIND_PUT_CHUNK || write.kind() == wire::WRITE_KIND_APPEND;
+    const std::ptrdiff_t count = with_bodies ? write.items_size() : 0;
+    if (bodies.end() - body < count) {
+      ++ctx_.counters.dropped;
+      return;
+    }
+    std::vector<Payload> own(body, body + count);
+    body += count;
+    const Seq seq(write.stamp().seq());
+    if (seq <= replica.last()) {
+      const auto hash = replica.HashAt(seq);
+      if ((hash && hash->view() == write.hash()) || Planted(Bug::kContactOnlyExtends)) continue;  // a repeat
+      return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+    }
+    const bool follows = seq == replica.last().Next() && HashWrite(replica.meta().last_hash, write).view() == write.hash();
+    if (!follows && !Planted(Bug::kHighestOverGap) && !Planted(Bug::kContactOnlyExtends)) {
+      return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+    }
+    if (!replica.Apply(write, own, &batch)) {
+      return ctx_.FailStop("the store can't be read while copying partition " + std::to_string(r.partition()) +
+                           "; stopping. Check the disk, then start again.");
+    }
+  }
+  const Seq committed = replica.committed();
+  replica.Commit(std::min(Seq(r.committed()), replica.last()), &batch);
+  // The next write takes the mark to the disk. When the primary has none, it says so by this message without writes.
+  if (batch.empty() && r.writes().empty() && committed < replica.committed()) replica.KeepCommitted(&batch);
+  const Seq seq = replica.last();
+  if (batch.empty()) {
+    if (replica.AllDurable()) Ack(r.partition(), from, *follow, /*mismatch=*/false);
+    return;
+  }
+  ctx_.Persist(std::move(batch), [this, p = r.partition(), from, term = follow->term, boot = follow->boot, seq] {
+    Durable(p, from, term, boot, seq);
+  });
+  if (Planted(Bug::kAckBeforeSync)) Ack(r.partition(), from, *follow, /*mismatch=*/false);
+}
+
+void Followers::Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq) {
+  PartitionReplica& replica = ctx_.Replica(partition);
+  replica.DurableUpTo(std::min(seq, replica.last()));
+  hooks_.durable(partition);
+  auto it = follows_.find(partition);
+  if (it == follows_.end() || it->second.term != term || it->second.boot != boot) return;
+  Follow& follow = it->second;
+  Ack(partition, primary, follow, /*mismatch=*/false);
+  if (follow.learner) hooks_.advanced(partition);
+  if (!replica.AllDurable()) return;
+  if (follow.deferred_replace) {
+    auto [replicate, bodies] = *std::exchange(follow.deferred_replace, std::nullopt);
+    OnReplicate(primary, std::move(replicate), std::move(bodies));
+  } else if (follow.deferred_contact) {
+    const wire::Contact contact = *std::exchange(follow.deferred_contact, std::nullopt);
+    AnswerContact(primary, contact, follow);
+  }
+}
+
+void Followers::Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch) {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  wire::Peer message;
+  auto* ack = message.mutable_replicate_ack();
+  ack->set_partition(partition);
+  ack->set_term(follow.term.value);
+  ack->set_boot(follow.boot.value);
+  ack->set_mismatch(mismatch);
+  ack->set_choice(follow.choice);
+  const Seq held = Planted(Bug::kAckBeforeSync) ? replica.last() : replica.durable();
+  ack->mutable_durable()->set_seq(held.value);
+  if (const auto hash = replica.HashAt(held)) ack->mutable_durable()->set_hash(hash->str());
+  ctx_.Send(to, std::move(message));
+}
+
+void Followers::OnConfirm(const NodeId& from, const wire::Confirm& confirm) {
+  wire::Peer message;
+  auto* answer = message.mutable_confirm_answer();
+  answer->set_round(confirm.round());
+  answer->set_boot(confirm.boot());
+  for (const auto& asked : confirm.partitions()) {
+    if (Fence(from, asked.partition(), asked.term(), confirm.boot())) *answer->add_partitions() = asked;
+  }
+  ctx_.Send(from, std::move(message));
+}
+
+void Followers::OnLearnerRole(const NodeId& from, const wire::LearnerRole& role) {
+  Follow* follow = Fence(from, role.partition(), role.term(), role.boot());
+  if (!follow) return;
+  if (!role.chosen()) follow->learner = false;
+  hooks_.learner_role(from, role);
+}
+
+void Followers::OnDiscard(const NodeId& from, const wire::Discard& discard) {
+  if (!ctx_.layout || discard.partition() >= ctx_.layout->partition_count()) return;
+  const auto& group = ctx_.group(discard.partition());
+  if (group.term != Term(discard.term()) || ctx_.IdOf(group.primary) != from) return;
+  auto it = follows_.find(discard.partition());
+  const bool received = it != follows_.end() && it->second.term == group.term && it->second.received;
+  if (received || group.InSync(ctx_.self_index) || group.InGoal(ctx_.self_index)) return;
+  RULE("R12");
+  StoreBatch batch;
+  batch.changes.push_back(StoreBatch::ErasePartition{discard.partition()});
+  ctx_.replicas.erase(discard.partition());
+  ctx_.Persist(std::move(batch), [] {});
+}
+
+std::optional<Instant> Followers::LastHeard(PartitionId partition) const {
+  auto it = follows_.find(partition);
+  if (it == follows_.end()) return std::nullopt;
+  return it->second.heard;
+}
+
+bool Followers::Learning(PartitionId partition) const {
+  auto it = follows_.find(partition);
+  return it != follows_.end() && it->second.learner;
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,65 @@
+// The receiving side of every partition this node does not lead: the fence, first contact, live writes, confirmations
+// (rules R1, R2, R4, R5).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "node/core/context.h"
+
+namespace coffer::node {
+
+class Followers {
+ public:
+  struct Hooks {
+    // The sender knows a newer layout than ours.
+    std::function<void(const NodeId& peer, Epoch at_least)> newer_layout;
+    // The primary chose us as its learner (history: it may be asked for now), or withdrew us.
+    std::function<void(const NodeId& primary, const wire::LearnerRole&)> learner_role;
+    // What we copied became durable; we may lead the partition by now.
+    std::function<void(PartitionId)> durable;
+    // Live writes up to here are durable on us as a learner.
+    std::function<void(PartitionId)> advanced;
+  };
+  Followers(Context& context, Hooks hooks) : ctx_(context), hooks_(std::move(hooks)) {}
+
+  // The partition's term is over: volatile state goes.
+  void EndTerm(PartitionId partition) { follows_.erase(partition); }
+
+  void OnContact(const NodeId& from, const wire::Contact& contact);
+  void OnReplicate(const NodeId& from, wire::Replicate replicate, std::vector<Payload> bodies);
+  void OnConfirm(const NodeId& from, const wire::Confirm& confirm);
+  void OnLearnerRole(const NodeId& from, const wire::LearnerRole& role);
+  void OnDiscard(const NodeId& from, const wire::Discard& discard);
+
+  // When the primary was last heard about the partition; for local reads.
+  std::optional<Instant> LastHeard(PartitionId partition) const;
+  // True while the partition is fed as learner by the primary's present boot.
+  bool Learning(PartitionId partition) const;
+
+ private:
+  struct Follow {
+    Term term;
+    Boot boot;
+    bool contacted = false;  // first contact of (term, boot) is made: writes only extend
+    bool learner = false;
+    std::uint64_t choice = 0;  // of the last learner_start in (term, boot)
+    bool received = false;   // data came in this term: not to be discarded (R12)
+    Instant heard{};
+    std::optional<wire::Contact> deferred_contact;  // answered when what is under way is durable
+    std::optional<std::pair<wire::Replicate, std::vector<Payload>>> deferred_replace;
+  };
+  // The fence: nothing unless the message is of the partition's present term and from its primary.
+  Follow* Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
+  bool Cut(PartitionReplica& replica, const wire::Replicate& replicate, StoreBatch* batch);
+  void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
+  void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq);
+  void AnswerContact(const NodeId& from, const wire::Contact& contact, Follow& follow);
+
+  Context& ctx_;
+  const Hooks hooks_;
+  std::map<PartitionId, Follow> follows_;
+};
+
+}  // namespace coffer::node

@@ -1,0 +1,389 @@
+#include "node/core/learner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "node/core/record_check.h"
+#include "node/core/resync_source.h"
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::node {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr Duration kAskAgain = milliseconds(2000);
+constexpr std::size_t kKeysPerFetch = 64;
+constexpr std::uint64_t kBytesPerFetch = 1u << 20;
+
+std::uint64_t BytesOf(const wire::ListedRecord& r) { return r.size(); }
+
+}  // namespace
+
+void LearnerResync::OnRole(const NodeId& primary, const wire::LearnerRole& role) {
+  if (!role.chosen()) {
+    jobs_.erase(role.partition());
+    return;
+  }
+  auto it = jobs_.find(role.partition());
+  if (it == jobs_.end() || it->second.primary != primary || it->second.term != Term(role.term()) ||
+      it->second.boot != Boot(role.boot()) || it->second.choice != role.choice()) {
+    jobs_[role.partition()] = Job{.primary = primary, .term = Term(role.term()), .boot = Boot(role.boot()), .choice = role.choice(),
+                                  .base = role.base()};
+    it = jobs_.find(role.partition());
+  }
+  it->second.history = role.history();
+}
+
+LearnerResync::Job* LearnerResync::JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {
+  auto it = jobs_.find(partition);
+  if (it == jobs_.end()) return nullptr;
+  Job& job = it->second;
+  return job.primary == from && job.term == Term(term) && job.boot == Boot(boot) && job.history && !job.done ? &job : nullptr;
+}
+
+void LearnerResync::OnLinkDown(const NodeId& peer) {
+  std::erase_if(jobs_, [&](const auto& e) { return e.second.primary == peer; });
+  rates_.erase(peer);
+}
+
+std::uint64_t LearnerResync::Rate() const {
+  std::uint64_t rate = ctx_.config.resync_bytes_per_second;
+  const std::uint64_t limit = ctx_.layout ? ctx_.layout->settings.resync_limit_bytes_per_second : 0;
+  if (limit != 0) rate = rate == 0 ? limit : std::min(rate, limit);
+  return rate;
+}
+
+void LearnerResync::Tick() {
+  const std::uint64_t rate = Rate();
+  const double seconds = std::min(1.0, std::chrono::duration<double>(ctx_.now - refilled_).count());
+  refilled_ = ctx_.now;
+  // A quarter of a second may be spent at once.
+  budget_ = rate == 0 ? 1e18 : std::min(budget_ + seconds * static_cast<double>(rate), static_cast<double>(rate) / 4);
+  int running = 0;
+  for (auto& [partition, job] : jobs_) {
+    if (!job.history || (job.done && ctx_.now - job.asked < kAskAgain)) continue;
+    if (job.done) {
+      SayDone(partition, job);
+      job.asked = ctx_.now;
+      continue;
+    }
+    if (++running > ctx_.config.resync_partitions_at_once) break;
+    if (job.started && ctx_.now - job.asked >= kAskAgain && !job.ranges && !job.listing) {
+      job.call = 0;
+      job.started = false;
+    }
+    Continue(partition, job);
+  }
+  for (auto& [peer, link] : rates_) {
+    const double span = std::chrono::duration<double>(ctx_.now - link.window_start).count();
+    if (span < 1.0) continue;
+    link.bytes_per_second = 0.6 * link.bytes_per_second + 0.4 * static_cast<double>(link.window_bytes) / span;
+    link.window_bytes = 0;
+    link.window_start = ctx_.now;
+  }
+}
+
+// One step: whatever comes next and is not waiting for an answer. `started`: an answer is awaited.
+void LearnerResync::Continue(PartitionId partition, Job& job) {
+  if (job.ranges || job.listing) return OnAdvanced(partition);
+  if (job.started) return;
+  if (!job.fetch.empty()) return AskFetch(partition, job);
+  if (!job.todo.empty()) return AskListing(partition, job);
+  if (!job.complete) return AskRanges(partition, job);
+  Finish(partition, job);
+}
+
+void LearnerResync::AskRanges(PartitionId partition, Job& job) {
+  wire::Peer message;
+  auto* ask = message.mutable_ranges_request();
+  ask->set_partition(partition);
+  ask->set_term(job.term.value);
+  ask->set_boot(job.boot.value);
+  ask->set_after(job.after);
+  job.started = true;
+  job.asked = ctx_.now;
+  ctx_.Send(job.primary, std::move(message));
+}
+
+void LearnerResync::AskListing(PartitionId partition, Job& job) {
+  wire::Peer message;
+  auto* ask = message.mutable_list_request();
+  ask->set_partition(partition);
+  ask->set_term(job.term.value);
+  ask->set_boot(job.boot.value);
+  ask->set_after(job.todo.front().after);
+  ask->set_last_key(job.todo.front().last_key);
+  job.started = true;
+  job.asked = ctx_.now;
+  ctx_.Send(job.primary, std::move(message));
+}
+
+void LearnerResync::AskFetch(PartitionId partition, Job& job) {
+  if (budget_ <= 0) return;
+  wire::Peer message;
+  auto* ask = message.mutable_fetch_request();
+  ask->set_partition(partition);
+  ask->set_term(job.term.value);
+  ask->set_boot(job.boot.value);
+  std::uint64_t bytes = 0;
+  for (const auto& record : job.fetch) {
+    if (static_cast<std::size_t>(ask->keys_size()) == kKeysPerFetch) break;
+    if (ask->keys_size() > 0 && bytes + BytesOf(record) > kBytesPerFetch) break;
+    ask->add_keys(record.key());
+    bytes += BytesOf(record);
+  }
+  budget_ -= static_cast<double>(bytes);
+  job.call = next_call_++;
+  ask->set_call(job.call);
+  job.started = true;
+  job.asked = ctx_.now;
+  ctx_.Send(job.primary, std::move(message));
+}
+
+void LearnerResync::OnRanges(const NodeId& from, wire::Ranges ranges) {
+  Job* job = JobOf(from, ranges.partition(), ranges.term(), ranges.boot());
+  if (!job || ranges.as_of() < job->base || ranges.after() != job->after || job->ranges || job->complete || !job->todo.empty()) return;
+  const PartitionId partition = ranges.partition();
+  job->ranges = std::move(ranges);
+  OnAdvanced(partition);
+}
+
+void LearnerResync::OnListing(const NodeId& from, wire::Listing listing) {
+  Job* job = JobOf(from, listing.partition(), listing.term(), listing.boot());
+  if (!job || listing.as_of() < job->base || job->todo.empty() || job->listing || !job->fetch.empty() || listing.after() != job->todo.front().after) return;
+  const PartitionId partition = listing.partition();
+  job->listing = std::move(listing);
+  OnAdvanced(partition);
+}
+
+void LearnerResync::OnAdvanced(PartitionId partition) {
+  auto it = jobs_.find(partition);
+  if (it == jobs_.end()) return;
+  Job& job = it->second;
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  // A listing is compared only with a copy that has every live write the primary had when it looked.
+  if (job.ranges && replica.durable().value >= job.ranges->as_of()) Compare(partition, job);
+  else if (job.listing && replica.durable().value >= job.listing->as_of()) Merge(partition, job);
+}
+
+void LearnerResync::Compare(PartitionId partition, Job& job) {
+  const wire::Ranges ranges = *std::exchange(job.ranges, std::nullopt);
+  job.started = false;
+  for (int i = 0; i < ranges.ranges_size(); ++i) {
+    const auto& theirs = ranges.ranges(i);
+    const bool open = ranges.complete() && i + 1 == ranges.ranges_size();
+    const Range range{job.after, open ? "" : theirs.last_key(), theirs.records(), theirs.bytes()};
+    RunDigest digest;
+    std::uint64_t records = 0;
+    ctx_.store.Scan(partition, range.after, range.last_key, [&](const ScannedRecord& own) {
+      digest.Add(EncodeKey(own.key), ListedHash(own));
+      return ++records <= theirs.records();
+    });
+    if (records == theirs.records() && digest.Finish().view() == theirs.digest()) {
+      Count(range.records, range.bytes, job.primary, /*travelled=*/false);
+    } else {
+      job.todo.push_back(range);
+    }
+    job.after = theirs.last_key();
+  }
+  job.complete = ranges.complete();
+  Continue(partition, job);
+}
+
+bool LearnerResync::Live(const Job& job, const RecordHeader& header) const {
+  auto live = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq.value > job.as_of; };
+  return live(header.stamp) || (header.deleted && live(header.deleted_by));
+}
+
+// Whether a fetched copy of the record comes too late: it changed live since, or what it belongs to is gone.
+bool LearnerResync::Superseded(PartitionId partition, const Job& job, const RecordKey& key) const {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  RecordHeader header;
+  if (replica.Find(key, &header) == ReadOutcome::kFound && Live(job, header)) return true;
+  if (key.kind != RecordKind::kZoneDrop && !key.zone.IsZero()) {
+    bool dropped = false;
+    replica.ZoneDropped(key.zone, &dropped);
+    if (dropped) return true;
+  }
+  RecordHeader mark;
+  return key.kind == RecordKind::kEntry &&
+         replica.Find({key.zone, RecordKind::kChainDelete, key.id, 0}, &mark) == ReadOutcome::kFound;
+}
+
+void LearnerResync::Merge(PartitionId partition, Job& job) {
+  const wire::Listing listing = *std::exchange(job.listing, std::nullopt);
+  job.started = false;
+  job.as_of = listing.as_of();
+  Range& range = job.todo.front();
+  StoreBatch batch;
+  int next = 0;
+  auto take_missing = [&](std::string_view below) {
+    while (next < listing.records_size() && (below.empty() || listing.records(next).key() < below)) {
+      job.fetch.push_back(listing.records(next++));
+    }
+  };
+  ctx_.store.Scan(partition, listing.after(), listing.last_key(), [&](const ScannedRecord& own) {
+    const std::string key = EncodeKey(own.key);
+    take_missing(key);
+    const bool same_key = next < listing.records_size() && listing.records(next).key() == key;
+    if (!same_key) {
+      if (!own.damaged && (Live(job, own.header) || Planted(Bug::kMergedBack))) return true;
+      RULE("R10 adopted");
+      ctx_.Replica(partition).NoteRecord(own.key, std::nullopt);
+      batch.changes.push_back(StoreBatch::EraseRecord{partition, own.key});
+      return true;
+    }
+    const auto& theirs = listing.records(next++);
+    const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash();
+    if (equal || (!own.damaged && Live(job, own.header))) {
+      Count(1, theirs.size(), job.primary, /*travelled=*/false);
+    } else {
+      job.fetch.push_back(theirs);
+    }
+    return true;
+  });
+  take_missing("");
+  if (!batch.empty()) {
+    ctx_.Persist(std::move(batch), [this, partition] {
+      PartitionReplica& replica = ctx_.Replica(partition);
+      replica.DurableUpTo(replica.durable());
+    });
+  }
+  if (listing.last_key() == range.last_key) {
+    job.todo.pop_front();
+  } else {
+    range.after = listing.last_key();
+  }
+  Continue(partition, job);
+}
+
+bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value,
+                           StoreBatch* batch) {
+  const auto key = DecodeKey(record.key());
+  auto header = DecodeHeader(record.header());
+  if (!key || !header || !RecordVerifies(*key, *header, *value)) return false;
+  if (Superseded(partition, job, *key)) return true;
+  const bool mark = header->value_gone || key->kind == RecordKind::kZoneDrop || key->kind == RecordKind::kChainDelete;
+  ctx_.Replica(partition).NoteRecord(*key, *header);
+  batch->changes.push_back(StoreBatch::PutRecord{partition, *key, *header, mark ? nullptr : value});
+  return true;
+}
+
+void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
+  Job* job = JobOf(from, fetched.partition(), fetched.term(), fetched.boot());
+  if (!job || fetched.call() != job->call || job->call == 0) return;
+  job->call = 0;
+  StoreBatch batch;
+  std::size_t body = 0;
+  bool sound = true;
+  for (const auto& record : fetched.records()) {
+    if (job->fetch.empty() || job->fetch.front().key() != record.key()) break;
+    if (record.damaged()) {
+      last_error_ = "a record of partition " + std::to_string(fetched.partition()) + " is damaged on " + ctx_.NameOf(from);
+      sound = false;
+      break;
+    }
+    if (record.found()) {
+      if (body >= bodies.size() || !Accept(fetched.partition(), *job, record, bodies[body], &batch)) {
+        last_error_ = "a record of partition " + std::to_string(fetched.partition()) + " from " + ctx_.NameOf(from) + " does not verify";
+        sound = false;
+        break;
+      }
+      Count(1, bodies[body]->size(), from, /*travelled=*/true);
+      ++body;
+    }
+    job->fetch.pop_front();
+  }
+  // After damage the asking pauses for a while (`asked` stands): the source repairs from another copy meanwhile.
+  job->started = !sound;
+  if (sound) last_error_.clear();
+  const PartitionId partition = fetched.partition();
+  if (batch.empty()) {
+    if (sound) Continue(partition, *job);
+    return;
+  }
+  ctx_.Persist(std::move(batch), [this, partition] {
+    PartitionReplica& replica = ctx_.Replica(partition);
+    replica.DurableUpTo(replica.durable());
+    auto it = jobs_.find(partition);
+    if (it != jobs_.end() && it->second.history && !it->second.done) Continue(partition, it->second);
+  });
+}
+
+// Everything was compared and fetched. Counted once all of that is durable, so that the counters say what is there (I15).
+void LearnerResync::Finish(PartitionId partition, Job& job) {
+  StoreBatch batch;
+  ctx_.Replica(partition).Count(0, 0, &batch);
+  job.started = true;
+  job.asked = ctx_.now;
+  ctx_.Persist(std::move(batch), [this, partition, primary = job.primary, term = job.term, boot = job.boot] {
+    if (Job* present = JobOf(primary, partition, term.value, boot.value)) CountUp(partition, *present);
+  });
+}
+
+void LearnerResync::CountUp(PartitionId partition, Job& job) {
+  std::uint64_t blocks = 0;
+  std::uint64_t bytes = 0;
+  if (ctx_.Replica(partition).CountLive("", "", &blocks, &bytes) == ReadOutcome::kFailed) {
+    // Never "done" over records that can't be read: compare once more, and say why it takes so long.
+    last_error_ = "partition " + std::to_string(partition) + " can't be read on this node's disk";
+    job.after.clear();
+    job.complete = false;
+    return;
+  }
+  StoreBatch batch;
+  ctx_.Replica(partition).SetCounts(blocks, bytes, &batch);
+  job.done = true;
+  // In order after everything that was fetched: when this is durable, all of it is.
+  ctx_.Persist(std::move(batch), [this, partition] {
+    auto it = jobs_.find(partition);
+    if (it != jobs_.end() && it->second.done) SayDone(partition, it->second);
+  });
+}
+
+void LearnerResync::SayDone(PartitionId partition, const Job& job) {
+  wire::Peer message;
+  auto* done = message.mutable_history_done();
+  done->set_partition(partition);
+  done->set_term(job.term.value);
+  done->set_boot(job.boot.value);
+  done->set_choice(job.choice);
+  ctx_.Send(job.primary, std::move(message));
+}
+
+void LearnerResync::Count(std::uint64_t records, std::uint64_t bytes, const NodeId& from, bool travelled) {
+  blocks_done_ += records;
+  bytes_done_ += bytes;
+  if (!travelled) return;
+  blocks_sent_ += records;
+  bytes_sent_ += bytes;
+  LinkRate& link = rates_[from];
+  if (link.window_start == Instant{}) link.window_start = ctx_.now;
+  link.window_bytes += bytes;
+}
+
+void LearnerResync::OnPlan(Epoch plan) {
+  if (plan == plan_) return;
+  plan_ = plan;
+  blocks_done_ = bytes_done_ = bytes_sent_ = blocks_sent_ = 0;
+}
+
+void LearnerResync::FillReport(wire::ResyncReport* report) const {
+  report->set_plan(plan_.value);
+  report->set_blocks_done(blocks_done_);
+  report->set_bytes_done(bytes_done_);
+  report->set_bytes_sent(bytes_sent_);
+  report->set_blocks_sent(blocks_sent_);
+  report->set_last_error(last_error_);
+  for (const auto& [peer, rate] : rates_) {
+    if (rate.bytes_per_second < 1) continue;
+    auto* link = report->add_links();
+    link->set_from(ctx_.NameOf(peer));
+    link->set_to(ctx_.config.self.name());
+    link->set_bytes_per_second(rate.bytes_per_second);
+  }
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,99 @@
+// The receiving side of resync: compares a partition with its primary's range by range, fetches what differs, drops what the
+// primary lacks, and says when it is done (rules R7, R8, R10: it adopts, it never merges back).
+//
+// Writes ordered after the primary looked (`as_of`) arrive live; a record that carries such a stamp is newer than any
+// listing and is left alone.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "node/core/context.h"
+
+namespace coffer::node {
+
+class LearnerResync {
+ public:
+  explicit LearnerResync(Context& context) : ctx_(context) {}
+
+  void OnRole(const NodeId& primary, const wire::LearnerRole& role);
+  void OnRanges(const NodeId& from, wire::Ranges ranges);
+  void OnListing(const NodeId& from, wire::Listing listing);
+  void OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies);
+  // Live writes became durable: an answer may have waited for them.
+  void OnAdvanced(PartitionId partition);
+  void EndTerm(PartitionId partition) { jobs_.erase(partition); }
+  void OnLinkDown(const NodeId& peer);
+  void Tick();
+  Instant NextDeadline() const { return jobs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(20); }
+
+  std::size_t running() const { return jobs_.size(); }
+  void FillReport(wire::ResyncReport* report) const;
+  // A new plan: counting begins anew.
+  void OnPlan(Epoch plan);
+
+ private:
+  struct Range {
+    std::string after;
+    std::string last_key;  // inclusive; empty: open
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+  };
+  struct Job {
+    NodeId primary;
+    Term term;
+    Boot boot;
+    std::uint64_t choice = 0;
+    std::uint64_t base = 0;  // what the primary saw before this write is no answer to us
+    bool history = false;
+    bool started = false;
+    bool done = false;
+    std::string after;                       // ranges are compared up to here
+    bool complete = false;                   // the last ranges were the partition's last
+    std::deque<Range> todo;                  // differing ranges, to be listed
+    std::optional<wire::Ranges> ranges;      // waiting for live writes up to as_of
+    std::optional<wire::Listing> listing;    // likewise
+    std::deque<wire::ListedRecord> fetch;    // to be fetched
+    std::uint64_t as_of = 0;                 // of the listing the fetches belong to
+    std::uint64_t call = 0;                  // fetch under way; 0: none
+    Instant asked{};
+  };
+
+  Job* JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
+  void Continue(PartitionId partition, Job& job);
+  void Compare(PartitionId partition, Job& job);
+  void Merge(PartitionId partition, Job& job);
+  bool MergeOne(PartitionId partition, Job& job, const ScannedRecord& own, const wire::ListedRecord* theirs, StoreBatch* batch);
+  void AskRanges(PartitionId partition, Job& job);
+  void AskListing(PartitionId partition, Job& job);
+  void AskFetch(PartitionId partition, Job& job);
+  bool Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value, StoreBatch* batch);
+  bool Superseded(PartitionId partition, const Job& job, const RecordKey& key) const;
+  bool Live(const Job& job, const RecordHeader& header) const;
+  void Finish(PartitionId partition, Job& job);
+  void CountUp(PartitionId partition, Job& job);
+  void SayDone(PartitionId partition, const Job& job);
+  void Count(std::uint64_t records, std::uint64_t bytes, const NodeId& from, bool travelled);
+  std::uint64_t Rate() const;
+
+  Context& ctx_;
+  std::map<PartitionId, Job> jobs_;
+  std::uint64_t next_call_ = 1;
+  double budget_ = 0;          // bytes that may be asked for now
+  Instant refilled_{};
+  Epoch plan_;
+  std::uint64_t blocks_done_ = 0, bytes_done_ = 0, bytes_sent_ = 0, blocks_sent_ = 0;
+  std::string last_error_;
+  struct LinkRate {
+    double bytes_per_second = 0;
+    std::uint64_t window_bytes = 0;
+    Instant window_start{};
+  };
+  std::map<NodeId, LinkRate> rates_;
+};
+
+}  // namespace coffer::node

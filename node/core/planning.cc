@@ -1,0 +1,298 @@
+#include "node/core/planning.h"
+
+#include <algorithm>
+
+#include "node/core/refusal.h"
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::node {
+namespace {
+
+using cluster::Liveness;
+using cluster::OperatorChange;
+using std::chrono::milliseconds;
+
+constexpr Duration kSendRequests = milliseconds(300);
+constexpr Duration kLookAgain = milliseconds(500);
+// A primary's adds gather this long before they are handed over, those of several primaries for layout_gather.
+constexpr Duration kGatherOwn = milliseconds(50);
+constexpr int kGatherAtMost = 5;  // times layout_gather: adds that trickle in can't put a layout off for longer
+constexpr Duration kNeverHeard = std::chrono::seconds(10);
+constexpr Duration kRankDelay = milliseconds(1500);
+constexpr Duration kOperationDeadline = std::chrono::seconds(8);
+
+}  // namespace
+
+std::optional<OperatorChange> ChangeOf(const wire::LayoutChangeRequest& request) {
+  using Kind = OperatorChange::Kind;
+  if (request.has_resync()) {
+    const auto& r = request.resync();
+    if (r.has_pause()) return OperatorChange{Kind::kPauseResync};
+    if (r.has_resume()) return OperatorChange{Kind::kResumeResync};
+    if (r.has_limit_bytes_per_second()) return OperatorChange{Kind::kLimitResync, "", r.limit_bytes_per_second()};
+    return std::nullopt;
+  }
+  const auto& c = request.change();
+  switch (c.kind_case()) {
+    case coffer::v1::LayoutChange::kDrain: return OperatorChange{Kind::kDrain, c.drain()};
+    case coffer::v1::LayoutChange::kUndrain: return OperatorChange{Kind::kUndrain, c.undrain()};
+    case coffer::v1::LayoutChange::kForget: return OperatorChange{Kind::kForget, c.forget()};
+    case coffer::v1::LayoutChange::kReweight: return OperatorChange{Kind::kReweight, c.reweight().node(), c.reweight().weight()};
+    case coffer::v1::LayoutChange::kFresh: return OperatorChange{Kind::kFresh};
+    case coffer::v1::LayoutChange::kMinCopies: return OperatorChange{Kind::kMinCopies, "", c.min_copies()};
+    case coffer::v1::LayoutChange::kForce: return OperatorChange{Kind::kForce};
+    default: return std::nullopt;
+  }
+}
+
+std::map<NodeId, cluster::PlannerMember> Planning::Members() const {
+  std::map<NodeId, cluster::PlannerMember> members;
+  for (const auto& [id, view] : *ctx_.membership->view()) {
+    if (view.facts.role() != coffer::v1::MEMBER_ROLE_STORAGE && view.facts.role() != coffer::v1::MEMBER_ROLE_WITNESS) continue;
+    cluster::PlannerMember m;
+    m.id = id;
+    m.name = view.facts.name();
+    m.address = view.facts.address();
+    m.weight = view.facts.weight() == 0 ? 100 : view.facts.weight();
+    m.failure_domain = view.facts.failure_domain();
+    m.certificate_name = view.facts.certificate_name();
+    m.witness = view.facts.role() == coffer::v1::MEMBER_ROLE_WITNESS;
+    m.alive = id == ctx_.self || view.state == Liveness::kAlive;
+    m.suspect = id != ctx_.self && view.state == Liveness::kSuspect;
+    // Remembered from before our start and not heard of since: it may be starting too, so it is not taken for dead at once.
+    const bool unheard = !m.alive && view.incarnation.value == 0;
+    if (unheard && ctx_.now - ctx_.started < kNeverHeard) m.suspect = true;
+    if (!m.alive && !m.suspect) m.dead_for = ctx_.now - view.since;
+    m.blocks = view.facts.blocks();
+    members[id] = std::move(m);
+  }
+  if (!ctx_.layout) return members;
+  // A member nobody has heard of since our start is suspect for a while (it may be starting too), then as dead as any other.
+  for (const auto& member : ctx_.layout->members) {
+    if (members.contains(member.id)) continue;
+    cluster::PlannerMember m;
+    m.id = member.id;
+    m.name = member.name;
+    m.address = member.address;
+    m.weight = member.weight;
+    m.failure_domain = member.failure_domain;
+    m.certificate_name = member.certificate_name;
+    m.witness = member.witness;
+    m.suspect = ctx_.now - ctx_.started < kNeverHeard;
+    if (!m.suspect) m.dead_for = ctx_.now - ctx_.started;
+    members[member.id] = std::move(m);
+  }
+  return members;
+}
+
+std::optional<std::size_t> Planning::Rank() const {
+  if (!ctx_.layout || !ctx_.layout->IsVoter(ctx_.self)) return std::nullopt;
+  std::size_t rank = 0;
+  for (const auto v : ctx_.layout->voters) {
+    const NodeId& id = ctx_.IdOf(v);
+    if (id < ctx_.self && ctx_.membership->IsAlive(id)) ++rank;
+  }
+  return rank;
+}
+
+std::optional<NodeId> Planning::UsualProposer() const {
+  std::optional<NodeId> lowest;
+  for (const auto v : ctx_.layout->voters) {
+    const NodeId& id = ctx_.IdOf(v);
+    if (ctx_.Alive(id) && (!lowest || id < *lowest)) lowest = id;
+  }
+  return lowest;
+}
+
+void Planning::Prune(std::map<PartitionId, wire::ChangeRequest>* requests) const {
+  std::erase_if(*requests, [&](const auto& e) {
+    if (e.first >= ctx_.layout->partition_count()) return true;
+    return ctx_.group(e.first).term != Term(e.second.term()) && !Planted(Bug::kOldTermAddAccepted) && !Planted(Bug::kAddNamesPrimary);
+  });
+}
+
+void Planning::Request(const wire::ChangeRequest& request) {
+  mine_[request.partition()] = request;
+  Hand(request);
+  send_at_ = std::min(send_at_, ctx_.now + kGatherOwn);
+}
+
+void Planning::Hand(const wire::ChangeRequest& request) {
+  wire::ChangeRequest& known = handed_[request.partition()];
+  if (known.term() == request.term() && known.kind_case() == request.kind_case() && known.add() == request.add()) return;
+  known = request;
+  newest_request_ = ctx_.now;
+  // A renewal is looked at now, because writes wait for it; an add once its fellows are there.
+  look_at_ = std::min(look_at_, request.has_renew() ? ctx_.now : ctx_.now + ctx_.config.layout_gather);
+}
+
+// L4: only the partition's primary asks, and only for its own term.
+void Planning::OnChangeRequests(const NodeId& from, const wire::ChangeRequests& requests) {
+  if (!ctx_.layout) return;
+  for (const auto& r : requests.changes()) {
+    if (r.partition() >= ctx_.layout->partition_count()) continue;
+    const bool by_primary = ctx_.IdOf(ctx_.group(r.partition()).primary) == from || Planted(Bug::kOldTermAddAccepted);
+    const bool in_term = ctx_.group(r.partition()).term == Term(r.term()) || Planted(Bug::kOldTermAddAccepted) ||
+                         Planted(Bug::kAddNamesPrimary);
+    if (!by_primary || !in_term) {
+      RULE("L4 refused");
+      continue;
+    }
+    Hand(r);
+  }
+}
+
+void Planning::SendRequests() {
+  if (ctx_.now < send_at_ || mine_.empty()) return;
+  send_at_ = ctx_.now + kSendRequests;
+  const auto proposer = UsualProposer();
+  if (!proposer || *proposer == ctx_.self) return;
+  wire::Peer message;
+  for (const auto& [partition, request] : mine_) *message.mutable_change_requests()->add_changes() = request;
+  ctx_.Send(*proposer, std::move(message));
+}
+
+void Planning::OnLayout() {
+  Prune(&mine_);
+  Prune(&handed_);
+  look_at_ = ctx_.now;
+  wanting_since_ = kNever;
+}
+
+void Planning::OnLayoutChange(const NodeId& from, const wire::LayoutChangeRequest& request) {
+  operations_.push_back({from, request, ctx_.now + kOperationDeadline});
+  look_at_ = ctx_.now;
+}
+
+void Planning::AnswerOperation(const Operation& op, google::rpc::Status status, Epoch epoch) {
+  wire::Peer message;
+  auto* response = message.mutable_layout_change_response();
+  response->set_call(op.request.call());
+  *response->mutable_status() = std::move(status);
+  response->set_epoch(epoch.value);
+  ctx_.Send(op.from, std::move(message));
+}
+
+void Planning::OnProposalEnded(bool decided, const std::string& why) {
+  look_at_ = ctx_.now;
+  if (operations_.empty() || !operations_.front().proposed) {
+    if (!decided && !why.empty()) ctx_.Event(NodeEvent::Level::kDebug, "a layout proposal did not succeed and is made anew: " + why);
+    return;
+  }
+  Operation& op = operations_.front();
+  op.proposed = false;
+  if (!decided) return;  // tried again until its deadline
+  AnswerOperation(op, {}, op.epoch);
+  operations_.pop_front();
+}
+
+// A forced layout: by definition no majority can agree. The operator's typed statement stands in for it.
+void Planning::Force(const cluster::Layout& next) {
+  ctx_.Warn("an operator forces layout epoch " + std::to_string(next.epoch.value) + " without a majority of voters");
+  const std::string bytes = cluster::Encode(next);
+  execute_(agreement_.Adopt(ctx_.now, bytes));
+  for (const auto& member : next.members) {
+    if (member.id == ctx_.self || !ctx_.linked.contains(member.id)) continue;
+    wire::Peer message;
+    message.mutable_layout_push()->set_layout(bytes);
+    ctx_.Send(member.id, std::move(message));
+  }
+}
+
+// The one change that needs no majority does not wait for a proposal that may never find one.
+bool Planning::ForceIsWanted() const {
+  if (operations_.empty() || operations_.front().proposed) return false;
+  const auto change = ChangeOf(operations_.front().request);
+  return change && change->kind == OperatorChange::Kind::kForce;
+}
+
+// Deals with the operator's request in front; true when a proposal for it is under way.
+bool Planning::TakeOperation() {
+  while (!operations_.empty()) {
+    Operation& op = operations_.front();
+    if (op.proposed) return true;
+    const auto change = ChangeOf(op.request);
+    google::rpc::Status status;
+    if (!change) {
+      status = Refuse(Code::kInvalidArgument, "BAD_REQUEST", "no change was named; nothing was changed");
+    } else if (op.request.epoch() != 0 && Epoch(op.request.epoch()) != ctx_.layout->epoch) {
+      status = Refuse(Code::kAborted, "PLAN_STALE", "the layout is at epoch " + std::to_string(ctx_.layout->epoch.value) +
+                                                        " now; nothing was changed. Plan again.");
+    } else if (auto why = cluster::WhyRefused(*ctx_.layout, Members(), *change)) {
+      status = Refuse(Code::kFailedPrecondition, "CHANGE_REFUSED", *why);
+    } else if (op.deadline <= ctx_.now) {
+      status = Refuse(Code::kUnavailable, "NO_QUORUM",
+                      "no majority of voters agreed in time; the change may still be decided. Look at the status, then ask again.");
+    } else {
+      cluster::PlannerRequests requests;
+      const auto next = cluster::PlanNext(*ctx_.layout, Members(), requests, *change, ctx_.config.planner);
+      if (next && change->kind != OperatorChange::Kind::kForce) {
+        op.proposed = true;
+        op.epoch = next->epoch;
+        execute_(agreement_.Propose(ctx_.now, *next));
+        return true;
+      }
+      if (next) Force(*next);
+      AnswerOperation(op, {}, next ? next->epoch : ctx_.layout->epoch);
+      operations_.pop_front();
+      continue;
+    }
+    AnswerOperation(op, std::move(status), ctx_.layout->epoch);
+    operations_.pop_front();
+  }
+  return false;
+}
+
+void Planning::Tick() {
+  if (!ctx_.layout) return;
+  SendRequests();
+  // A layout that is adopted but not yet durable is about to replace ours: planning from the old one would be in vain.
+  if (agreement_.epoch() != ctx_.layout->epoch || ctx_.now < look_at_) return;
+  if (agreement_.proposing() && !ForceIsWanted()) return;
+  const auto rank = Rank();
+  if (!rank) {
+    for (const Operation& op : std::exchange(operations_, {})) {
+      AnswerOperation(op, Refuse(Code::kUnavailable, "NOT_A_VOTER", "this node has no vote; ask another"), ctx_.layout->epoch);
+    }
+    return;
+  }
+  look_at_ = ctx_.now + kLookAgain;
+  if (TakeOperation() || agreement_.proposing() || agreement_.epoch() != ctx_.layout->epoch) return;
+  cluster::PlannerRequests requests;
+  for (const auto& [partition, request] : handed_) {
+    if (request.has_add()) {
+      const bool any_term = Planted(Bug::kOldTermAddAccepted) || Planted(Bug::kAddNamesPrimary);
+      const Term term = any_term ? ctx_.group(partition).term : Term(request.term());
+      requests.adds[partition] = {partition, term, NodeId::Must(request.add())};
+    } else if (request.has_renew()) {
+      requests.renewals[partition] = Term(request.term());
+    }
+  }
+  const auto members = Members();
+  const auto next = cluster::PlanNext(*ctx_.layout, members, requests, {}, ctx_.config.planner);
+  if (!next) {
+    wanting_since_ = kNever;
+    return;
+  }
+  if (wanting_since_ == kNever) wanting_since_ = ctx_.now;
+  if (ctx_.now - wanting_since_ < static_cast<int>(*rank) * kRankDelay) return;
+  if (!cluster::CannotWait(*ctx_.layout, *next, members, requests)) {
+    const Instant gathered = Gathered();
+    if (ctx_.now < gathered) {
+      look_at_ = std::min(look_at_, gathered);
+      return;
+    }
+  }
+  if (Planted(Bug::kGossipDecides)) return execute_(agreement_.Adopt(ctx_.now, cluster::Encode(*next)));
+  execute_(agreement_.Propose(ctx_.now, *next));
+}
+
+// Every layout costs an agreement and, in the partitions it touches, a fresh contact: changes that can wait are decided
+// together once nothing has been handed in for a while.
+Instant Planning::Gathered() const {
+  const Duration gather = ctx_.config.layout_gather;
+  return std::min(std::max(wanting_since_, newest_request_) + gather, wanting_since_ + kGatherAtMost * gather);
+}
+
+}  // namespace coffer::node

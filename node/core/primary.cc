@@ -1,0 +1,602 @@
+#include "node/core/primary.h"
+
+#include <algorithm>
+
+#include "node/core/refusal.h"
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::node {
+namespace {
+
+using cluster::PrimaryProgress;
+using std::chrono::milliseconds;
+
+constexpr Duration kContactRetry = milliseconds(300);
+constexpr Duration kSweep = milliseconds(100);
+constexpr Duration kSilence = milliseconds(1000);
+constexpr std::uint64_t kResendBytes = 1u << 20;
+
+std::vector<NodeId> Ids(const Context& ctx, const std::vector<cluster::MemberIndex>& members) {
+  std::vector<NodeId> ids;
+  for (const auto m : members) ids.push_back(ctx.IdOf(m));
+  return ids;
+}
+
+}  // namespace
+
+// Everybody who has to hold the partition's writes: a removal counts once it is decided (R3).
+std::vector<NodeId> Primaries::InSyncOf(PartitionId partition) const {
+  if (Planted(Bug::kRemovalBeforeDecided)) {
+    std::string error;
+    const auto accepted = cluster::DecodeLayout(ctx_.durable.agreement.accepted_layout, &error);
+    std::vector<NodeId> ids = Ids(ctx_, ctx_.group(partition).in_sync);
+    if (accepted) {
+      std::erase_if(ids, [&](const NodeId& id) { return !accepted->group(partition).InSync(accepted->IndexOf(id)); });
+    }
+    if (std::find(ids.begin(), ids.end(), ctx_.self) != ids.end()) return ids;
+  }
+  return Ids(ctx_, ctx_.group(partition).in_sync);
+}
+
+void Primaries::StartTerm(PartitionId partition) {
+  const auto& group = ctx_.group(partition);
+  PartitionReplica& replica = ctx_.Replica(partition);
+  std::optional<NodeId> proposed;
+  for (const auto& add : ctx_.durable.adds) {
+    if (add.partition == partition && add.term == group.term) proposed = add.learner;
+  }
+  auto lead = std::make_unique<Lead>(Lead{
+      PrimaryProgress(ctx_.self, InSyncOf(partition), proposed, ctx_.layout->settings.min_copies, replica.last()),
+      group.term, ctx_.now});
+  if (auto kept = carried_.find(partition); kept != carried_.end()) {
+    lead->waiting = std::move(kept->second);
+    carried_.erase(kept);
+  }
+  lead->progress.LocalDurable(replica.durable());
+  Lead& l = *lead;
+  const auto before = std::exchange(leads_[partition], std::move(lead));
+  if (Planted(Bug::kProgressKept) && before) {
+    l.waiting = std::move(before->waiting);
+    for (const NodeId& peer : l.progress.Receivers()) {
+      if (!before->progress.HasContact(peer)) continue;
+      l.progress.Contacted(peer);
+      l.progress.Acked(peer, before->progress.AckedBy(peer));
+    }
+  }
+  if (proposed) {
+    RULE("R7.3");
+    wire::ChangeRequest request;
+    request.set_partition(partition);
+    request.set_term(group.term.value);
+    request.set_add(proposed->str());
+    hooks_.request_change(request);
+  }
+  for (const NodeId& peer : l.progress.Receivers()) {
+    if (ctx_.linked.contains(peer)) SendContact(partition, l, peer);
+  }
+  Advance(partition, l);
+}
+
+void Primaries::EndTerm(PartitionId partition, bool still_primary) {
+  auto it = leads_.find(partition);
+  if (it == leads_.end()) return;
+  RULE("R1.2");
+  if (Planted(Bug::kProgressKept) && still_primary) return;
+  if (still_primary) {
+    carried_[partition] = std::move(it->second->waiting);
+  } else {
+    for (const Waiting& w : it->second->waiting) AnswerFenced(ctx_, w.waiter);
+  }
+  leads_.erase(it);
+  hooks_.ended(partition);
+}
+
+const PrimaryProgress* Primaries::Progress(PartitionId partition) const {
+  auto it = leads_.find(partition);
+  return it == leads_.end() ? nullptr : &it->second->progress;
+}
+
+bool Primaries::Active(PartitionId partition) const {
+  const auto* progress = Progress(partition);
+  return progress && progress->active();
+}
+
+bool Primaries::Writable(PartitionId partition) const {
+  const auto it = leads_.find(partition);
+  if (it == leads_.end() || ctx_.health.failed) return false;
+  const auto& progress = it->second->progress;
+  if (progress.active()) return progress.MayWrite();
+  return ctx_.now - it->second->since < milliseconds(500);
+}
+
+std::optional<NodeId> Primaries::LearnerOf(PartitionId partition) const {
+  const auto* progress = Progress(partition);
+  if (!progress) return std::nullopt;
+  return progress->learner() ? progress->learner() : progress->proposed();
+}
+
+void Primaries::SendContact(PartitionId partition, Lead& lead, const NodeId& peer) {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  wire::Peer message;
+  auto* contact = message.mutable_contact();
+  contact->set_partition(partition);
+  contact->set_term(lead.term.value);
+  contact->set_boot(ctx_.config.boot.value);
+  SetStamp(replica.meta().last, contact->mutable_last());
+  contact->set_last_hash(replica.meta().last_hash.str());
+  lead.contact_sent[peer] = ctx_.now;
+  ctx_.Send(peer, std::move(message));
+}
+
+void Primaries::OnContactAnswer(const NodeId& from, const wire::ContactAnswer& answer) {
+  Lead* const found = Touch(answer.partition());
+  if (!found || found->term != Term(answer.term()) || answer.boot() != ctx_.config.boot.value) return;
+  Lead& lead = *found;
+  if (!lead.progress.InAckset(from) || lead.progress.HasContact(from)) return;
+  PartitionReplica& replica = ctx_.Replica(answer.partition());
+  for (auto mark = answer.log().rbegin(); mark != answer.log().rend(); ++mark) {
+    const auto hash = replica.HashAt(Seq(mark->seq()));
+    if (!hash || hash->view() != mark->hash()) continue;
+    lead.progress.Contacted(from);
+    if (lead.chosen == from) lead.chosen.reset();
+    SendFrom(answer.partition(), lead, from, Seq(mark->seq()), *hash, /*replace=*/true, /*learner_start=*/false);
+    return;
+  }
+  // By I4 every in_sync member shares our log at least at the commit point, so this is damage, not protocol.
+  ctx_.Event(NodeEvent::Level::kError, "partition " + std::to_string(answer.partition()) + ": the log of " + ctx_.NameOf(from) +
+                                           " shares nothing with ours; remove that node with `coffer drain` and let it rejoin");
+}
+
+void Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, Seq after, const Digest& hash, bool replace,
+                         bool learner_start) {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  Digest previous = hash;
+  bool first = true;
+  while (first || after < replica.last()) {
+    const auto writes = replica.WritesAfter(after, kResendBytes);
+    if (!writes) {
+      ctx_.Warn("partition " + std::to_string(partition) + ": the log does not reach back to write " + std::to_string(after.value));
+      lead.progress.LoseContact(peer);
+      return;
+    }
+    wire::Peer message;
+    auto* r = message.mutable_replicate();
+    r->set_partition(partition);
+    r->set_term(lead.term.value);
+    r->set_boot(ctx_.config.boot.value);
+    r->mutable_previous()->set_seq(after.value);
+    r->mutable_previous()->set_hash(previous.str());
+    r->set_replace(first && replace);
+    r->set_learner_start(first && learner_start);
+    if (learner_start) r->set_choice(lead.choice);
+    r->set_committed(lead.progress.committed().value);
+    std::vector<Payload> bodies;
+    for (const auto& w : *writes) {
+      *r->add_writes() = w.write;
+      bodies.insert(bodies.end(), w.bodies.begin(), w.bodies.end());
+      after = Seq(w.write.stamp().seq());
+      previous = Digest::Must(w.write.hash());
+    }
+    ctx_.Send(peer, std::move(message), std::move(bodies));
+    if (writes->empty()) break;
+    first = false;
+  }
+}
+
+void Primaries::OnAck(const NodeId& from, const wire::ReplicateAck& ack) {
+  Lead* const found = Touch(ack.partition());
+  if (!found || found->term != Term(ack.term())) return;
+  if (ack.boot() != ctx_.config.boot.value) {
+    RULE("R2.2 other boot");
+    if (!Planted(Bug::kOtherBootCounted)) return;
+  }
+  Lead& lead = *found;
+  if (!OfThisChoice(lead, from, ack.choice())) return;
+  if (ack.mismatch()) {
+    if (lead.progress.learner() == from) {
+      WithdrawLearner(ack.partition(), lead);
+      Review(ack.partition());
+    } else if (lead.progress.HasContact(from)) {
+      lead.progress.LoseContact(from);
+      SendContact(ack.partition(), lead, from);
+    }
+    return;
+  }
+  if (lead.progress.learner() == from) lead.learner_answered = true;
+  lead.progress.Acked(from, Seq(ack.durable().seq()));
+  Advance(ack.partition(), lead);
+}
+
+void Primaries::OnHistoryDone(const NodeId& from, const wire::HistoryDone& done) {
+  Lead* const found = Touch(done.partition());
+  if (!found || found->term != Term(done.term()) || done.boot() != ctx_.config.boot.value) return;
+  if (found->progress.learner() != from || !OfThisChoice(*found, from, done.choice())) return;
+  found->progress.LearnerComplete();
+  TryPropose(done.partition(), *found);
+}
+
+void Primaries::OnDiscardRequest(const NodeId& from, const wire::DiscardRequest& request) {
+  for (const auto& asked : request.partitions()) {
+    auto it = leads_.find(asked.partition());
+    if (it == leads_.end() || it->second->term != Term(asked.term())) continue;
+    const auto& progress = it->second->progress;
+    const auto& group = ctx_.group(asked.partition());
+    const auto index = ctx_.layout->IndexOf(from);
+    const bool involved = progress.InAckset(from) || progress.learner() == from ||
+                          (index != cluster::kNoMember && group.InGoal(index));
+    if (!progress.active() || involved || group.in_sync.size() < ctx_.layout->settings.min_copies) continue;
+    wire::Peer message;
+    message.mutable_discard()->set_partition(asked.partition());
+    message.mutable_discard()->set_term(asked.term());
+    ctx_.Send(from, std::move(message));
+  }
+}
+
+void Primaries::OnLocalDurable(PartitionId partition) {
+  Lead* const lead = Touch(partition);
+  if (!lead) return;
+  lead->progress.LocalDurable(ctx_.Replica(partition).durable());
+  Advance(partition, *lead);
+}
+
+void Primaries::OnLinkUp(const NodeId& peer) {
+  for (auto& [partition, lead] : leads_) {
+    if (lead->progress.InAckset(peer) && !lead->progress.HasContact(peer)) SendContact(partition, *lead, peer);
+    lead->review_at = ctx_.now;
+    lead->settled = false;
+  }
+}
+
+void Primaries::OnLinkDown(const NodeId& peer) {
+  for (auto& [partition, lead] : leads_) {
+    lead->progress.LoseContact(peer);
+    if (lead->progress.learner() == peer) WithdrawLearner(partition, *lead);
+    lead->review_at = ctx_.now;
+    lead->settled = false;
+  }
+}
+
+void Primaries::Tick() {
+  if (ctx_.now < next_sweep_) return;
+  next_sweep_ = ctx_.now + kSweep;
+  // Thousands of partitions, of which few have anything under way: at rest this loop is all a node does.
+  for (auto& [partition, lead] : leads_) {
+    if (!lead->settled || lead->review_at <= ctx_.now) Sweep(partition, *lead);
+  }
+  FlushProposals();
+}
+
+void Primaries::Sweep(PartitionId partition, Lead& lead) {
+  for (const NodeId& id : lead.progress.ackset()) {
+    if (id == ctx_.self || lead.progress.HasContact(id) || !ctx_.linked.contains(id)) continue;
+    if (ctx_.now - lead.contact_sent[id] >= kContactRetry) SendContact(partition, lead, id);
+  }
+  std::erase_if(lead.waiting, [&](const Waiting& w) { return w.waiter.deadline <= ctx_.now; });
+  RetrySilent(partition, lead);
+  if (lead.review_at <= ctx_.now) Review(partition);
+  if (lead.told_committed < lead.progress.committed()) {
+    // Nobody wrote since: tell the others that the last writes are committed, so that deletes free their bytes.
+    lead.told_committed = lead.progress.committed();
+    const PartitionReplica& replica = ctx_.Replica(partition);
+    for (const NodeId& peer : lead.progress.Receivers()) {
+      if (lead.progress.HasContact(peer)) {
+        SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
+      }
+    }
+  }
+  lead.settled = IsSettled(partition, lead);
+}
+
+bool Primaries::IsSettled(PartitionId partition, const Lead& lead) const {
+  const auto& progress = lead.progress;
+  if (!progress.active() || !lead.waiting.empty() || !lead.silent.empty() || progress.learner() || progress.proposed()) return false;
+  const Seq last = ctx_.Replica(partition).last();
+  if (progress.committed() < last) return false;
+  for (const NodeId& peer : progress.ackset()) {
+    if (peer != ctx_.self && (!progress.HasContact(peer) || progress.AckedBy(peer) < last)) return false;
+  }
+  return true;
+}
+
+Primaries::Lead* Primaries::Touch(PartitionId partition) {
+  const auto it = leads_.find(partition);
+  if (it == leads_.end()) return nullptr;
+  it->second->settled = false;
+  return it->second.get();
+}
+
+// A message to a receiver may have been lost, or come before it knew the layout: begin anew with whoever makes no progress.
+void Primaries::RetrySilent(PartitionId partition, Lead& lead) {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  for (const NodeId& peer : lead.progress.Receivers()) {
+    const bool learner = lead.progress.learner() == peer;
+    // An empty partition has nothing to acknowledge but the contact itself, and waits for that all the same.
+    const bool unheard = !lead.progress.active() && lead.progress.AckedBy(peer) == Seq{};
+    const bool lacks = lead.progress.HasContact(peer) &&
+                       (lead.progress.AckedBy(peer) < replica.last() || unheard || (learner && !lead.learner_answered));
+    if (!lacks) {
+      lead.silent.erase(peer);
+      continue;
+    }
+    auto [it, fresh] = lead.silent.try_emplace(peer, Lead::Silence{lead.progress.AckedBy(peer), ctx_.now});
+    if (!fresh && it->second.acked != lead.progress.AckedBy(peer)) it->second = {lead.progress.AckedBy(peer), ctx_.now};
+    if (ctx_.now - it->second.since < kSilence) continue;
+    lead.silent.erase(it);
+    if (learner) {
+      WithdrawLearner(partition, lead);
+      lead.review_at = ctx_.now;
+    } else {
+      lead.progress.LoseContact(peer);
+      SendContact(partition, lead, peer);
+    }
+  }
+}
+
+Instant Primaries::NextDeadline() const { return leads_.empty() ? kNever : next_sweep_; }
+
+void Primaries::Advance(PartitionId partition, Lead& lead) {
+  if (lead.progress.active()) {
+    PartitionReplica& replica = ctx_.Replica(partition);
+    if (replica.committed() < lead.progress.committed()) {
+      StoreBatch batch;
+      replica.Commit(lead.progress.committed(), &batch);
+      if (!batch.empty()) ctx_.Persist(std::move(batch), [] {});
+      hooks_.committed(partition, lead.progress.committed());
+    }
+  }
+  Resolve(partition, lead);
+  TryPropose(partition, lead);
+}
+
+void Primaries::Resolve(PartitionId, Lead& lead) {
+  std::vector<Done> ready;
+  std::erase_if(lead.waiting, [&](Waiting& w) {
+    if (!lead.progress.active()) return false;
+    const Seq reached = w.committed_is_enough ? lead.progress.committed() : lead.progress.acknowledged();
+    if (reached < w.seq) return false;
+    ready.push_back(std::move(w.done));
+    return true;
+  });
+  for (Done& done : ready) done();
+}
+
+void Primaries::TryPropose(PartitionId partition, Lead& lead) {
+  // Until it has answered it may not even have begun its log where this choice says.
+  if (!lead.progress.MayPropose() || !lead.learner_history || !lead.learner_answered) return;
+  ctx_.durable.adds.push_back({partition, lead.term, *lead.progress.learner()});
+  lead.progress.MarkProposed();
+  proposals_waiting_.push_back(ctx_.durable.adds.back());
+  FlushProposals();
+}
+
+// One durable step for all learners that completed meanwhile: each is counted already, its request leaves after the step.
+void Primaries::FlushProposals() {
+  if (proposals_in_flight_ || proposals_waiting_.empty()) return;
+  proposals_in_flight_ = true;
+  ctx_.PersistDurable([this, adds = std::exchange(proposals_waiting_, {})] {
+    proposals_in_flight_ = false;
+    for (const auto& add : adds) {
+      wire::ChangeRequest request;
+      request.set_partition(add.partition);
+      request.set_term(add.term.value);
+      request.set_add(add.learner.str());
+      hooks_.request_change(request);
+    }
+    FlushProposals();
+  });
+}
+
+std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead&, bool* history) const {
+  const auto& group = ctx_.group(partition);
+  const auto& layout = *ctx_.layout;
+  auto usable = [&](cluster::MemberIndex m) {
+    const NodeId& id = layout.members[m].id;
+    if (group.InSync(m) || layout.members[m].witness || !ctx_.linked.contains(id) || !ctx_.Alive(id)) return false;
+    const auto view = ctx_.membership->view();
+    const auto member = view->find(id);
+    return member != view->end() && !member->second.facts.read_only();
+  };
+  *history = !layout.settings.resync_paused;
+  for (const auto m : group.goal) {
+    if (usable(m)) return layout.members[m].id;
+  }
+  *history = false;
+  if (group.in_sync.size() >= layout.settings.min_copies) return std::nullopt;
+  // A substitute: new writes have two copies at once, history waits (a restart is not a loss).
+  std::vector<NodeId> candidates;
+  for (cluster::MemberIndex m = 0; m < layout.members.size(); ++m) {
+    if (layout.members[m].TakesData() && usable(m)) candidates.push_back(layout.members[m].id);
+  }
+  if (candidates.empty()) return std::nullopt;
+  return candidates[(partition / layout.members.size()) % candidates.size()];
+}
+
+void Primaries::Review(PartitionId partition) {
+  Lead* const found = Touch(partition);
+  if (!found) return;
+  Lead& lead = *found;
+  lead.review_at = ctx_.now + milliseconds(1000);
+  if (lead.progress.proposed()) {
+    // R7(e): an add whose learner died is cancelled by renewing the term.
+    const auto view = ctx_.membership->view();
+    const auto member = view->find(*lead.progress.proposed());
+    if (member == view->end() || member->second.state == cluster::Liveness::kDead ||
+        member->second.state == cluster::Liveness::kLeft) {
+      wire::ChangeRequest request;
+      request.set_partition(partition);
+      request.set_term(lead.term.value);
+      request.set_renew(true);
+      RULE("R7.5");
+      hooks_.request_change(request);
+    }
+    if (Planted(Bug::kAddWithdrawn) && member != view->end() && member->second.state != cluster::Liveness::kAlive) {
+      std::erase_if(ctx_.durable.adds, [&](const cluster::ProposedAdd& add) { return add.partition == partition; });
+      carried_[partition] = std::move(lead.waiting);
+      StartTerm(partition);
+    }
+    return;
+  }
+  if (!lead.progress.active()) return;
+  bool history = false;
+  const auto wanted = WantedLearner(partition, lead, &history);
+  if (wanted == lead.progress.learner()) {
+    if (!wanted) return;
+    // Said again now and then: the first time may have been lost.
+    lead.learner_history = history;
+    if (!lead.progress.learner_complete()) SendRole(partition, lead, *wanted, true, history);
+    TryPropose(partition, lead);
+    return;
+  }
+  WithdrawLearner(partition, lead);
+  if (wanted) StartLearner(partition, lead, *wanted, history);
+}
+
+void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history) {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  Seq base = replica.last();
+  for (const Waiting& w : lead.waiting) {
+    if (!w.committed_is_enough && w.seq <= base && w.seq > replica.meta().log_start) base = Seq(w.seq.value - 1);
+  }
+  const auto hash = replica.HashAt(base);
+  if (!hash) return;
+  lead.progress.StartLearner(learner, base);
+  lead.learner_history = history;
+  lead.learner_answered = false;
+  lead.chosen = learner;
+  lead.choice = ++last_choice_;
+  lead.choice_base = base;
+  SendFrom(partition, lead, learner, base, *hash, /*replace=*/false, /*learner_start=*/true);
+  SendRole(partition, lead, learner, true, history);
+}
+
+void Primaries::WithdrawLearner(PartitionId partition, Lead& lead) {
+  if (!lead.progress.learner()) return;
+  const NodeId learner = *lead.progress.learner();
+  lead.progress.WithdrawLearner();
+  if (ctx_.linked.contains(learner)) SendRole(partition, lead, learner, false, false);
+}
+
+void Primaries::SendRole(PartitionId partition, const Lead& lead, const NodeId& learner, bool chosen, bool history) {
+  wire::Peer message;
+  auto* role = message.mutable_learner_role();
+  role->set_partition(partition);
+  role->set_term(lead.term.value);
+  role->set_boot(ctx_.config.boot.value);
+  role->set_chosen(chosen);
+  role->set_history(history);
+  role->set_choice(lead.choice);
+  role->set_base(lead.choice_base.value);
+  ctx_.Send(learner, std::move(message));
+}
+
+std::optional<google::rpc::Status> Primaries::WhyNoWrites(PartitionId partition, bool adds_data) const {
+  const auto* progress = Progress(partition);
+  if (ctx_.health.failed) {
+    return Refuse(Code::kUnavailable, "DISK_FAILED", "this node's disk failed; nothing was written. Another node takes over.",
+                  milliseconds(200));
+  }
+  if (!progress || !progress->active()) {
+    return Refuse(Code::kUnavailable, "PARTITION_ACTIVATING",
+                  "partition " + std::to_string(partition) + " is taking over; nothing was written. Try again.", milliseconds(20));
+  }
+  if (!progress->MayWrite()) {
+    RULE("R2.4 too few copies");
+    return Refuse(Code::kUnavailable, "TOO_FEW_COPIES",
+                  "partition " + std::to_string(partition) + " can make only 1 of the " +
+                      std::to_string(ctx_.layout->settings.min_copies) +
+                      " copies the cluster promises; nothing was written. Writes go on when a second storage node answers.",
+                  milliseconds(200));
+  }
+  if (!adds_data) return std::nullopt;
+  std::optional<std::string> full;
+  if (ctx_.health.full) full = ctx_.config.self.name();
+  const auto view = ctx_.membership->view();
+  for (const NodeId& id : progress->Receivers()) {
+    const auto member = view->find(id);
+    if (member != view->end() && member->second.facts.read_only()) full = member->second.facts.name();
+  }
+  if (!full) return std::nullopt;
+  return Refuse(Code::kResourceExhausted, "DISK_FULL",
+                "the disk of " + *full + " is full up to its reserve; nothing was written. Reads and deletes go on. "
+                "Free space there, or add a node.",
+                std::chrono::seconds(5));
+}
+
+std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire::Write write, std::vector<Payload> bodies,
+                                                    const Waiter& waiter, Done done) {
+  Lead* const found = Touch(partition);
+  if (!found) return Refuse(Code::kUnavailable, "PARTITION_ACTIVATING", "not the primary any more", milliseconds(20));
+  Lead& lead = *found;
+  if (lead.waiting.size() >= ctx_.config.max_waiting_per_partition) {
+    return Refuse(Code::kResourceExhausted, "QUEUE_FULL",
+                  "partition " + std::to_string(partition) + " has " + std::to_string(lead.waiting.size()) +
+                      " writes waiting, its limit; nothing was written. Slow down and try again.",
+                  milliseconds(100));
+  }
+  PartitionReplica& replica = ctx_.Replica(partition);
+  const Seq previous = replica.last();
+  const Digest previous_hash = replica.meta().last_hash;
+  SetStamp({lead.term, ctx_.config.boot, previous.Next()}, write.mutable_stamp());
+  write.set_hash(HashWrite(previous_hash, write).str());
+  StoreBatch batch;
+  if (!replica.Apply(write, bodies, &batch)) {
+    ctx_.FailStop("the store can't be read while writing to partition " + std::to_string(partition) +
+                  "; stopping so that nothing wrong is acknowledged. Check the disk, then start again.");
+    return Refuse(Code::kUnavailable, "DISK_FAILED", "this node's disk failed", milliseconds(200));
+  }
+  const Seq seq = previous.Next();
+  ctx_.Persist(std::move(batch), [this, partition, seq, term = lead.term] {
+    ctx_.Replica(partition).DurableUpTo(seq);
+    Lead* const lead = Touch(partition);
+    if (!lead) return;
+    lead->progress.LocalDurable(seq);
+    Advance(partition, *lead);
+  });
+  for (const NodeId& peer : lead.progress.Receivers()) {
+    if (!lead.progress.HasContact(peer)) continue;
+    wire::Peer message;
+    auto* r = message.mutable_replicate();
+    r->set_partition(partition);
+    r->set_term(lead.term.value);
+    r->set_boot(ctx_.config.boot.value);
+    r->mutable_previous()->set_seq(previous.value);
+    r->mutable_previous()->set_hash(previous_hash.str());
+    r->set_committed(lead.progress.committed().value);
+    *r->add_writes() = write;
+    ctx_.Send(peer, std::move(message), bodies);
+  }
+  lead.told_committed = lead.progress.committed();
+  lead.waiting.push_back({seq, false, waiter, std::move(done)});
+  ++ctx_.counters.writes;
+  return std::nullopt;
+}
+
+void Primaries::WhenAcknowledged(PartitionId partition, Seq seq, const Waiter& waiter, Done done) {
+  Lead* const lead = Touch(partition);
+  if (!lead) return;
+  lead->waiting.push_back({seq, false, waiter, std::move(done)});
+  Resolve(partition, *lead);
+}
+
+void Primaries::WhenCommitted(PartitionId partition, Seq seq, const Waiter& waiter, Done done) {
+  Lead* const lead = Touch(partition);
+  if (!lead) return;
+  lead->waiting.push_back({seq, true, waiter, std::move(done)});
+  Resolve(partition, *lead);
+}
+
+Primaries::Standing Primaries::StandingOf(PartitionId partition, Seq seq) const {
+  const auto* progress = Progress(partition);
+  if (!progress) return Standing::kOrderAgain;
+  if (progress->OldWritesHaveCopies()) {
+    return seq <= progress->committed() ? Standing::kAcknowledged : Standing::kWillBe;
+  }
+  if (!progress->learner() || seq <= progress->learner_base()) {
+    RULE("R6.1 ordered again");
+    return Standing::kOrderAgain;
+  }
+  return seq <= progress->acknowledged() ? Standing::kAcknowledged : Standing::kWillBe;
+}
+
+}  // namespace coffer::node

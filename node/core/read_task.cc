@@ -1,0 +1,295 @@
+#include "node/core/read_task.h"
+
+#include <algorithm>
+
+#include "cluster/sha256.h"
+#include "node/core/refusal.h"
+#include "cluster/planted_bug.h"
+
+namespace coffer::node {
+namespace {
+
+// One read under way.
+class Reader {
+ public:
+  Reader(const StoreReader& store, ReadTask task) : store_(store) { result_.task = std::move(task); }
+
+  ReadResult Run() {
+    if (request().has_fetch_request()) {
+      Fetch();
+      return std::move(result_);
+    }
+    response_.set_call(data().call());
+    response_.set_epoch(result_.task.epoch.value);
+    response_.mutable_status();
+    if (!Dropped()) Dispatch();
+    *result_.answer.header.mutable_data_response() = std::move(response_);
+    return std::move(result_);
+  }
+
+ private:
+  const wire::Peer& request() const { return result_.task.request; }
+  const wire::DataRequest& data() const { return request().data_request(); }
+  PartitionId partition() const { return data().partition(); }
+  ZoneId zone() const { return ZoneId::Must(data().zone()); }
+  bool Shown(Seq seq) const {
+    const bool unlimited = !result_.task.confirmed && result_.task.limit == Seq{};
+    return unlimited || seq <= result_.task.limit;
+  }
+
+  void Fail(Code code, std::string_view reason, std::string message) {
+    *response_.mutable_status() = Refuse(code, reason, std::move(message));
+  }
+
+  // Notes damage or failure; true when the read cannot go on.
+  bool Troubled(ReadOutcome outcome, const RecordKey& key) {
+    if (outcome == ReadOutcome::kDamaged) result_.damaged.push_back({partition(), key});
+    if (outcome == ReadOutcome::kFailed) {
+      // LevelDB reports a damaged table block as a failed read; the record is fetched from the other copy like any bad one.
+      result_.damaged.push_back({partition(), key});
+      result_.disk_failed = true;
+    }
+    return outcome == ReadOutcome::kDamaged || outcome == ReadOutcome::kFailed;
+  }
+
+  // "Absent" is said only by one who has confirmed; true when it may be said.
+  bool MayDeny() {
+    if (result_.task.confirmed) return true;
+    if (data().has_get_chunk() && data().get_chunk().any_holder()) {
+      if (Planted(Bug::kNotFoundWhileFilling)) return true;
+      Fail(Code::kNotFound, "NOT_MINE", "not held here; only the primary can say that it does not exist");
+      return false;
+    }
+    result_.needs_confirmation = true;
+    return false;
+  }
+
+  bool Dropped() {
+    if (zone().IsZero()) return false;
+    RecordHeader mark;
+    const RecordKey key{zone(), RecordKind::kZoneDrop, BlockId{}, 0};
+    const auto outcome = store_.Lookup(partition(), key, &mark);
+    if (Troubled(outcome, key)) return true;
+    if (outcome == ReadOutcome::kAbsent || !Shown(mark.stamp.seq)) return false;
+    if (MayDeny()) Fail(Code::kNotFound, "ZONE_DELETED", "the zone was deleted");
+    return true;
+  }
+
+  void Dispatch() {
+    switch (data().op_case()) {
+      case wire::DataRequest::kGetChunk: return GetChunk();
+      case wire::DataRequest::kHasChunks: return HasChunks();
+      case wire::DataRequest::kReadChain: return ReadChain();
+      case wire::DataRequest::kHeadChain: return HeadChain();
+      case wire::DataRequest::kGetZone: return GetZone();
+      case wire::DataRequest::kListZones: return ListZones();
+      default: return Fail(Code::kInvalidArgument, "BAD_REQUEST", "not a read");
+    }
+  }
+
+  // A chunk that is there for this reader: deletions beyond the committed prefix have not happened yet.
+  bool Live(const RecordHeader& h) const { return !h.deleted || (!h.value_gone && result_.task.confirmed && !Shown(h.deleted_by.seq)); }
+
+  void GetChunk() {
+    const auto& op = data().get_chunk();
+    const RecordKey key{zone(), RecordKind::kChunk, BlockId::Must(op.id()), 0};
+    RecordHeader header;
+    Payload value;
+    const auto outcome = store_.Read(partition(), key, &header, &value);
+    if (Troubled(outcome, key)) return;
+    if (outcome == ReadOutcome::kAbsent || !Live(header)) {
+      if (MayDeny()) Fail(Code::kNotFound, "CHUNK_NOT_FOUND", "no chunk " + Hex(op.id()) + " in this zone");
+      return;
+    }
+    if (!value || Sha256({*value}) != header.hash) {
+      result_.damaged.push_back({partition(), key});
+      return;
+    }
+    if (op.offset() > value->size() || (op.offset() == value->size() && op.length() > 0)) {
+      return Fail(Code::kOutOfRange, "RANGE_PAST_END",
+                  "the chunk has " + std::to_string(value->size()) + " bytes; byte " + std::to_string(op.offset()) + " is past its end");
+    }
+    response_.set_total_size(value->size());
+    result_.bytes_read = value->size();
+    const std::uint64_t rest = value->size() - op.offset();
+    const std::uint64_t length = op.length() == 0 ? rest : std::min(rest, op.length());
+    if (length != value->size()) value = std::make_shared<const std::string>(value->substr(op.offset(), length));
+    result_.answer.bodies.push_back(std::move(value));
+  }
+
+  void HasChunks() {
+    auto* presence = response_.mutable_presence();
+    for (const auto& id : data().has_chunks().ids()) {
+      const RecordKey key{zone(), RecordKind::kChunk, BlockId::Must(id), 0};
+      RecordHeader header;
+      const auto outcome = store_.Lookup(partition(), key, &header);
+      if (Troubled(outcome, key)) return;
+      const bool present = outcome == ReadOutcome::kFound && Live(header);
+      if (!present && !MayDeny()) return;
+      presence->add_present(present);
+    }
+  }
+
+  // The head within what may be shown: the newest entry whose write is committed. Nothing: trouble was noted.
+  std::optional<coffer::v1::ChainHead> Head(const BlockId& chain) {
+    coffer::v1::ChainHead head;
+    head.set_hash(std::string(Digest::kSize, '\0'));
+    RecordHeader mark;
+    const RecordKey mark_key{zone(), RecordKind::kChainDelete, chain, 0};
+    const auto deleted = store_.Lookup(partition(), mark_key, &mark);
+    if (Troubled(deleted, mark_key)) return std::nullopt;
+    if (deleted == ReadOutcome::kFound && Shown(mark.stamp.seq)) {
+      deleted_ = true;
+      return head;
+    }
+    RecordKey key;
+    RecordHeader header;
+    auto outcome = store_.LastEntry(partition(), zone(), chain, &key, &header);
+    while (outcome == ReadOutcome::kFound && !Shown(header.stamp.seq) && key.position > 0) {
+      --key.position;
+      outcome = store_.Lookup(partition(), key, &header);
+    }
+    if (Troubled(outcome, key)) return std::nullopt;
+    if (outcome == ReadOutcome::kFound && Shown(header.stamp.seq)) {
+      head.set_length(key.position + 1);
+      head.set_hash(header.hash.str());
+    }
+    return head;
+  }
+
+  void HeadChain() {
+    const auto head = Head(BlockId::Must(data().head_chain().chain()));
+    if (!head) return;
+    *response_.mutable_head()->mutable_head() = *head;
+    response_.mutable_head()->set_staleness_ms(result_.task.staleness_ms);
+  }
+
+  void ReadChain() {
+    const auto& op = data().read_chain();
+    const BlockId chain = BlockId::Must(op.chain());
+    const auto head = Head(chain);
+    if (!head) return;
+    if (deleted_) return Fail(Code::kNotFound, "CHAIN_DELETED", "chain " + Hex(op.chain()) + " was deleted");
+    if (head->length() == 0 && op.wait_ms() == 0 && !(op.has_range() && op.range().from() > 0)) {
+      return Fail(Code::kNotFound, "CHAIN_NOT_FOUND", "no chain " + Hex(op.chain()) + " in this zone");
+    }
+    std::uint64_t from = 0;
+    std::uint64_t to = head->length();
+    if (op.has_first()) to = std::min(to, op.first());
+    if (op.has_last()) from = to - std::min(to, op.last());
+    if (op.has_range()) {
+      from = op.range().from();
+      if (op.range().to() != 0) to = std::min(to, op.range().to());
+    }
+    auto* result = response_.mutable_chain();
+    *result->mutable_head() = *head;
+    result->set_staleness_ms(result_.task.staleness_ms);
+    result->set_complete(true);
+    if (from >= to) return;
+    const std::uint64_t bound = op.max_bytes() == 0 ? 1u << 20 : op.max_bytes();
+    std::uint64_t next = op.backwards() ? to : from;
+    store_.ReadEntries(partition(), zone(), chain, from, to, op.backwards(),
+                       [&](ReadOutcome outcome, const RecordKey& key, const RecordHeader& header, const Payload& value) {
+                         return Entry(outcome, key, header, value, bound, op.backwards(), &next, chain);
+                       });
+    const std::uint64_t wanted = op.backwards() ? from : to;
+    if (result_.damaged.empty() && result->complete() && next != wanted) {
+      // An entry is missing in the middle: as damaged as one that does not verify.
+      result_.damaged.push_back({partition(), {zone(), RecordKind::kEntry, chain, op.backwards() ? next - 1 : next}});
+    }
+  }
+
+  bool Entry(ReadOutcome outcome, const RecordKey& key, const RecordHeader& header, const Payload& value, std::uint64_t bound,
+             bool backwards, std::uint64_t* next, const BlockId& chain) {
+    if (Troubled(outcome, key)) return false;
+    if (key.position != (backwards ? *next - 1 : *next)) return false;
+    auto* result = response_.mutable_chain();
+    if (result->entries_size() > 0 && result_.bytes_read + value->size() > bound) {
+      result->set_complete(false);
+      return false;
+    }
+    if (!value || header.size != value->size()) {
+      result_.damaged.push_back({partition(), {zone(), RecordKind::kEntry, chain, key.position}});
+      return false;
+    }
+    auto* entry = result->add_entries();
+    entry->set_position(key.position);
+    entry->set_signature(header.signature);
+    entry->set_predecessor(header.predecessor.str());
+    entry->set_hash(header.hash.str());
+    result_.bytes_read += value->size() + 128;
+    result_.answer.bodies.push_back(value);
+    *next = backwards ? key.position : key.position + 1;
+    return true;
+  }
+
+  void GetZone() {
+    const std::string& name = data().get_zone().name();
+    const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({name}).view()), 0};
+    RecordHeader header;
+    Payload value;
+    const auto outcome = store_.Read(partition(), key, &header, &value);
+    if (Troubled(outcome, key)) return;
+    if (outcome == ReadOutcome::kAbsent || !Shown(header.stamp.seq)) {
+      if (MayDeny()) Fail(Code::kNotFound, "ZONE_UNKNOWN", "no zone is named \"" + name + "\"");
+      return;
+    }
+    if (!value || !response_.mutable_zones()->add_zones()->ParseFromString(*value)) result_.damaged.push_back({partition(), key});
+  }
+
+  void ListZones() {
+    const auto& op = data().list_zones();
+    std::vector<wire::ZoneRecord> all;
+    store_.Scan(partition(), "", std::string(16, '\0') + std::string(64, '\xff'), [&](const ScannedRecord& record) {
+      if (record.key.kind != RecordKind::kZone || !Shown(record.header.stamp.seq)) return true;
+      RecordHeader header;
+      Payload value;
+      if (Troubled(store_.Read(partition(), record.key, &header, &value), record.key)) return false;
+      wire::ZoneRecord zone;
+      if (value && zone.ParseFromString(*value) && zone.name() > op.after()) all.push_back(std::move(zone));
+      return true;
+    });
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
+    const std::size_t limit = op.limit() == 0 ? 1000 : op.limit();
+    response_.mutable_zones()->set_more(all.size() > limit);
+    for (std::size_t i = 0; i < std::min(limit, all.size()); ++i) *response_.mutable_zones()->add_zones() = all[i];
+  }
+
+  void Fetch() {
+    const auto& fetch = request().fetch_request();
+    auto* fetched = result_.answer.header.mutable_fetched();
+    fetched->set_partition(fetch.partition());
+    fetched->set_term(fetch.term());
+    fetched->set_boot(fetch.boot());
+    fetched->set_call(fetch.call());
+    for (const auto& bytes : fetch.keys()) {
+      auto* record = fetched->add_records();
+      record->set_key(bytes);
+      const auto key = DecodeKey(bytes);
+      RecordHeader header;
+      Payload value;
+      const auto outcome = key ? store_.Read(fetch.partition(), *key, &header, &value) : ReadOutcome::kAbsent;
+      record->set_damaged(outcome == ReadOutcome::kDamaged || outcome == ReadOutcome::kFailed);
+      if (outcome != ReadOutcome::kFound) continue;
+      record->set_found(true);
+      record->set_header(EncodeHeader(header));
+      record->mutable_stamp()->set_term(header.stamp.term.value);
+      record->mutable_stamp()->set_boot(header.stamp.boot.value);
+      record->mutable_stamp()->set_seq(header.stamp.seq.value);
+      if (!value) value = std::make_shared<const std::string>();
+      result_.bytes_read += value->size();
+      result_.answer.bodies.push_back(std::move(value));
+    }
+  }
+
+  const StoreReader& store_;
+  ReadResult result_;
+  wire::DataResponse response_;
+  bool deleted_ = false;
+};
+
+}  // namespace
+
+ReadResult RunRead(const StoreReader& store, ReadTask task) { return Reader(store, std::move(task)).Run(); }
+
+}  // namespace coffer::node

@@ -1,0 +1,43 @@
+// Reading values, apart from the core: it decides what may be read and up to where, any thread carries it out.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cluster/ids.h"
+#include "cluster/message.h"
+#include "node/store.h"
+
+namespace coffer::node {
+
+// A read the core has allowed.
+struct ReadTask {
+  NodeId reply_to;            // who asked
+  wire::Peer request;         // a DataRequest or FetchRequest
+  Seq limit;                  // chain reads: entries of later writes are not shown; 0: all
+  bool confirmed = false;     // the primary has confirmed its authority: "absent" may be said
+  Instant asked{};            // when the request arrived
+  std::uint64_t staleness_ms = 0;
+  Epoch epoch;                // for the response
+};
+
+// A record that did not verify.
+struct DamagedRecord {
+  PartitionId partition = 0;
+  RecordKey key;
+};
+
+// How it ended: an answer to send, unless something damaged was met, which the core repairs before it reads again.
+struct ReadResult {
+  ReadTask task;
+  PeerMessage answer;                  // valid when damaged is empty
+  std::vector<DamagedRecord> damaged;
+  bool needs_confirmation = false;     // "absent" was about to be said by one who has not confirmed: confirm, then read again
+  bool disk_failed = false;
+  std::uint64_t bytes_read = 0;
+};
+
+// Carries a read out. Thread-safe; touches nothing but the store.
+ReadResult RunRead(const StoreReader& store, ReadTask task);
+
+}  // namespace coffer::node

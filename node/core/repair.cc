@@ -1,0 +1,130 @@
+#include "node/core/repair.h"
+
+#include <utility>
+
+#include "node/core/record_check.h"
+#include "node/core/refusal.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr Duration kAskNext = std::chrono::seconds(2);
+
+std::string NameRecord(PartitionId partition, const RecordKey& key) {
+  std::string text = key.kind == RecordKind::kChunk ? "chunk " : key.kind == RecordKind::kEntry ? "an entry of chain " : "record ";
+  text += Hex(key.id.view());
+  if (key.kind == RecordKind::kEntry) text += " at position " + std::to_string(key.position);
+  return text + " (partition " + std::to_string(partition) + ")";
+}
+
+}  // namespace
+
+void Repairs::Start(PartitionId partition, const RecordKey& key) {
+  const Id id{partition, EncodeKey(key)};
+  auto [it, fresh] = repairs_.try_emplace(id, Repair{partition, key});
+  if (!fresh) return;
+  ++ctx_.counters.bad_blocks;
+  ctx_.Warn(NameRecord(partition, key) + " does not verify; fetching it from another copy");
+  // First the members of the group, then everybody else who may still hold an old copy: what verifies is as good.
+  Repair& repair = it->second;
+  if (ctx_.layout) {
+    const auto& group = ctx_.group(partition);
+    for (const auto m : group.in_sync) repair.candidates.push_back(ctx_.IdOf(m));
+    for (cluster::MemberIndex m = 0; m < ctx_.layout->members.size(); ++m) {
+      if (!group.InSync(m) && !ctx_.layout->members[m].witness) repair.candidates.push_back(ctx_.IdOf(m));
+    }
+  }
+  std::erase_if(repair.candidates, [&](const NodeId& n) { return n == ctx_.self; });
+  AskNext(repair);
+}
+
+void Repairs::AskNext(Repair& repair) {
+  repair.asked = ctx_.now;
+  while (!repair.candidates.empty()) {
+    const NodeId peer = repair.candidates.front();
+    repair.candidates.pop_front();
+    if (!ctx_.linked.contains(peer)) {
+      if (ctx_.layout->group(repair.partition).InSync(ctx_.layout->IndexOf(peer))) repair.reachable_denied = false;
+      continue;
+    }
+    repair.call = next_call_++;
+    wire::Peer message;
+    auto* fetch = message.mutable_fetch_request();
+    fetch->set_partition(repair.partition);
+    fetch->set_call(repair.call);
+    fetch->add_keys(EncodeKey(repair.key));
+    ctx_.Send(peer, std::move(message));
+    return;
+  }
+  repair.call = 0;  // nobody left: GiveUp at the next tick
+}
+
+void Repairs::OnDamagedRead(ReadResult result) {
+  if (result.task.request.has_fetch_request()) {
+    read_again_(std::move(result.task));
+    return;
+  }
+  // One reader waits on one record; the next damaged one is found when it reads again.
+  const DamagedRecord& bad = result.damaged.front();
+  Start(bad.partition, bad.key);
+  auto it = repairs_.find({bad.partition, EncodeKey(bad.key)});
+  if (it != repairs_.end()) it->second.readers.push_back(std::move(result.task));
+}
+
+void Repairs::OnFetched(const NodeId&, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
+  if (fetched.records_size() != 1) return;
+  const auto& record = fetched.records(0);
+  auto it = repairs_.find({fetched.partition(), record.key()});
+  if (it == repairs_.end() || it->second.call != fetched.call()) return;
+  if (record.found() && bodies.size() == 1) return Mend(it->first, it->second, record, bodies[0]);
+  AskNext(it->second);
+}
+
+void Repairs::Mend(const Id& id, Repair& repair, const wire::FetchedRecord& record, const Payload& value) {
+  const auto header = DecodeHeader(record.header());
+  if (!header || !RecordVerifies(repair.key, *header, *value)) return AskNext(repair);
+  StoreBatch batch;
+  const bool mark = header->value_gone || value->empty();
+  batch.changes.push_back(StoreBatch::PutRecord{repair.partition, repair.key, *header, mark && header->size == 0 && !header->value_gone ? value : mark ? nullptr : value});
+  ctx_.Persist(std::move(batch), [this, id] {
+    auto it = repairs_.find(id);
+    if (it == repairs_.end()) return;
+    ++ctx_.counters.repaired_blocks;
+    ctx_.Info(NameRecord(it->second.partition, it->second.key) + " was repaired from another copy");
+    auto readers = std::move(it->second.readers);
+    repairs_.erase(it);
+    for (ReadTask& task : readers) read_again_(std::move(task));
+  });
+  repair.call = ~std::uint64_t{0};  // nothing to ask any more
+}
+
+void Repairs::GiveUp(const Id& id) {
+  auto it = repairs_.find(id);
+  Repair repair = std::move(it->second);
+  repairs_.erase(it);
+  const std::string name = NameRecord(repair.partition, repair.key);
+  const bool lost = repair.reachable_denied;
+  if (lost) ctx_.Event(NodeEvent::Level::kError, name + " is damaged on every copy: it is lost. Restore it from a backup.");
+  for (const ReadTask& task : repair.readers) {
+    const auto& request = task.request.data_request();
+    const Waiter waiter{task.reply_to, request.call()};
+    AnswerRefusal(ctx_, waiter,
+                  lost ? Refuse(Code::kDataLoss, "DATA_LOSS", name + " is damaged on every copy; no wrong byte was returned")
+                       : Refuse(Code::kUnavailable, "REPAIR_WAITS", name + " is damaged here and the node with the other copy does not answer; "
+                                "it will be repaired when that node is back", std::chrono::milliseconds(500)));
+  }
+}
+
+void Repairs::Tick() {
+  std::vector<Id> over;
+  for (auto& [id, repair] : repairs_) {
+    if (repair.call == 0) over.push_back(id);
+    else if (repair.call != ~std::uint64_t{0} && ctx_.now - repair.asked >= kAskNext) {
+      repair.reachable_denied = false;
+      AskNext(repair);
+    }
+  }
+  for (const Id& id : over) GiveUp(id);
+}
+
+}  // namespace coffer::node

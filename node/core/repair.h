@@ -1,0 +1,52 @@
+// A record that does not verify is fetched from another node that has it, verified, and written anew. Two copies never vote:
+// the one that verifies wins; if none does, the record is lost, which is said by name and never covered up.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "node/core/context.h"
+#include "node/core/requests.h"
+
+namespace coffer::node {
+
+class Repairs {
+ public:
+  // `read_again` hands a task out again once its records are mended.
+  Repairs(Context& context, std::function<void(ReadTask)> read_again) : ctx_(context), read_again_(std::move(read_again)) {}
+
+  // Starts the repair of one record, unless it is under way.
+  void Start(PartitionId partition, const RecordKey& key);
+  // A read that met damage: repeated when all is mended, answered DATA_LOSS when it cannot be.
+  void OnDamagedRead(ReadResult result);
+  void OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies);
+  // True if the answer belongs to a repair.
+  bool Owns(const wire::Fetched& fetched) const { return fetched.term() == 0; }
+  void Tick();
+  Instant NextDeadline() const { return repairs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(100); }
+
+ private:
+  struct Repair {
+    PartitionId partition;
+    RecordKey key;
+    std::uint64_t call = 0;
+    std::deque<NodeId> candidates;  // not asked yet
+    bool reachable_denied = true;   // every one asked so far answered
+    Instant asked{};
+    std::vector<ReadTask> readers;
+  };
+  using Id = std::pair<PartitionId, std::string>;
+  void AskNext(Repair& repair);
+  void Mend(const Id& id, Repair& repair, const wire::FetchedRecord& record, const Payload& value);
+  void GiveUp(const Id& id);
+
+  Context& ctx_;
+  const std::function<void(ReadTask)> read_again_;
+  std::map<Id, Repair> repairs_;
+  std::uint64_t next_call_ = 1;
+};
+
+}  // namespace coffer::node

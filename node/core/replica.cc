@@ -1,0 +1,553 @@
+#include "node/core/replica.h"
+
+#include <algorithm>
+
+#include "cluster/sha256.h"
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+
+namespace coffer::node {
+namespace {
+
+std::string BigEndian(std::uint64_t v) {
+  std::string out(8, '\0');
+  for (int i = 7; i >= 0; --i, v >>= 8) out[static_cast<std::size_t>(i)] = static_cast<char>(v & 0xff);
+  return out;
+}
+
+RecordKey ChunkKey(const wire::Write& w) {
+  return {ZoneId::Must(w.zone()), RecordKind::kChunk, BlockId::Must(w.id()), 0};
+}
+RecordKey ChainDeleteKey(const ZoneId& zone, const BlockId& chain) { return {zone, RecordKind::kChainDelete, chain, 0}; }
+RecordKey EntryKey(const ZoneId& zone, const BlockId& chain, std::uint64_t position) {
+  return {zone, RecordKind::kEntry, chain, position};
+}
+RecordKey DropKey(const ZoneId& zone) { return {zone, RecordKind::kZoneDrop, BlockId{}, 0}; }
+RecordKey ZoneKey(const wire::Write& w) { return {ZoneId{}, RecordKind::kZone, BlockId::Must(w.id()), 0}; }
+
+std::string EndKey(const ZoneId& zone, const BlockId& chain) { return zone.str() + chain.str(); }
+
+bool IsDelete(const wire::Write& w) {
+  return w.kind() == wire::WRITE_KIND_DELETE_CHUNK || w.kind() == wire::WRITE_KIND_DELETE_CHAIN ||
+         w.kind() == wire::WRITE_KIND_DROP_ZONE;
+}
+
+bool HasBodies(const wire::Write& w) {
+  return w.kind() == wire::WRITE_KIND_PUT_CHUNK || w.kind() == wire::WRITE_KIND_APPEND;
+}
+
+// One past the last key that begins with `prefix`.
+std::string AfterPrefix(std::string prefix) {
+  while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xff) prefix.pop_back();
+  if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
+  return prefix;
+}
+
+}  // namespace
+
+Digest HashWrite(const Digest& previous, const wire::Write& write) {
+  Sha256Hasher h;
+  h.Update(previous.view());
+  h.Update(BigEndian(write.stamp().term())).Update(BigEndian(write.stamp().boot())).Update(BigEndian(write.stamp().seq()));
+  h.Update(BigEndian(static_cast<std::uint64_t>(write.kind())));
+  h.Update(BigEndian(write.zone().size())).Update(write.zone());
+  h.Update(BigEndian(write.id().size())).Update(write.id());
+  h.Update(BigEndian(write.position()));
+  for (const auto& item : write.items()) h.Update(item.hash());
+  return h.Finish();
+}
+
+Stamp StampOf(const wire::Stamp& s) { return {Term(s.term()), Boot(s.boot()), Seq(s.seq())}; }
+
+void SetStamp(const Stamp& stamp, wire::Stamp* out) {
+  out->set_term(stamp.term.value);
+  out->set_boot(stamp.boot.value);
+  out->set_seq(stamp.seq.value);
+}
+
+Digest EntryHash(const BlockId& chain, std::uint64_t position, const Digest& predecessor, std::string_view signature,
+                 std::string_view body) {
+  const std::string length = BigEndian(signature.size()).substr(4);
+  return Sha256({"coffer.entry.v1", chain.view(), BigEndian(position), predecessor.view(), length, signature, body});
+}
+
+PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep)
+    : id_(id), store_(store), log_keep_(log_keep), meta_(meta), durable_(meta.last.seq) {
+  if (meta_.committed < meta_.last.seq) {
+    std::vector<LogRecord> tail;
+    store_.ReadLog(id_, meta_.committed.Next(), meta_.last.seq, &tail);
+    for (auto& w : tail) {
+      if (IsDelete(w)) unfinished_.push_back(std::move(w));
+    }
+  }
+}
+
+void PartitionReplica::DurableUpTo(Seq seq) {
+  durable_ = std::max(durable_, seq);
+  while (!window_.empty() && Seq(window_.front().write.stamp().seq()) <= durable_) window_.pop_front();
+  if (durable_ == meta_.last.seq) {
+    records_.clear();
+    ends_.clear();
+    return;
+  }
+  std::erase_if(records_, [&](const auto& e) { return e.second.seq <= durable_; });
+  std::erase_if(ends_, [&](const auto& e) { return e.second.seq <= durable_; });
+}
+
+ReadOutcome PartitionReplica::Find(const RecordKey& key, RecordHeader* header) const {
+  if (!records_.empty()) {
+    auto it = records_.find(EncodeKey(key));
+    if (it != records_.end()) {
+      if (!it->second.header) return ReadOutcome::kAbsent;
+      *header = *it->second.header;
+      return ReadOutcome::kFound;
+    }
+  }
+  return store_.Lookup(id_, key, header);
+}
+
+ReadOutcome PartitionReplica::FindEnd(const ZoneId& zone, const BlockId& chain, ChainEnd* end) const {
+  auto it = ends_.find(EndKey(zone, chain));
+  if (it != ends_.end()) {
+    *end = it->second.end;
+    return ReadOutcome::kFound;
+  }
+  *end = {};
+  RecordHeader mark;
+  const ReadOutcome deleted = Find(ChainDeleteKey(zone, chain), &mark);
+  if (deleted == ReadOutcome::kDamaged || deleted == ReadOutcome::kFailed) return deleted;
+  if (deleted == ReadOutcome::kFound) {
+    end->deleted = true;
+    return ReadOutcome::kFound;
+  }
+  RecordKey key;
+  RecordHeader header;
+  const ReadOutcome last = store_.LastEntry(id_, zone, chain, &key, &header);
+  if (last == ReadOutcome::kFound) {
+    end->length = key.position + 1;
+    end->hash = header.hash;
+  }
+  return last;
+}
+
+ReadOutcome PartitionReplica::FindZone(const RecordKey& key, RecordHeader* header, wire::ZoneRecord* zone) const {
+  const ReadOutcome outcome = Find(key, header);
+  if (outcome != ReadOutcome::kFound) return outcome;
+  for (const WriteWithBodies& under_way : window_) {
+    if (under_way.write.stamp().seq() != header->stamp.seq.value) continue;
+    *zone = under_way.write.zone_record();
+    return ReadOutcome::kFound;
+  }
+  RecordHeader stored;
+  Payload value;
+  const ReadOutcome read = store_.Read(id_, key, &stored, &value);
+  if (read != ReadOutcome::kFound) return read;
+  return value && zone->ParseFromString(*value) ? ReadOutcome::kFound : ReadOutcome::kDamaged;
+}
+
+ReadOutcome PartitionReplica::ZoneDropped(const ZoneId& zone, bool* dropped) const {
+  RecordHeader header;
+  const ReadOutcome outcome = Find(DropKey(zone), &header);
+  *dropped = outcome == ReadOutcome::kFound;
+  return outcome;
+}
+
+void PartitionReplica::Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq) {
+  records_[EncodeKey(key)] = {seq, std::move(header)};
+}
+
+void PartitionReplica::NoteRecord(const RecordKey& key, std::optional<RecordHeader> header) {
+  // Settled with the next write's durability at the latest; resync persists before it goes on.
+  Overlay(key, std::move(header), meta_.last.seq);
+}
+
+bool PartitionReplica::Store(const RecordKey& key, RecordHeader header, Payload value, bool only_if_absent,
+                             StoreBatch* batch) {
+  if (only_if_absent) {
+    RecordHeader present;
+    const ReadOutcome outcome = Find(key, &present);
+    if (outcome == ReadOutcome::kFailed) return false;
+    if (outcome == ReadOutcome::kFound && present.hash == header.hash && !present.deleted) return true;
+  }
+  Overlay(key, header, header.stamp.seq);
+  batch->changes.push_back(StoreBatch::PutRecord{id_, key, std::move(header), std::move(value)});
+  return true;
+}
+
+bool PartitionReplica::Apply(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch) {
+  const Stamp stamp = StampOf(write.stamp());
+  bool ok = true;
+  switch (write.kind()) {
+    case wire::WRITE_KIND_PUT_CHUNK: {
+      RecordHeader header{.stamp = stamp, .hash = Digest::Must(write.items(0).hash()), .size = write.items(0).size()};
+      Payload body = bodies.empty() ? nullptr : bodies[0];
+      if (!body || body->size() != header.size) {
+        // Ordered again or re-sent after its bytes were deleted by a later, committed write: only the mark is left.
+        header.deleted = header.value_gone = true;
+        header.deleted_by = stamp;
+        body = nullptr;
+      }
+      ok = Store(ChunkKey(write), header, body, write.repeat(), batch);
+      break;
+    }
+    case wire::WRITE_KIND_DELETE_CHUNK:
+      ok = ApplyDeleteChunk(write, batch);
+      break;
+    case wire::WRITE_KIND_APPEND:
+      ok = ApplyAppend(write, bodies, batch);
+      break;
+    case wire::WRITE_KIND_DELETE_CHAIN: {
+      const ZoneId zone = ZoneId::Must(write.zone());
+      const BlockId chain = BlockId::Must(write.id());
+      ok = Store(ChainDeleteKey(zone, chain), {.stamp = stamp}, nullptr, write.repeat(), batch);
+      ends_[EndKey(zone, chain)] = {stamp.seq, {0, Digest{}, true}};
+      break;
+    }
+    case wire::WRITE_KIND_CREATE_ZONE:
+    case wire::WRITE_KIND_DELETE_ZONE:
+    case wire::WRITE_KIND_PURGE_ZONE:
+      ApplyZone(write, batch);
+      break;
+    case wire::WRITE_KIND_DROP_ZONE:
+      ok = Store(DropKey(ZoneId::Must(write.zone())), {.stamp = stamp}, nullptr, write.repeat(), batch);
+      break;
+    default:
+      return false;
+  }
+  if (!ok) return false;
+  if (!write.repeat()) {
+    if (write.kind() == wire::WRITE_KIND_PUT_CHUNK || (write.kind() == wire::WRITE_KIND_APPEND && write.position() == 0)) {
+      ++meta_.blocks;
+    }
+    if (HasBodies(write)) {
+      for (const auto& item : write.items()) meta_.bytes += item.size();
+    }
+    meta_.blocks -= std::min(meta_.blocks, write.removed_blocks());
+    meta_.bytes -= std::min(meta_.bytes, write.removed_bytes());
+  }
+  meta_.last = stamp;
+  meta_.last_hash = Digest::Must(write.hash());
+  window_.push_back({write, bodies});
+  if (IsDelete(write)) unfinished_.push_back(write);
+  batch->changes.push_back(StoreBatch::PutLog{id_, write});
+  PutMeta(batch);
+  return true;
+}
+
+bool PartitionReplica::ApplyDeleteChunk(const wire::Write& write, StoreBatch* batch) {
+  const Stamp stamp = StampOf(write.stamp());
+  const RecordKey key = ChunkKey(write);
+  RecordHeader header;
+  const ReadOutcome outcome = Find(key, &header);
+  if (outcome == ReadOutcome::kFailed) return false;
+  if (outcome == ReadOutcome::kFound && header.deleted && write.repeat()) return true;
+  if (outcome == ReadOutcome::kFound && !header.deleted) {
+    header.deleted = true;
+    header.deleted_by = stamp;
+    header.value_gone = Planted(Bug::kDeleteFreesEarly);
+    Overlay(key, header, stamp.seq);
+    batch->changes.push_back(StoreBatch::SetHeader{id_, key, header});
+    if (header.value_gone) batch->changes.push_back(StoreBatch::DropValue{id_, key, header});
+    return true;
+  }
+  // A learner that has not got the chunk yet, or whose copy is damaged: the mark alone keeps an old copy out.
+  header = {.stamp = stamp, .hash = Digest::Must(write.items(0).hash()), .size = write.items(0).size()};
+  header.deleted = header.value_gone = true;
+  header.deleted_by = stamp;
+  return Store(key, header, nullptr, false, batch);
+}
+
+bool PartitionReplica::ApplyAppend(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch) {
+  const ZoneId zone = ZoneId::Must(write.zone());
+  const BlockId chain = BlockId::Must(write.id());
+  std::uint64_t position = write.position();
+  Digest hash;
+  for (int i = 0; i < write.items_size(); ++i, ++position) {
+    const auto& item = write.items(i);
+    hash = Digest::Must(item.hash());
+    RecordHeader header{.stamp = StampOf(write.stamp()), .hash = hash, .size = item.size()};
+    header.predecessor = Digest::Must(item.predecessor());
+    header.signature = item.signature();
+    Payload body = static_cast<std::size_t>(i) < bodies.size() ? bodies[static_cast<std::size_t>(i)] : nullptr;
+    if (!Store(EntryKey(zone, chain, position), std::move(header), std::move(body), write.repeat(), batch)) return false;
+  }
+  if (!write.repeat()) ends_[EndKey(zone, chain)] = {Seq(write.stamp().seq()), {position, hash, false}};
+  return true;
+}
+
+void PartitionReplica::ApplyZone(const wire::Write& write, StoreBatch* batch) {
+  const RecordKey key = ZoneKey(write);
+  RecordHeader present;
+  if (write.repeat() && Find(key, &present) == ReadOutcome::kFound) return;
+  if (write.kind() == wire::WRITE_KIND_PURGE_ZONE) {
+    Overlay(key, std::nullopt, Seq(write.stamp().seq()));
+    batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
+    return;
+  }
+  auto value = std::make_shared<const std::string>(write.zone_record().SerializeAsString());
+  RecordHeader header{.stamp = StampOf(write.stamp()), .hash = Sha256({*value}), .size = value->size()};
+  Overlay(key, header, header.stamp.seq);
+  batch->changes.push_back(StoreBatch::PutRecord{id_, key, header, value});
+}
+
+bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut) {
+  if (fork == meta_.last.seq) return true;
+  const auto hash = HashAt(fork);
+  if (!hash || fork > meta_.last.seq) return false;
+  std::vector<LogRecord> tail;
+  if (store_.ReadLog(id_, fork.Next(), meta_.last.seq, &tail) == ReadOutcome::kFailed) return false;
+  if (tail.size() != meta_.last.seq.value - fork.value) return false;
+  for (auto it = tail.rbegin(); it != tail.rend(); ++it) {
+    cut->push_back({id_, *it, BodiesOf(*it)});
+    if (!Undo(*it, batch)) return false;
+  }
+  std::erase_if(unfinished_, [&](const wire::Write& w) { return Seq(w.stamp().seq()) > fork; });
+  batch->changes.push_back(StoreBatch::EraseLog{id_, fork.Next(), meta_.last.seq});
+  const auto at_fork = LogAt(fork);
+  meta_.last = at_fork ? StampOf(at_fork->stamp()) : Stamp{meta_.last.term, meta_.last.boot, fork};
+  meta_.last.seq = fork;
+  meta_.last_hash = *hash;
+  meta_.committed = std::min(meta_.committed, fork);
+  durable_ = fork;
+  PutMeta(batch);
+  return true;
+}
+
+bool PartitionReplica::Undo(const wire::Write& write, StoreBatch* batch) {
+  const Stamp stamp = StampOf(write.stamp());
+  const ZoneId zone = ZoneId::Must(write.zone());
+  auto erase_if_ours = [&](const RecordKey& key) {
+    RecordHeader header;
+    if (Find(key, &header) != ReadOutcome::kFound || header.stamp != stamp) return false;
+    Overlay(key, std::nullopt, meta_.last.seq);
+    batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
+    return true;
+  };
+  switch (write.kind()) {
+    case wire::WRITE_KIND_PUT_CHUNK:
+      erase_if_ours(ChunkKey(write));
+      break;
+    case wire::WRITE_KIND_APPEND:
+      for (int i = 0; i < write.items_size(); ++i) {
+        erase_if_ours(EntryKey(zone, BlockId::Must(write.id()), write.position() + static_cast<std::uint64_t>(i)));
+      }
+      ends_.erase(EndKey(zone, BlockId::Must(write.id())));
+      break;
+    case wire::WRITE_KIND_DELETE_CHUNK: {
+      RecordHeader header;
+      const RecordKey key = ChunkKey(write);
+      if (Find(key, &header) == ReadOutcome::kFound && header.deleted && header.deleted_by == stamp) {
+        if (header.stamp == stamp) {
+          erase_if_ours(key);
+          break;
+        }
+        header.deleted = false;
+        header.deleted_by = {};
+        Overlay(key, header, meta_.last.seq);
+        batch->changes.push_back(StoreBatch::SetHeader{id_, key, header});
+      }
+      break;
+    }
+    case wire::WRITE_KIND_DELETE_CHAIN:
+      erase_if_ours(ChainDeleteKey(zone, BlockId::Must(write.id())));
+      ends_.erase(EndKey(zone, BlockId::Must(write.id())));
+      break;
+    case wire::WRITE_KIND_DROP_ZONE:
+      erase_if_ours(DropKey(zone));
+      break;
+    case wire::WRITE_KIND_CREATE_ZONE:
+      erase_if_ours(ZoneKey(write));
+      break;
+    case wire::WRITE_KIND_DELETE_ZONE:
+    case wire::WRITE_KIND_PURGE_ZONE: {
+      wire::Write before = write;
+      before.mutable_zone_record()->set_deleting(write.kind() == wire::WRITE_KIND_PURGE_ZONE);
+      before.set_kind(wire::WRITE_KIND_CREATE_ZONE);
+      ApplyZone(before, batch);
+      break;
+    }
+    default:
+      return false;
+  }
+  if (!write.repeat()) {
+    if (HasBodies(write)) {
+      for (const auto& item : write.items()) meta_.bytes -= std::min(meta_.bytes, item.size());
+      if (write.kind() == wire::WRITE_KIND_PUT_CHUNK || write.position() == 0) meta_.blocks -= std::min<std::uint64_t>(meta_.blocks, 1);
+    }
+    meta_.blocks += write.removed_blocks();
+    meta_.bytes += write.removed_bytes();
+  }
+  return true;
+}
+
+void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
+  committed = std::min(committed, meta_.last.seq);
+  if (committed <= meta_.committed) return;
+  meta_.committed = committed;
+  bool finished = false;
+  while (!unfinished_.empty() && Seq(unfinished_.front().stamp().seq()) <= committed) {
+    Finish(unfinished_.front(), batch);
+    unfinished_.pop_front();
+    finished = true;
+  }
+  if (committed.value - std::min(committed.value, meta_.log_start.value) > 2 * log_keep_) {
+    Prune(batch);
+    finished = true;
+  }
+  if (finished) PutMeta(batch);
+}
+
+void PartitionReplica::Finish(const wire::Write& write, StoreBatch* batch) {
+  const ZoneId zone = ZoneId::Must(write.zone());
+  switch (write.kind()) {
+    case wire::WRITE_KIND_DELETE_CHUNK: {
+      RecordHeader header;
+      const RecordKey key = ChunkKey(write);
+      if (Find(key, &header) == ReadOutcome::kFound && header.deleted && !header.value_gone) {
+        RULE("R10 bytes go");
+        if (Planted(Bug::kTombstoneEarly)) {
+          Overlay(key, std::nullopt, meta_.last.seq);
+          batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
+          break;
+        }
+        header.value_gone = true;
+        Overlay(key, header, meta_.last.seq);
+        batch->changes.push_back(StoreBatch::DropValue{id_, key, header});
+      }
+      break;
+    }
+    case wire::WRITE_KIND_DELETE_CHAIN: {
+      std::string prefix = EncodeKey(EntryKey(zone, BlockId::Must(write.id()), 0));
+      prefix.resize(prefix.size() - 8);
+      batch->changes.push_back(StoreBatch::EraseRange{id_, prefix, AfterPrefix(prefix)});
+      break;
+    }
+    case wire::WRITE_KIND_DROP_ZONE: {
+      const std::string mark = EncodeKey(DropKey(zone));
+      batch->changes.push_back(StoreBatch::EraseRange{id_, mark + '\0', AfterPrefix(zone.str())});
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+void PartitionReplica::Prune(StoreBatch* batch) {
+  const Seq start(meta_.committed.value - log_keep_);
+  const auto hash = HashAt(start);
+  if (!hash) return;
+  batch->changes.push_back(StoreBatch::EraseLog{id_, meta_.log_start.Next(), start});
+  meta_.log_start = start;
+  meta_.log_start_hash = *hash;
+}
+
+void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch) {
+  batch->changes.push_back(StoreBatch::EraseLog{id_, Seq(0), Seq(~std::uint64_t{0})});
+  meta_.last = {stamp.term, stamp.boot, base};
+  meta_.last_hash = hash;
+  meta_.committed = base;
+  meta_.log_start = base;
+  meta_.log_start_hash = hash;
+  durable_ = base;
+  unfinished_.clear();
+  PutMeta(batch);
+}
+
+void PartitionReplica::NoteContact(Term term, Boot boot, StoreBatch* batch) {
+  meta_.contact_term = term;
+  meta_.contact_boot = boot;
+  if (batch) PutMeta(batch);
+}
+
+void PartitionReplica::Count(std::int64_t blocks, std::int64_t bytes, StoreBatch* batch) {
+  auto add = [](std::uint64_t value, std::int64_t delta) {
+    if (delta >= 0) return value + static_cast<std::uint64_t>(delta);
+    return value - std::min(value, static_cast<std::uint64_t>(-delta));
+  };
+  meta_.blocks = add(meta_.blocks, blocks);
+  meta_.bytes = add(meta_.bytes, bytes);
+  PutMeta(batch);
+}
+
+void PartitionReplica::SetCounts(std::uint64_t blocks, std::uint64_t bytes, StoreBatch* batch) {
+  meta_.blocks = blocks;
+  meta_.bytes = bytes;
+  PutMeta(batch);
+}
+
+std::optional<wire::Write> PartitionReplica::LogAt(Seq seq) const {
+  if (!window_.empty()) {
+    const std::uint64_t first = window_.front().write.stamp().seq();
+    if (seq.value >= first && seq.value - first < window_.size()) return window_[seq.value - first].write;
+  }
+  std::vector<LogRecord> one;
+  if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
+  return one[0];
+}
+
+std::optional<Digest> PartitionReplica::HashAt(Seq seq) const {
+  if (seq == meta_.last.seq) return meta_.last_hash;
+  if (seq == meta_.log_start) return meta_.log_start_hash;
+  if (seq < meta_.log_start || seq > meta_.last.seq) return std::nullopt;
+  const auto write = LogAt(seq);
+  if (!write) return std::nullopt;
+  return Digest::Must(write->hash());
+}
+
+std::vector<wire::LogMark> PartitionReplica::Marks() const {
+  std::vector<wire::LogMark> marks(1);
+  marks[0].set_seq(meta_.log_start.value);
+  marks[0].set_hash(meta_.log_start_hash.str());
+  std::vector<LogRecord> log;
+  store_.ReadLog(id_, meta_.log_start.Next(), durable_, &log);
+  for (const auto& write : log) {
+    auto& mark = marks.emplace_back();
+    mark.set_seq(write.stamp().seq());
+    mark.set_hash(write.hash());
+  }
+  return marks;
+}
+
+std::vector<Payload> PartitionReplica::BodiesOf(const wire::Write& write) const {
+  std::vector<Payload> bodies;
+  if (!HasBodies(write)) return bodies;
+  const ZoneId zone = ZoneId::Must(write.zone());
+  for (int i = 0; i < write.items_size(); ++i) {
+    const RecordKey key = write.kind() == wire::WRITE_KIND_PUT_CHUNK
+                              ? ChunkKey(write)
+                              : EntryKey(zone, BlockId::Must(write.id()), write.position() + static_cast<std::uint64_t>(i));
+    RecordHeader header;
+    Payload value;
+    if (store_.Read(id_, key, &header, &value) != ReadOutcome::kFound || !value) value = std::make_shared<const std::string>();
+    bodies.push_back(std::move(value));
+  }
+  return bodies;
+}
+
+std::optional<std::vector<PartitionReplica::WriteWithBodies>> PartitionReplica::WritesAfter(Seq from,
+                                                                                          std::uint64_t max_bytes) const {
+  if (from < meta_.log_start) return std::nullopt;
+  std::vector<WriteWithBodies> out;
+  std::uint64_t bytes = 0;
+  auto full = [&] { return !out.empty() && bytes >= max_bytes; };
+  auto add = [&](WriteWithBodies w) {
+    for (const auto& body : w.bodies) bytes += body ? body->size() : 0;
+    bytes += 256;
+    out.push_back(std::move(w));
+  };
+  for (Seq seq = from.Next(); seq <= durable_ && !full(); seq = seq.Next()) {
+    std::vector<LogRecord> one;
+    if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
+    add({one[0], BodiesOf(one[0])});
+  }
+  if (full()) return out;
+  for (const auto& pending : window_) {
+    if (full()) break;
+    if (Seq(pending.write.stamp().seq()) > from) add(pending);
+  }
+  return out;
+}
+
+void PartitionReplica::PutMeta(StoreBatch* batch) { batch->changes.push_back(StoreBatch::PutMeta{id_, meta_}); }
+
+}  // namespace coffer::node

@@ -1,0 +1,129 @@
+// What this node holds of one partition: the store's records, and over them the writes that are on their way to the disk.
+//
+// It applies writes in order, undoes them from the end (rule R4), and finishes committed ones (the bytes of a delete go only
+// then, rule R10). It knows nothing of roles, peers or time; every durable change is added to a batch the caller persists.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/ids.h"
+#include "cluster/message.h"
+#include "node/core/node_core.h"
+#include "node/store.h"
+
+namespace coffer::node {
+
+// Hash over all writes of a partition up to `write` (its stamp is set, its hash not yet).
+Digest HashWrite(const Digest& previous, const wire::Write& write);
+Stamp StampOf(const wire::Stamp& stamp);
+void SetStamp(const Stamp& stamp, wire::Stamp* out);
+
+// hash(entry) as coffer.v1.Chains defines it.
+Digest EntryHash(const BlockId& chain, std::uint64_t position, const Digest& predecessor, std::string_view signature,
+                 std::string_view body);
+
+// The end of a chain, uncommitted entries included.
+struct ChainEnd {
+  std::uint64_t length = 0;
+  Digest hash;
+  bool deleted = false;
+};
+
+class PartitionReplica {
+ public:
+  // `meta` as recovered; everything in it is durable. Writes after meta.committed are finished again once committed.
+  PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep);
+
+  PartitionId id() const { return id_; }
+  const PartitionMeta& meta() const { return meta_; }   // ahead of the disk by what is being written
+  Seq last() const { return meta_.last.seq; }
+  Seq durable() const { return durable_; }
+  bool AllDurable() const { return durable_ == meta_.last.seq; }
+  // Everything up to `seq` of the writes applied is durable and visible in the store.
+  void DurableUpTo(Seq seq);
+
+  // Look-ups through the writes under way. kDamaged and kFailed as the store says.
+  ReadOutcome Find(const RecordKey& key, RecordHeader* header) const;
+  ReadOutcome FindEnd(const ZoneId& zone, const BlockId& chain, ChainEnd* end) const;
+  // The registration of a zone under `key`, with the record as it stands.
+  ReadOutcome FindZone(const RecordKey& key, RecordHeader* header, wire::ZoneRecord* zone) const;
+  // Headers of all records with `after` < key <= `last` in stored order ("": no bound), as they will be once everything
+  // under way is durable. A damaged record is shown with an empty header.
+  ReadOutcome Scan(std::string_view after, std::string_view last,
+                   const std::function<void(const RecordKey&, const RecordHeader&)>& visit) const;
+  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15).
+  ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes) const;
+  // Whether the zone's blocks are dropped here.
+  ReadOutcome ZoneDropped(const ZoneId& zone, bool* dropped) const;
+
+  // Applies the next write: stamp.seq is last() + 1 and its hash is set. False when the disk can't be read.
+  bool Apply(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
+  // Cuts off everything after `fork`, which must be in the log, and reports what was cut. Only while AllDurable().
+  bool CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut);
+  // Everything up to `committed` is committed: finishes deletes, prunes the log. Never moves back.
+  void Commit(Seq committed, StoreBatch* batch);
+  Seq committed() const { return meta_.committed; }
+  // Makes the mark durable by itself: who lacks what is committed is known by it, over restarts too (R4.6).
+  void KeepCommitted(StoreBatch* batch) { PutMeta(batch); }
+  // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable().
+  void StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch);
+  // Remembers the primary's boot that made contact; `batch` may be null when the caller changes the meta anyway.
+  void NoteContact(Term term, Boot boot, StoreBatch* batch);
+  // Adjusts the counters after records were fetched or dropped by resync.
+  void Count(std::int64_t blocks, std::int64_t bytes, StoreBatch* batch);
+  // Chunks and chains the counters describe, set from a recount.
+  void SetCounts(std::uint64_t blocks, std::uint64_t bytes, StoreBatch* batch);
+  // Notes a record that resync wrote or erased, so that look-ups see it before it is durable.
+  void NoteRecord(const RecordKey& key, std::optional<RecordHeader> header);
+
+  // The hash up to `seq`: known for the log's range and its start.
+  std::optional<Digest> HashAt(Seq seq) const;
+  // Marks of the whole log, oldest (its start) first.
+  std::vector<wire::LogMark> Marks() const;
+  // Consecutive writes after `from` with their bodies, up to about `max_bytes` (at least one). Nothing when the log does not
+  // reach back to `from` or can't be read.
+  struct WriteWithBodies {
+    wire::Write write;
+    std::vector<Payload> bodies;
+  };
+  std::optional<std::vector<WriteWithBodies>> WritesAfter(Seq from, std::uint64_t max_bytes) const;
+
+ private:
+  struct Overlaid {
+    Seq seq;
+    std::optional<RecordHeader> header;  // nothing: erased
+  };
+  struct OverlaidEnd {
+    Seq seq;
+    ChainEnd end;
+  };
+  void Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq);
+  bool Store(const RecordKey& key, RecordHeader header, Payload value, bool only_if_absent, StoreBatch* batch);
+  bool ApplyAppend(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
+  bool ApplyDeleteChunk(const wire::Write& write, StoreBatch* batch);
+  void ApplyZone(const wire::Write& write, StoreBatch* batch);
+  bool Undo(const wire::Write& write, StoreBatch* batch);
+  void Finish(const wire::Write& write, StoreBatch* batch);
+  void Prune(StoreBatch* batch);
+  std::optional<wire::Write> LogAt(Seq seq) const;
+  std::vector<Payload> BodiesOf(const wire::Write& write) const;
+  void PutMeta(StoreBatch* batch);
+
+  const PartitionId id_;
+  const StoreReader& store_;
+  const std::uint64_t log_keep_;
+  PartitionMeta meta_;
+  Seq durable_;
+  std::deque<WriteWithBodies> window_;            // applied, not yet durable
+  std::map<std::string, Overlaid> records_;       // by encoded key
+  std::map<std::string, OverlaidEnd> ends_;       // by zone || chain
+  std::deque<wire::Write> unfinished_;            // deletes that are applied but not committed
+};
+
+}  // namespace coffer::node

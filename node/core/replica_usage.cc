@@ -1,0 +1,41 @@
+// What a partition's live blocks amount to, counted anew through the writes that are still under way.
+#include <set>
+
+#include "node/core/replica.h"
+
+namespace coffer::node {
+
+ReadOutcome PartitionReplica::Scan(std::string_view after, std::string_view last,
+                                   const std::function<void(const RecordKey&, const RecordHeader&)>& visit) const {
+  auto pending = records_.upper_bound(std::string(after));
+  auto show_pending_below = [&](std::string_view key) {
+    for (; pending != records_.end() && (key.empty() || pending->first < key) && (last.empty() || pending->first <= last); ++pending) {
+      if (pending->second.header) visit(*DecodeKey(pending->first), *pending->second.header);
+    }
+  };
+  const ReadOutcome outcome = store_.Scan(id_, after, last, [&](const ScannedRecord& record) {
+    const std::string key = EncodeKey(record.key);
+    show_pending_below(key);
+    if (pending != records_.end() && pending->first == key) return true;  // shown with the next, as it will be
+    visit(record.key, record.header);
+    return true;
+  });
+  show_pending_below("");
+  return outcome;
+}
+
+ReadOutcome PartitionReplica::CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks,
+                                        std::uint64_t* bytes) const {
+  *blocks = *bytes = 0;
+  // Entries of a deleted chain stay until the delete is committed; its mark comes before them.
+  std::set<std::pair<ZoneId, BlockId>> deleted;
+  return Scan(after, last, [&](const RecordKey& key, const RecordHeader& header) {
+    if (key.kind == RecordKind::kChainDelete) deleted.emplace(key.zone, key.id);
+    const bool chunk = key.kind == RecordKind::kChunk && !header.deleted;
+    const bool entry = key.kind == RecordKind::kEntry && !deleted.contains({key.zone, key.id});
+    *blocks += chunk || (entry && key.position == 0) ? 1 : 0;
+    *bytes += chunk || entry ? header.size : 0;
+  });
+}
+
+}  // namespace coffer::node

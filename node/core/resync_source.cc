@@ -1,0 +1,113 @@
+#include "node/core/resync_source.h"
+
+#include "cluster/sha256.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr int kRecordsPerRange = 128;
+constexpr int kRangesPerAnswer = 8;
+constexpr int kRecordsPerListing = 1024;
+
+}  // namespace
+
+void RunDigest::Add(std::string_view key, const Digest& record_hash) {
+  bytes_.push_back(static_cast<char>(key.size()));
+  bytes_.append(key);
+  bytes_.append(record_hash.view());
+}
+
+Digest RunDigest::Finish() {
+  const Digest digest = Sha256({bytes_});
+  bytes_.clear();
+  return digest;
+}
+
+Digest ListedHash(const ScannedRecord& record) { return record.damaged ? Digest{} : RecordHash(record.header); }
+
+bool ResyncSource::Serves(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) const {
+  if (!ctx_.layout || partition >= ctx_.layout->partition_count() || !ctx_.IsPrimary(partition)) return false;
+  if (ctx_.group(partition).term != Term(term) || boot != ctx_.config.boot.value) return false;
+  const auto* progress = primaries_.Progress(partition);
+  if (!progress || !progress->active() || progress->learner() != from) return false;
+  // What the learner does not get live must be visible to the scan.
+  return ctx_.replicas.at(partition)->durable() >= progress->learner_base();
+}
+
+void ResyncSource::OnRangesRequest(const NodeId& from, const wire::RangesRequest& request) {
+  if (!Serves(from, request.partition(), request.term(), request.boot())) return;
+  const PartitionReplica& replica = ctx_.Replica(request.partition());
+  wire::Peer message;
+  auto* answer = message.mutable_ranges();
+  answer->set_partition(request.partition());
+  answer->set_term(request.term());
+  answer->set_boot(request.boot());
+  answer->set_after(request.after());
+  answer->set_as_of(replica.durable().value);
+  answer->set_total_blocks(replica.meta().blocks);
+  answer->set_total_bytes(replica.meta().bytes);
+  RunDigest digest;
+  wire::RangeDigest range;
+  bool more = false;
+  auto close = [&] {
+    range.set_digest(digest.Finish().str());
+    *answer->add_ranges() = std::exchange(range, {});
+  };
+  const auto outcome = ctx_.store.Scan(request.partition(), request.after(), "", [&](const ScannedRecord& record) {
+    if (answer->ranges_size() == kRangesPerAnswer) {
+      more = true;
+      return false;
+    }
+    const std::string key = EncodeKey(record.key);
+    digest.Add(key, ListedHash(record));
+    range.set_last_key(key);
+    range.set_records(range.records() + 1);
+    range.set_bytes(range.bytes() + (record.header.value_gone ? 0 : record.header.size));
+    if (record.damaged) repair_(request.partition(), record.key);
+    if (range.records() == kRecordsPerRange) close();
+    return true;
+  });
+  if (outcome == ReadOutcome::kFailed) return;  // the learner asks again; the store's failure is reported elsewhere
+  if (range.records() > 0 || answer->ranges_size() == 0) close();
+  answer->set_complete(!more);
+  ctx_.Send(from, std::move(message));
+}
+
+void ResyncSource::OnListRequest(const NodeId& from, const wire::ListRequest& request) {
+  if (!Serves(from, request.partition(), request.term(), request.boot())) return;
+  const PartitionReplica& replica = ctx_.Replica(request.partition());
+  wire::Peer message;
+  auto* answer = message.mutable_listing();
+  answer->set_partition(request.partition());
+  answer->set_term(request.term());
+  answer->set_boot(request.boot());
+  answer->set_after(request.after());
+  answer->set_last_key(request.last_key());
+  answer->set_as_of(replica.durable().value);
+  const auto outcome =
+      ctx_.store.Scan(request.partition(), request.after(), request.last_key(), [&](const ScannedRecord& record) {
+        if (answer->records_size() == kRecordsPerListing) {
+          answer->set_last_key(answer->records(kRecordsPerListing - 1).key());
+          return false;
+        }
+        auto* listed = answer->add_records();
+        listed->set_key(EncodeKey(record.key));
+        listed->set_hash(ListedHash(record).str());
+        listed->set_size(record.header.value_gone ? 0 : record.header.size);
+        return true;
+      });
+  if (outcome == ReadOutcome::kFailed) return;
+  ctx_.Send(from, std::move(message));
+}
+
+void ResyncSource::OnFetchRequest(const NodeId& from, wire::FetchRequest request) {
+  if (!ctx_.layout || request.partition() >= ctx_.layout->partition_count()) return;
+  if (request.term() != 0 && !Serves(from, request.partition(), request.term(), request.boot())) return;
+  ReadTask task;
+  task.reply_to = from;
+  task.asked = ctx_.now;
+  *task.request.mutable_fetch_request() = std::move(request);
+  ctx_.out.reads.push_back(std::move(task));
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,67 @@
+// Data requests that change something: what is already there decides whether a write is ordered, repeated or refused.
+#pragma once
+
+#include <functional>
+
+#include "node/core/context.h"
+#include "node/core/primary.h"
+#include "node/core/reads.h"
+#include "node/core/requests.h"
+
+namespace coffer::node {
+
+class Writes {
+ public:
+  struct Hooks {
+    // A record did not verify: fetch it from the other copy.
+    std::function<void(PartitionId, const RecordKey&)> repair;
+    // A zone's deletion is acknowledged: have every partition drop it, then answer the waiter.
+    std::function<void(const wire::ZoneRecord&, const Waiter&)> zone_deleted;
+  };
+  Writes(Context& context, Primaries& primaries, Reads& reads, Hooks hooks)
+      : ctx_(context), primaries_(primaries), reads_(reads), hooks_(std::move(hooks)) {}
+
+  // True when the request is of this kind.
+  static bool Takes(const wire::DataRequest& request);
+  void Handle(const NodeId& from, wire::DataRequest request, std::vector<Payload> bodies);
+  // Orders the removal of a deleted zone's name; `done` when acknowledged.
+  void PurgeZone(const wire::ZoneRecord& zone, const Waiter& waiter, Primaries::Done done);
+
+ private:
+  struct Request {
+    PartitionId partition;
+    ZoneId zone;
+    Waiter waiter;
+    wire::DataRequest wire;
+    std::vector<Payload> bodies;
+  };
+  void PutChunk(Request r);
+  void DeleteChunk(Request r);
+  void Append(Request r);
+  void DeleteChain(Request r);
+  void CreateZone(Request r);
+  void DeleteZone(Request r);
+  void DropZone(Request r);
+
+  // Orders the write, and answers with `response` once it may be acknowledged.
+  void Order(Request& r, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
+  // The same entry stands there since `seq`: answers once that is acknowledged, ordering it again if it lacks a copy (R6).
+  void Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
+  // Answers once everything up to `seq` is committed: a refusal must not rest on what may still be cut off.
+  void AnswerCommitted(Request& r, Seq seq, wire::DataResponse response);
+  // Answers NOT_FOUND once authority is confirmed.
+  void AnswerAbsent(Request& r, google::rpc::Status status);
+  // Answers and returns true when the look-up ended badly.
+  bool Troubled(Request& r, ReadOutcome outcome, const RecordKey& key);
+  // Whether the zone was deleted and its blocks are dropped. False: the look-up ended badly, and that is answered.
+  bool ZoneGone(Request& r, const ZoneId& zone, bool* gone);
+  void Conflict(Request& r, const ChainEnd& end);
+  wire::DataResponse Response(const Request& r) const { return AnswerTo(ctx_, r.waiter); }
+
+  Context& ctx_;
+  Primaries& primaries_;
+  Reads& reads_;
+  const Hooks hooks_;
+};
+
+}  // namespace coffer::node

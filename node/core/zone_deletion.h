@@ -1,0 +1,49 @@
+// Finishes the deletion of zones: the registry's primary has every partition drop the zone, then frees its name. Each step is
+// an ordinary replicated write; after a crash or a change of primary it starts over, which does no harm.
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "node/core/context.h"
+#include "node/core/requests.h"
+#include "node/core/writes.h"
+
+namespace coffer::node {
+
+class ZoneDeletion {
+ public:
+  // `to_self` handles a DataRequest addressed to this node.
+  ZoneDeletion(Context& context, std::function<void(wire::DataRequest)> to_self,
+               std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge)
+      : ctx_(context), to_self_(std::move(to_self)), purge_(std::move(purge)) {}
+
+  // The zone is marked as being deleted; `waiter` is answered once no partition serves it any more.
+  void Begin(const wire::ZoneRecord& zone, const Waiter& waiter);
+  // The registry became ours: deletions begun by an earlier primary go on.
+  void OnRegistryActive();
+  void OnRegistryEnded() { jobs_.clear(); }
+  void OnResponse(const wire::DataResponse& response);
+  void Tick();
+  Instant NextDeadline() const { return jobs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(20); }
+
+ private:
+  struct Job {
+    wire::ZoneRecord zone;
+    std::vector<Waiter> waiters;
+    std::set<PartitionId> left;
+    std::map<PartitionId, Instant> asked;
+    Instant purge_at{};  // when the purge is ordered (again)
+  };
+  void Ask(Job& job);
+
+  Context& ctx_;
+  const std::function<void(wire::DataRequest)> to_self_;
+  const std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge_;
+  std::map<ZoneId, Job> jobs_;
+  std::map<std::uint64_t, std::pair<ZoneId, PartitionId>> calls_;
+  std::uint64_t next_call_ = 1;
+};
+
+}  // namespace coffer::node

@@ -1,0 +1,212 @@
+#include "node/core_driver.h"
+
+#include <chrono>
+#include <utility>
+
+namespace coffer::node {
+namespace {
+
+constexpr Duration kHealthInterval = std::chrono::milliseconds(500);
+
+}  // namespace
+
+CoreDriver::CoreDriver(std::unique_ptr<NodeCore> core, Store& store, DriverSinks& sinks, int read_threads)
+    : core_(std::move(core)), store_(store), sinks_(sinks), read_threads_(read_threads) {}
+
+CoreDriver::~CoreDriver() { Stop(); }
+
+Instant CoreDriver::Now() { return Instant(std::chrono::steady_clock::now().time_since_epoch()); }
+
+void CoreDriver::Start() {
+  threads_.emplace_back([this] { Run(); });
+  threads_.emplace_back([this] { Save(); });
+  for (int i = 0; i < read_threads_; ++i) threads_.emplace_back([this] { ReadLoop(); });
+}
+
+void CoreDriver::Stop() {
+  {
+    // Taken one after the other: a waiter that has just looked at `stopping_` must be asleep before it is woken.
+    std::scoped_lock lock(mutex_, save_mutex_, read_mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+  }
+  sinks_.Wake();
+  save_wake_.notify_all();
+  read_wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void CoreDriver::Post(Input input) {
+  bool wake = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    inputs_.push_back(std::move(input));
+    wake = MustWake();
+  }
+  if (wake) sinks_.Wake();
+}
+
+bool CoreDriver::MustWake() { return driver_ != std::this_thread::get_id() && std::exchange(waiting_, false); }
+
+bool CoreDriver::Ask(std::function<void(const NodeCore&, Instant)> question) {
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable ready;
+    bool done = false;
+  };
+  auto answer = std::make_shared<Answer>();
+  bool wake = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    inputs_.push_back([answer, question = std::move(question)](NodeCore& core, Instant now) {
+      std::lock_guard answer_lock(answer->mutex);
+      if (!answer->done) question(core, now);
+      answer->done = true;
+      answer->ready.notify_all();
+      return NodeCore::Output{};
+    });
+    wake = MustWake();
+  }
+  if (wake) sinks_.Wake();
+  std::unique_lock lock(answer->mutex);
+  const bool answered = answer->ready.wait_for(lock, std::chrono::seconds(10), [&] { return answer->done; });
+  answer->done = true;  // a late driver must not touch what the caller gave up
+  return answered;
+}
+
+void CoreDriver::Run() {
+  driver_ = std::this_thread::get_id();
+  Instant next_health{};
+  while (true) {
+    const Instant deadline = std::min(core_->NextDeadline(), next_health);
+    bool idle = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_) return;
+      idle = waiting_ = inputs_.empty();
+    }
+    sinks_.Poll(idle ? deadline : Instant{});
+    std::deque<Input> batch;
+    {
+      std::lock_guard lock(mutex_);
+      waiting_ = false;
+      if (stopping_) return;
+      batch.swap(inputs_);
+    }
+    NodeCore::Output output;
+    for (Input& input : batch) output.Append(input(*core_, Now()));
+    const Instant now = Now();
+    if (now >= next_health) {
+      next_health = now + kHealthInterval;
+      output.Append(core_->SetHealth(now, store_.Health()));
+    }
+    if (core_->NextDeadline() <= now) output.Append(core_->Tick(now));
+    Carry(std::move(output));
+  }
+}
+
+void CoreDriver::Carry(NodeCore::Output output) {
+  // Before the batch that cuts them off can become durable.
+  if (!output.quarantine.empty()) sinks_.Quarantine(output.quarantine);
+  // No message here waits for a persist of the same step, so the copies are on their way before the disk is busy.
+  for (Outgoing& o : output.send) sinks_.Send(o.to, std::move(o.message));
+  sinks_.FlushSends();
+  for (auto& persist : output.persist) Persist(std::move(persist));
+  if (!output.reads.empty()) {
+    {
+      std::lock_guard lock(read_mutex_);
+      for (ReadTask& task : output.reads) to_read_.push_back(std::move(task));
+    }
+    read_wake_.notify_all();
+  }
+  for (const std::string& address : output.dial) sinks_.Dial(address);
+  for (const NodeId& peer : output.drop_links) sinks_.DropLink(peer);
+  for (const NodeEvent& event : output.events) sinks_.Log(event);
+  if (core_->layout() != layout_) {
+    layout_ = core_->layout();
+    sinks_.OnLayout(layout_);
+  }
+  if (output.retire) sinks_.OnRetire(*output.retire);
+  if (output.stop) sinks_.OnStop(*output.stop);
+}
+
+void CoreDriver::Persist(NodeCore::Output::Persist persist) {
+  const std::uint64_t ticket = persist.ticket;
+  if (auto* batch = std::get_if<StoreBatch>(&persist.what)) {
+    return store_.Write(std::move(*batch), [this, ticket](bool ok) { Done(ticket, ok); });
+  }
+  {
+    // Only the newest state matters: whoever waits for an older one is served by it too.
+    std::lock_guard lock(save_mutex_);
+    to_save_ = std::move(std::get<NodeDurable>(persist.what));
+    save_tickets_.push_back(ticket);
+  }
+  save_wake_.notify_one();
+}
+
+// The batches of one group commit end together: one input for all of them.
+void CoreDriver::Done(std::uint64_t ticket, bool ok) {
+  {
+    std::lock_guard lock(done_mutex_);
+    done_[ticket] = ok;
+    if (done_posted_ || ticket != next_done_) return;
+    done_posted_ = true;
+  }
+  Post([this](NodeCore& core, Instant now) { return ReportDone(core, now); });
+}
+
+NodeCore::Output CoreDriver::ReportDone(NodeCore& core, Instant now) {
+  std::vector<std::uint64_t> durable;
+  bool failed = false;
+  {
+    std::lock_guard lock(done_mutex_);
+    done_posted_ = false;
+    for (; !failed && !done_.empty() && done_.begin()->first == next_done_; ++next_done_) {
+      failed = !done_.begin()->second;
+      if (!failed) durable.push_back(next_done_);
+      done_.erase(done_.begin());
+    }
+  }
+  NodeCore::Output output;
+  for (const std::uint64_t ticket : durable) output.Append(core.Persisted(now, ticket));
+  if (failed) {
+    output.stop = "a write to the disk failed: nothing is acknowledged any more. What was acknowledged is safe on the other "
+                  "copies. Check the disk, then start again: the node comes back under a new id and is filled from them.";
+  }
+  return output;
+}
+
+void CoreDriver::Save() {
+  while (true) {
+    NodeDurable durable;
+    std::vector<std::uint64_t> tickets;
+    {
+      std::unique_lock lock(save_mutex_);
+      save_wake_.wait(lock, [&] { return to_save_.has_value() || stopping_; });
+      if (stopping_) return;
+      durable = *std::exchange(to_save_, std::nullopt);
+      tickets.swap(save_tickets_);
+    }
+    const bool ok = sinks_.SaveDurable(durable);
+    for (const std::uint64_t ticket : tickets) Done(ticket, ok);
+  }
+}
+
+void CoreDriver::ReadLoop() {
+  while (true) {
+    ReadTask task;
+    {
+      std::unique_lock lock(read_mutex_);
+      read_wake_.wait(lock, [&] { return !to_read_.empty() || stopping_; });
+      if (stopping_) return;
+      task = std::move(to_read_.front());
+      to_read_.pop_front();
+    }
+    auto result = std::make_shared<ReadResult>(RunRead(store_, std::move(task)));
+    Post([result](NodeCore& core, Instant now) { return core.ReadDone(now, std::move(*result)); });
+  }
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,273 @@
+#include "node/leveldb_writer.h"
+
+#include <utility>
+
+#include "node/store_format.h"
+
+namespace coffer::node {
+namespace {
+
+// What a batch adds, about.
+std::size_t BytesOf(const StoreBatch& batch) {
+  std::size_t bytes = 0;
+  for (const auto& change : batch.changes) {
+    bytes += 256;
+    if (const auto* put = std::get_if<StoreBatch::PutRecord>(&change); put && put->value) bytes += put->value->size();
+  }
+  return bytes;
+}
+
+bool AddsData(const StoreBatch& batch) {
+  for (const auto& change : batch.changes) {
+    if (const auto* put = std::get_if<StoreBatch::PutRecord>(&change); put && put->value) return true;
+  }
+  return false;
+}
+
+// Whether all of a partition goes at once.
+bool ErasesInBulk(const StoreBatch& batch) {
+  for (const auto& change : batch.changes) {
+    if (std::holds_alternative<StoreBatch::ErasePartition>(change)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+LevelDbWriter::LevelDbWriter(leveldb::DB* db, ValueLog* values, DiskEnv* env, SpaceGuard* guard,
+                             const LevelDbStoreOptions& options)
+    : db_(db),
+      values_(values),
+      env_(env),
+      guard_(guard),
+      options_(options),
+      probe_(options.folder + "/probe", options.faults) {
+  NoteSync();
+  env_->StartWaiting();
+  writer_ = std::thread([this] { WriteLoop(); });
+  watcher_ = std::thread([this] { WatchLoop(); });
+  reclaimer_ = std::thread([this] { ReclaimLoop(); });
+}
+
+LevelDbWriter::~LevelDbWriter() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  env_->StopWaiting();
+  wake_writer_.notify_all();
+  wake_others_.notify_all();
+  writer_.join();
+  watcher_.join();
+  reclaimer_.join();
+}
+
+void LevelDbWriter::Submit(StoreBatch batch, std::function<void(bool)> done) {
+  Enqueue({std::move(batch), {}, 0, std::move(done)});
+}
+
+void LevelDbWriter::SubmitMoves(std::vector<ValueMove> moves, std::uint64_t emptied, std::function<void(bool)> done) {
+  Enqueue({{}, std::move(moves), emptied, std::move(done)});
+}
+
+void LevelDbWriter::Enqueue(Queued queued) {
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(queued));
+  }
+  wake_writer_.notify_one();
+}
+
+std::string LevelDbWriter::failure() const {
+  std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+Duration LevelDbWriter::SinceLastSync() const {
+  return std::chrono::duration_cast<Duration>(Clock::now().time_since_epoch() - Clock::duration(last_sync_.load()));
+}
+
+void LevelDbWriter::FillCounters(LevelDbStore::Counters* counters) const {
+  counters->batches = batches_;
+  counters->group_commits = group_commits_;
+  counters->reclaims = reclaims_;
+}
+
+void LevelDbWriter::WriteLoop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    Group group = NextGroup(&lock);
+    if (group.empty()) return;
+    bool ok = failure_.empty();
+    if (ok) ok = Commit(&group, &lock);
+    lock.unlock();
+    for (auto& queued : group) {
+      if (queued.done) queued.done(ok);
+    }
+    group.clear();
+    lock.lock();
+  }
+}
+
+bool LevelDbWriter::MustHold(const StoreBatch& batch) const {
+  return failure_.empty() && AddsData(batch) && guard_->AtTheFloor();
+}
+
+LevelDbWriter::Group LevelDbWriter::NextGroup(std::unique_lock<std::mutex>* lock) {
+  wake_writer_.wait(*lock, [this] { return stopping_ || !queue_.empty(); });
+  while (!queue_.empty() && MustHold(queue_.front().batch)) {
+    holding_ = true;
+    if (stopping_) {
+      failure_ = "stopped while waiting for free space on the disk of " + options_.folder;
+      break;
+    }
+    wake_writer_.wait_for(*lock, options_.probe_interval);
+    lock->unlock();
+    guard_->Refresh();
+    lock->lock();
+  }
+  holding_ = false;
+  Group group;
+  std::size_t bytes = 0;
+  while (!queue_.empty() && (group.empty() || bytes < options_.group_bytes)) {
+    if (!group.empty() && MustHold(queue_.front().batch)) break;
+    bytes += BytesOf(queue_.front().batch);
+    for (const ValueMove& move : queue_.front().moves) bytes += move.value->size();
+    group.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return group;
+}
+
+// Puts back what does not fit behind a long erasure.
+bool LevelDbWriter::Commit(Group* group, std::unique_lock<std::mutex>* lock) {
+  lock->unlock();
+  writing_ = true;
+  LevelDbBatch batch(db_, values_, {options_.inline_value_bytes, options_.erase_at_once}, &next_erase_);
+  std::size_t taken = 0;
+  bool in_bulk = false;
+  leveldb::Status status;
+  while (taken < group->size() && status.ok() && batch.long_erases().empty()) {
+    in_bulk = in_bulk || ErasesInBulk((*group)[taken].batch);
+    status = Add((*group)[taken++], &batch);
+  }
+  if (status.ok()) status = CommitBatch(&batch);
+  writing_ = false;
+  if (status.ok()) {
+    batches_ += taken;
+    guard_->Refresh();
+    // One stays: the cleaner needs it to win more.
+    if (guard_->full()) status = values_->RemoveSpares(1);
+  }
+  if (!status.ok()) FailBy(status);
+  lock->lock();
+  if (status.ok()) {
+    in_bulk = in_bulk || !batch.long_erases().empty();
+    (in_bulk ? reclaim_ : erased_in_).insert(batch.erased_in().begin(), batch.erased_in().end());
+    if (in_bulk) wake_others_.notify_all();
+    for (std::size_t i = group->size(); i > taken; --i) queue_.push_front(std::move((*group)[i - 1]));
+    group->resize(taken);
+  }
+  return status.ok();
+}
+
+leveldb::Status LevelDbWriter::Add(const Queued& queued, LevelDbBatch* batch) {
+  auto status = batch->Add(queued.batch);
+  for (const ValueMove& move : queued.moves) {
+    if (status.ok()) status = batch->Move(move);
+  }
+  if (status.ok() && queued.emptied != 0) values_->Drop(queued.emptied);
+  return status;
+}
+
+// The values, then what points to them.
+leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch) {
+  leveldb::WriteOptions sync;
+  sync.sync = true;
+  auto status = values_->Prepare(true, batch->result());
+  if (status.ok()) status = db_->Write(sync, batch->result());
+  if (status.ok()) status = values_->Committed();
+  if (!status.ok()) return status;
+  NoteSync();
+  ++group_commits_;
+  for (const auto& erase : batch->long_erases()) {
+    status = FinishErase(db_, values_, erase, options_.erase_at_once);
+    if (!status.ok()) return status;
+    NoteSync();
+  }
+  return status;
+}
+
+void LevelDbWriter::WatchLoop() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    wake_others_.wait_for(lock, options_.probe_interval, [this] { return stopping_; });
+    if (stopping_) return;
+    const bool failed = !failure_.empty();
+    lock.unlock();
+    guard_->Refresh();
+    // A compaction may meet a failure while nobody writes.
+    if (!failed && !env_->failure().empty()) FailBy(leveldb::Status::OK());
+    // A commit under way is a probe of its own: while it hangs, the last sync must be seen to age.
+    if (!failed && !writing_ && SinceLastSync() * 2 >= options_.probe_interval) {
+      const std::string error = probe_.Run();
+      if (error.empty()) {
+        NoteSync();
+      } else {
+        Fail(error, true);
+      }
+    }
+    if (guard_->full()) wake_others_.notify_all();
+    lock.lock();
+  }
+}
+
+void LevelDbWriter::ReclaimLoop() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    wake_others_.wait(lock, [this] {
+      return stopping_ || !reclaim_.empty() || (!erased_in_.empty() && guard_->full() && failure_.empty());
+    });
+    if (stopping_) return;
+    auto& from = reclaim_.empty() ? erased_in_ : reclaim_;
+    const PartitionId partition = *from.begin();
+    reclaim_.erase(partition);
+    erased_in_.erase(partition);
+    if (!failure_.empty()) continue;
+    lock.unlock();
+    for (const Space space : {Space::kHeader, Space::kValue}) {
+      const std::string begin = StoredKey(space, partition, {});
+      const std::string end = StoredKeysEnd(space, partition);
+      const leveldb::Slice first(begin);
+      const leveldb::Slice last(end);
+      db_->CompactRange(&first, &last);
+    }
+    ++reclaims_;
+    guard_->Refresh();
+    lock.lock();
+  }
+}
+
+void LevelDbWriter::FailBy(const leveldb::Status& status) {
+  const std::string disk = env_->failure();
+  Fail(disk.empty() ? status.ToString() : disk, disk.empty() ? status.IsCorruption() : env_->trust_lost());
+}
+
+void LevelDbWriter::Fail(const std::string& what, bool trust_lost) {
+  const std::string message =
+      what +
+      ". This process acknowledges nothing any more and must stop. What was acknowledged is on the other copies. " +
+      (trust_lost
+           ? "What this disk holds is not known: the node must start under a new id and fill itself from the others; "
+             "look at the kernel's log and at the disk's health first."
+           : "Remove the cause and start it again.");
+  {
+    std::lock_guard lock(mutex_);
+    if (!failure_.empty()) return;
+    failure_ = message;
+  }
+  // Failures the environment saw were reported by it.
+  if (trust_lost && env_->failure().empty() && options_.on_failure) options_.on_failure(what);
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,99 @@
+// The one thread that writes a store, and the two beside it: one asks the disk whether it is well, one gets erased
+// space back.
+#pragma once
+
+#include <leveldb/db.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "node/disk_env.h"
+#include "node/disk_guard.h"
+#include "node/leveldb_batch.h"
+#include "node/leveldb_store.h"
+
+namespace coffer::node {
+
+// Thread-safe. Everything passed to the constructor must outlive it.
+class LevelDbWriter {
+ public:
+  LevelDbWriter(leveldb::DB* db, ValueLog* values, DiskEnv* env, SpaceGuard* guard,
+                const LevelDbStoreOptions& options);
+  // Commits what is queued; while it waits for space its callbacks are told false.
+  ~LevelDbWriter();
+
+  // As Store::Write. The queue is as long as the callers let it become.
+  void Submit(StoreBatch batch, std::function<void(bool)> done);
+  // Writes values anew elsewhere; `emptied`, if not 0, is a segment that nothing points into any more then.
+  void SubmitMoves(std::vector<ValueMove> moves, std::uint64_t emptied, std::function<void(bool)> done);
+
+  // Empty, or why nothing is written any more. Final.
+  std::string failure() const;
+  // A batch waits because the disk is nearly full.
+  bool holding() const { return holding_; }
+  Duration SinceLastSync() const;
+  void FillCounters(LevelDbStore::Counters* counters) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Queued {
+    StoreBatch batch;
+    std::vector<ValueMove> moves;
+    std::uint64_t emptied = 0;
+    std::function<void(bool)> done;
+  };
+  using Group = std::vector<Queued>;
+
+  void Enqueue(Queued queued);
+  void WriteLoop();
+  // Blocks until there is a group to write. Empty: the end.
+  Group NextGroup(std::unique_lock<std::mutex>* lock);
+  bool MustHold(const StoreBatch& batch) const;
+  bool Commit(Group* group, std::unique_lock<std::mutex>* lock);
+  leveldb::Status Add(const Queued& queued, LevelDbBatch* batch);
+  leveldb::Status CommitBatch(LevelDbBatch* batch);
+  void WatchLoop();
+  void ReclaimLoop();
+  void FailBy(const leveldb::Status& status);
+  // Nothing is written any more. `trust_lost`: what the disk holds is not known.
+  void Fail(const std::string& what, bool trust_lost);
+  void NoteSync() { last_sync_ = Clock::now().time_since_epoch().count(); }
+
+  leveldb::DB* const db_;
+  ValueLog* const values_;
+  DiskEnv* const env_;
+  SpaceGuard* const guard_;
+  const LevelDbStoreOptions options_;
+  SyncProbe probe_;               // watch thread only
+  std::uint64_t next_erase_ = 0;  // writer thread only
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_writer_;
+  std::condition_variable wake_others_;
+  std::deque<Queued> queue_;  // guarded by mutex_
+  bool stopping_ = false;     // guarded by mutex_
+  std::string failure_;       // guarded by mutex_
+  std::set<PartitionId>
+      erased_in_;  // guarded by mutex_; erased bits and pieces: worth a compaction once the disk is full
+  std::set<PartitionId> reclaim_;  // guarded by mutex_; erased in bulk: worth a compaction at once
+  std::atomic<bool> holding_{false};
+  std::atomic<bool> writing_{false};
+  std::atomic<Clock::rep> last_sync_{0};
+  std::atomic<std::uint64_t> batches_{0};
+  std::atomic<std::uint64_t> group_commits_{0};
+  std::atomic<std::uint64_t> reclaims_{0};
+
+  std::thread writer_;
+  std::thread watcher_;
+  std::thread reclaimer_;
+};
+
+}  // namespace coffer::node

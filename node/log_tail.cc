@@ -1,0 +1,187 @@
+#include "node/log_tail.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "node/checksum.h"
+#include "node/durable_file.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr std::size_t kBlock = 32768;
+constexpr std::size_t kHeader = 7;  // checksum, length, type
+constexpr std::size_t kSector = 512;
+
+enum Type : std::uint8_t { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
+
+std::uint32_t Little32(std::string_view b) {
+  std::uint32_t v = 0;
+  for (int i = 3; i >= 0; --i) v = v << 8 | static_cast<std::uint8_t>(b[static_cast<std::size_t>(i)]);
+  return v;
+}
+
+std::uint32_t Masked(std::uint32_t crc) {
+  return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
+}
+
+// One fragment of a record as it claims to be.
+struct Fragment {
+  std::uint8_t type = kZero;
+  std::size_t size = 0;   // with its header
+  bool complete = false;  // all of it is within the block and the file
+  bool valid = false;     // and it verifies
+};
+
+Fragment FragmentAt(std::string_view bytes, std::size_t at) {
+  Fragment f;
+  const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
+  if (at + kHeader > block_end) return f;
+  const std::size_t length = static_cast<std::uint8_t>(bytes[at + 4]) | static_cast<std::uint8_t>(bytes[at + 5]) << 8;
+  f.type = static_cast<std::uint8_t>(bytes[at + 6]);
+  f.size = kHeader + length;
+  f.complete = at + f.size <= block_end;
+  f.valid = f.complete && f.type >= kFull && f.type <= kLast &&
+            Masked(Crc32c({bytes.substr(at + 6, 1 + length)})) == Little32(bytes.substr(at, 4));
+  return f;
+}
+
+bool AllZero(std::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+// Whether zeros stand in [from, to) where a sector is missing: a whole one; or the first, from a record's header on; or
+// the last of the file.
+bool MissesSector(std::string_view bytes, std::size_t from, std::size_t to) {
+  constexpr std::size_t kPartAtEnd = 64;
+  for (std::size_t at = from; at < to;) {
+    const std::size_t end = std::min(to, (at / kSector + 1) * kSector);
+    const std::size_t size = end - at;
+    const bool telling =
+        size == kSector || (at == from && size >= kHeader) || (end == bytes.size() && size >= kPartAtEnd);
+    if (telling && AllZero(bytes.substr(at, size))) return true;
+    at = end;
+  }
+  return false;
+}
+
+// Whether a record begins after `at`: then the one before it had been synced.
+bool RecordBeginsAfter(std::string_view bytes, std::size_t at) {
+  for (std::size_t block = (at / kBlock + 1) * kBlock; block < bytes.size(); block += kBlock) {
+    for (std::size_t i = block; i < std::min(block + kBlock, bytes.size());) {
+      const Fragment f = FragmentAt(bytes, i);
+      if (!f.valid) break;
+      if (f.type == kFull || f.type == kFirst) return true;
+      i += f.size;
+    }
+  }
+  return false;
+}
+
+// What the fragment `f` at `at`, which does not verify, says of its record.
+LogTail::State JudgeBad(std::string_view bytes, std::size_t at, const Fragment& f) {
+  const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
+  const bool within_block = at % kBlock + f.size <= kBlock;
+  if (!f.complete && block_end == bytes.size() && within_block) {
+    // Cut short by the end of the file, unless the file ends just where a shorter one would: then its length was
+    // changed.
+    const bool ends_here = Masked(Crc32c({bytes.substr(at + kHeader - 1)})) == Little32(bytes.substr(at, 4));
+    return ends_here ? LogTail::State::kDamaged : LogTail::State::kWhole;
+  }
+  // What it covers if its length is right; to the end of the block if that can't be.
+  const std::size_t covered = f.complete && f.type != kZero ? at + f.size : block_end;
+  const Fragment next = covered < block_end ? FragmentAt(bytes, covered) : Fragment{};
+  const bool followed = (next.valid && (next.type == kFull || next.type == kFirst)) || RecordBeginsAfter(bytes, at);
+  return !followed && MissesSector(bytes, at, covered) ? LogTail::State::kTorn : LogTail::State::kDamaged;
+}
+
+// The newest log of a DB; empty if there is none.
+std::string NewestLog(const std::string& folder) {
+  std::uint64_t newest = 0;
+  std::string log;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error != std::errc{} || std::string_view(end) != ".log" || number < newest) continue;
+    newest = number;
+    log = entry.path().string();
+  }
+  return log;
+}
+
+// The manifest CURRENT names; empty if there is none.
+std::string Manifest(const std::string& folder) {
+  int error = 0;
+  std::string name = ReadWholeFile(folder + "/CURRENT", &error).value_or("");
+  if (!name.starts_with("MANIFEST-") || name.back() != '\n') return {};
+  name.pop_back();
+  return folder + "/" + name;
+}
+
+// Empty, or what failed.
+std::string Cut(const std::string& path, std::uint64_t size) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return FileError("opening", path, errno).what;
+  const int error = ::ftruncate(fd, static_cast<off_t>(size)) == 0 && ::fsync(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  return error == 0 ? std::string{} : FileError("cutting", path, error).what;
+}
+
+}  // namespace
+
+LogTail JudgeLog(std::string_view bytes) {
+  std::size_t whole = 0;   // end of the last complete record
+  bool in_record = false;  // a first fragment was seen, its last was not yet
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    const std::size_t left_in_block = kBlock - at % kBlock;
+    if (left_in_block < kHeader) {
+      at += left_in_block;
+      continue;
+    }
+    const Fragment f = FragmentAt(bytes, at);
+    if (f.valid) {
+      const bool begins = f.type == kFull || f.type == kFirst;
+      if (begins == in_record) return {LogTail::State::kDamaged, whole};
+      at += f.size;
+      in_record = f.type == kFirst || f.type == kMiddle;
+      if (!in_record) whole = at;
+      continue;
+    }
+    if (bytes.size() - at < kHeader) break;
+    return {AllZero(bytes.substr(at)) ? LogTail::State::kTorn : JudgeBad(bytes, at, f), whole};
+  }
+  return {LogTail::State::kWhole, whole};
+}
+
+CheckedTails CheckTails(const std::string& folder) {
+  CheckedTails checked;
+  for (const std::string& path : {NewestLog(folder), Manifest(folder)}) {
+    int error = 0;
+    const auto bytes = path.empty() ? std::nullopt : ReadWholeFile(path, &error);
+    if (!bytes) continue;  // LevelDB will say what it misses
+    const LogTail tail = JudgeLog(*bytes);
+    if (tail.state == LogTail::State::kDamaged) {
+      checked.damaged = path + " does not verify after byte " + std::to_string(tail.end);
+      return checked;
+    }
+    if (tail.state != LogTail::State::kTorn) continue;
+    checked.damaged = Cut(path, tail.end);
+    if (!checked.damaged.empty()) return checked;
+    checked.cut +=
+        "cut " + std::to_string(bytes->size() - tail.end) + " bytes of an unfinished write off " + path + "; ";
+  }
+  return checked;
+}
+
+}  // namespace coffer::node

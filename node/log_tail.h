@@ -1,0 +1,39 @@
+// The end of a LevelDB log after power loss: torn, or damaged?
+//
+// LevelDB syncs each group of writes before it begins the next, so power loss can harm the last record only, and it
+// harms it in one way: sectors that never reached the disk read as zeros. Such a record was never acknowledged and is
+// cut off. Any other record that does not verify was acknowledged, or may have been: the store is damaged, and its
+// identity is retired. LevelDB itself, told to be paranoid, can't tell the two apart and refuses both; and a last
+// record whose length was changed passes with it for one that was cut short.
+//
+// The price: a last record that was acknowledged, then changed at rest, and has an aligned sector of zeros of its own
+// passes for torn. A file that was cut short at rest can't be told from a torn one by anybody.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace coffer::node {
+
+struct LogTail {
+  enum class State {
+    kWhole,    // everything verifies, but for a last record cut short by the end of the file
+    kTorn,     // the last record has zeros where sectors are missing: cut at `end`
+    kDamaged,  // anything else
+  };
+  State state = State::kWhole;
+  std::uint64_t end = 0;  // where the last whole record ends
+};
+
+// Judges the bytes of a log or manifest (both have the same format).
+LogTail JudgeLog(std::string_view bytes);
+
+// The newest log and the manifest in use of the DB in `folder`, judged before LevelDB reads them.
+struct CheckedTails {
+  std::string damaged;  // not empty: what does not verify; nothing was changed
+  std::string cut;      // not empty: what was cut off
+};
+CheckedTails CheckTails(const std::string& folder);
+
+}  // namespace coffer::node

@@ -1,0 +1,138 @@
+// A running storage node (or witness): data folder, store, links and the driver that feeds the node core.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "node/core_driver.h"
+#include "node/data_folder.h"
+#include "node/leveldb_store.h"
+#include "node/quarantine.h"
+#include "proto/link/link.h"
+
+namespace coffer::node {
+
+struct NodeProcessOptions {
+  std::string data;                        // folder; made if absent
+  std::string name;                        // unique among the members
+  bool witness = false;                    // votes, stores nothing
+  std::string listen;                      // host:port of the peer port
+  std::string advertise;                   // host:port under which members reach it; a name is resolved at every connect
+  std::string secret;                      // the cluster's secret
+  link::TlsFiles tls;
+  std::string certificate_name;            // first DNS name of our certificate; empty without TLS
+  std::vector<std::string> seeds;          // host:port of members to begin with
+  std::uint32_t weight = 100;
+  std::string failure_domain;
+  bool may_form = false;                   // whether it may form a cluster by itself; said to those who ask
+  std::string version;                     // of the program
+  cluster::MembershipConfig membership;
+  std::chrono::milliseconds resync_delay{10'000};
+  std::chrono::milliseconds layout_gather{200};
+  std::uint64_t resync_bytes_per_second = 256u << 20;  // receiving rate cap; 0: none
+  std::optional<std::uint64_t> disk_reserve_bytes;
+  std::size_t inline_value_bytes = 4 << 10;  // larger values go to the log of values
+  std::size_t write_buffer_bytes = 8 << 20;
+  std::size_t block_cache_bytes = 8 << 20;
+  int read_threads = 2;
+  std::function<void(const NodeEvent&)> log;           // any thread
+  // Fail-stop: the process must end. `new_identity`: started again it comes back under a new id, by itself. Any thread, once.
+  std::function<void(const std::string& message, bool new_identity)> on_failure;
+};
+
+// A snapshot for metrics.
+struct NodeMetrics {
+  wire::NodeReport report;
+  StoreHealth health;
+  LevelDbStore::Counters store;
+  link::HubStats links;
+  std::uint64_t epoch = 0;
+};
+
+// Thread-safe.
+class NodeProcess final : private DriverSinks, private link::Handler {
+ public:
+  // Throws std::runtime_error with a message for the operator: what happened, what is safe, what to do.
+  static std::unique_ptr<NodeProcess> Start(NodeProcessOptions options);
+  ~NodeProcess() override;
+
+  NodeId id() const { return folder_->id(); }
+  // Port actually bound.
+  int peer_port() const { return hub_->port(); }
+  // Whether the node belongs to a cluster: it has a layout, or had one before.
+  bool HasCluster() const;
+  // Null before the first layout.
+  std::shared_ptr<const cluster::Layout> layout() const;
+  // Forms a new cluster with this node as its only member; waits until it is durable. False if it belongs to one already.
+  bool Form(const std::string& cluster_name, const cluster::Settings& settings);
+  NodeMetrics Metrics() const;
+  // Leaves: tells the others, waits until its primaries are handed over or the time is up. True: nothing is left to do.
+  bool Drain(std::chrono::milliseconds at_most);
+  // Ends all threads. Idempotent.
+  void Stop();
+
+ private:
+  explicit NodeProcess(NodeProcessOptions options) : options_(std::move(options)) {}
+  void OpenStore();
+  void StartCore();
+  void StartHub();
+  void Keep();  // dials seeds, remembers members
+  void Fail(const std::string& message, bool new_identity);
+  void Say(NodeEvent::Level level, const std::string& text);
+  link::Identity SelfIdentity() const;
+
+  // DriverSinks
+  bool Send(const NodeId& to, PeerMessage message) override { return hub_->Queue(to, std::move(message)); }
+  void FlushSends() override { hub_->Flush(); }
+  void Poll(Instant until) override {
+    hub_->Poll(std::chrono::steady_clock::time_point(std::chrono::duration_cast<std::chrono::steady_clock::duration>(until.time_since_epoch())));
+  }
+  // Without a hub the start did not succeed, and nobody sleeps in it.
+  void Wake() override {
+    if (hub_) hub_->Wake();
+  }
+  void Dial(const std::string& address) override { hub_->Dial(address); }
+  void DropLink(const NodeId& peer) override { hub_->Drop(peer, "another process has this id"); }
+  void Log(const NodeEvent& event) override;
+  void Quarantine(const std::vector<QuarantinedWrite>& writes) override;
+  bool SaveDurable(const NodeDurable& durable) override;
+  void OnLayout(const std::shared_ptr<const cluster::Layout>& layout) override;
+  void OnStop(const std::string& message) override;
+  void OnRetire(const std::string& message) override;
+
+  // link::Handler
+  link::RefusalInfo Admit(const link::Identity& peer, const std::string& certificate_name) override;
+  void OnContested(const NodeId& peer) override;
+  void OnUp(const link::Identity& peer) override;
+  void OnDown(const NodeId& peer, const std::string& why) override;
+  void OnDialFailed(const std::string& address, const link::RefusalInfo& why) override;
+  void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override;
+
+  const NodeProcessOptions options_;
+  std::unique_ptr<DataFolder> folder_;
+  std::unique_ptr<CoreDriver> driver_;
+  std::unique_ptr<LevelDbStore> store_;  // destroyed before the driver, which its callbacks reach
+  std::unique_ptr<QuarantineFile> quarantine_;
+  std::unique_ptr<link::Hub> hub_;
+  std::thread keeper_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<const cluster::Layout> layout_;          // guarded by mutex_
+  std::map<NodeId, link::Identity> peers_;                 // linked; guarded by mutex_
+  std::map<std::string, std::string> dial_failures_;       // last reason told, by address; guarded by mutex_
+  bool had_cluster_ = false;                               // before this start
+  bool stopping_ = false;                                  // guarded by mutex_
+  bool failed_ = false;                                    // guarded by mutex_
+};
+
+}  // namespace coffer::node

@@ -1,0 +1,54 @@
+// One file of the log of values: made at its full size, overwritten in place.
+//
+// Syncing an overwrite is cheaper than syncing an append, for the file system has nothing to note; so a segment's blocks
+// are allocated when it is made, and its file is used again for another segment when nothing in it is needed any more.
+#pragma once
+
+#include <leveldb/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace coffer::node {
+
+class DiskEnv;
+
+// Reads are thread-safe, also beside a write. A failed write or sync is the end of the DiskEnv's writing.
+class SegmentFile {
+ public:
+  // Makes the file with all its blocks, durably. Waits for space as DiskEnv does.
+  static leveldb::Status Create(DiskEnv* env, const std::string& path, std::uint64_t size,
+                                std::shared_ptr<SegmentFile>* out);
+  static leveldb::Status Open(DiskEnv* env, const std::string& path, std::shared_ptr<SegmentFile>* out);
+  ~SegmentFile();
+  SegmentFile(const SegmentFile&) = delete;
+  SegmentFile& operator=(const SegmentFile&) = delete;
+
+  std::uint64_t size() const { return size_; }
+  // Writes the pieces one behind the other from `offset` on. Not durable before Sync.
+  leveldb::Status Write(std::uint64_t offset, const std::vector<std::string_view>& pieces);
+  leveldb::Status Sync();
+  // Reads `head_size` and then `size` bytes from `offset` on. NotFound: the file is shorter.
+  leveldb::Status Read(std::uint64_t offset, char* head, std::size_t head_size, char* bytes, std::size_t size) const;
+  // The same file under another name, durably; what is in it stays. Those who hold this one may read on, and will find other
+  // bytes once the new one is written.
+  leveldb::Status Rename(const std::string& path, std::shared_ptr<SegmentFile>* out) const;
+  // Removes it; those who hold it may read on.
+  leveldb::Status Remove() const;
+
+ private:
+  SegmentFile(DiskEnv* env, std::string path, int fd, std::uint64_t size)
+      : env_(env), path_(std::move(path)), fd_(fd), size_(size) {}
+  leveldb::Status Allocate();
+
+  DiskEnv* const env_;
+  const std::string path_;
+  const int fd_;
+  const std::uint64_t size_;
+};
+
+}  // namespace coffer::node

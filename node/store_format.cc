@@ -1,0 +1,178 @@
+#include "node/store_format.h"
+
+#include "node/byte_codec.h"
+#include "node/checksum.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr std::uint8_t kRowFormat = 1;
+constexpr std::size_t kSealBytes = 5;  // format and checksum
+constexpr std::uint8_t kMetaVersion = 1;
+
+// The key's length is part of what is summed, so that no byte can pass from the key to the body.
+std::uint32_t BoundChecksum(std::string_view key, std::string_view body, std::string_view more = {}) {
+  return Crc32c({ByteWriter().U8(kRowFormat).U32(static_cast<std::uint32_t>(key.size())).bytes(), key, body, more});
+}
+
+std::string Seal(std::uint32_t checksum, std::string_view body, std::string_view tail = {}) {
+  std::string row;
+  row.reserve(kSealBytes + body.size() + tail.size());
+  row.append(ByteWriter().U8(kRowFormat).U32(checksum).bytes()).append(body).append(tail);
+  return row;
+}
+
+// The checksum and what follows it; nothing for an unknown format.
+struct Sealed {
+  std::uint32_t checksum;
+  std::string_view body;
+};
+std::optional<Sealed> Unseal(std::string_view row) {
+  ByteReader in(row);
+  const std::uint8_t format = in.U8();
+  const std::uint32_t checksum = in.U32();
+  if (!in.ok() || format != kRowFormat) return std::nullopt;
+  return Sealed{checksum, in.rest()};
+}
+
+std::string ValueBinding(PartitionId partition, std::string_view key, const RecordHeader& header) {
+  return StoredKey(Space::kValue, partition, key) + header.hash.str() + ByteWriter().U64(header.size).Take();
+}
+
+void PutStamp(const Stamp& stamp, ByteWriter* out) {
+  out->Varint(stamp.term.value).Varint(stamp.boot.value).Varint(stamp.seq.value);
+}
+
+Stamp TakeStamp(ByteReader* in) {
+  Stamp stamp;
+  stamp.term = Term(in->Varint());
+  stamp.boot = Boot(in->Varint());
+  stamp.seq = Seq(in->Varint());
+  return stamp;
+}
+
+}  // namespace
+
+std::string StoredKey(Space space, PartitionId partition, std::string_view key) {
+  std::string out;
+  out.reserve(5 + key.size());
+  out.push_back(static_cast<char>(space));
+  out.append(ByteWriter().U32(partition).bytes()).append(key);
+  return out;
+}
+
+std::string StoredLogKey(PartitionId partition, Seq seq) {
+  return StoredKey(Space::kLog, partition, ByteWriter().U64(seq.value).bytes());
+}
+
+std::string StoredKeysEnd(Space space, PartitionId partition) {
+  if (partition != 0xffffffffu) return StoredKey(space, partition + 1, {});
+  return std::string(1, static_cast<char>(static_cast<char>(space) + 1));
+}
+
+std::optional<SplitKey> SplitStoredKey(Space space, std::string_view stored) {
+  if (stored.empty() || stored[0] != static_cast<char>(space)) return std::nullopt;
+  ByteReader in(stored.substr(1));
+  const PartitionId partition = in.U32();
+  if (!in.ok()) return std::nullopt;
+  return SplitKey{partition, in.rest()};
+}
+
+std::string SealRow(std::string_view stored_key, std::string_view body) {
+  return Seal(BoundChecksum(stored_key, body), body);
+}
+
+std::optional<std::string_view> OpenRow(std::string_view stored_key, std::string_view row) {
+  const auto sealed = Unseal(row);
+  if (!sealed || sealed->checksum != BoundChecksum(stored_key, sealed->body)) return std::nullopt;
+  return sealed->body;
+}
+
+std::string EncodeHeaderRow(PartitionId partition, std::string_view key, const RecordHeader& header, ValuePlace place,
+                            std::string_view tail) {
+  ByteWriter body;
+  body.U8(static_cast<std::uint8_t>(place)).Text(EncodeHeader(header));
+  const std::string_view summed_tail = place == ValuePlace::kSeparate ? tail : std::string_view{};
+  return Seal(BoundChecksum(StoredKey(Space::kHeader, partition, key), body.bytes(), summed_tail), body.bytes(), tail);
+}
+
+std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view key, std::string_view row) {
+  const auto sealed = Unseal(row);
+  if (!sealed) return std::nullopt;
+  ByteReader in(sealed->body);
+  const std::uint8_t place = in.U8();
+  const std::string_view header_bytes = in.Text();
+  if (!in.ok() || place > static_cast<std::uint8_t>(ValuePlace::kSeparate)) return std::nullopt;
+  HeaderRow out;
+  out.place = static_cast<ValuePlace>(place);
+  const std::string_view tail = in.rest();
+  if (out.place == ValuePlace::kInline) out.value = tail;
+  if (out.place == ValuePlace::kSeparate) out.locator = tail;
+  if (out.place == ValuePlace::kNone && !tail.empty()) return std::nullopt;
+  const std::string_view body = sealed->body.substr(0, sealed->body.size() - tail.size());
+  const std::uint32_t checksum = BoundChecksum(StoredKey(Space::kHeader, partition, key), body, out.locator);
+  if (checksum != sealed->checksum) return std::nullopt;
+  auto header = DecodeHeader(header_bytes);
+  if (!header) return std::nullopt;
+  out.header = std::move(*header);
+  return out;
+}
+
+std::string SealValue(PartitionId partition, std::string_view key, const RecordHeader& header, std::string_view value) {
+  return Seal(ValueChecksum(partition, key, header, value), value);
+}
+
+std::uint32_t ValueChecksum(PartitionId partition, std::string_view key, const RecordHeader& header,
+                            std::string_view value) {
+  return BoundChecksum(ValueBinding(partition, key, header), value);
+}
+
+std::optional<std::string_view> OpenValue(PartitionId partition, std::string_view key, const RecordHeader& header,
+                                          std::string_view row) {
+  const auto value = OpenRow(ValueBinding(partition, key, header), row);
+  if (!value || value->size() != header.size) return std::nullopt;
+  return value;
+}
+
+std::string EncodeMetaRow(PartitionId partition, const PartitionMeta& meta) {
+  ByteWriter body;
+  body.U8(kMetaVersion);
+  PutStamp(meta.last, &body);
+  body.Raw(meta.last_hash.view()).Varint(meta.committed.value);
+  body.Varint(meta.log_start.value).Raw(meta.log_start_hash.view()).Varint(meta.blocks).Varint(meta.bytes);
+  body.Varint(meta.contact_term.value).Varint(meta.contact_boot.value);
+  return SealRow(StoredKey(Space::kMeta, partition, {}), body.bytes());
+}
+
+std::optional<PartitionMeta> DecodeMetaRow(PartitionId partition, std::string_view row) {
+  const auto body = OpenRow(StoredKey(Space::kMeta, partition, {}), row);
+  if (!body) return std::nullopt;
+  ByteReader in(*body);
+  if (in.U8() != kMetaVersion) return std::nullopt;
+  PartitionMeta meta;
+  meta.last = TakeStamp(&in);
+  meta.last_hash = in.Fixed<Digest>();
+  meta.committed = Seq(in.Varint());
+  meta.log_start = Seq(in.Varint());
+  meta.log_start_hash = in.Fixed<Digest>();
+  meta.blocks = in.Varint();
+  meta.bytes = in.Varint();
+  meta.contact_term = Term(in.Varint());
+  meta.contact_boot = Boot(in.Varint());
+  if (!in.Done()) return std::nullopt;
+  return meta;
+}
+
+std::string EncodeLogRow(PartitionId partition, const LogRecord& record) {
+  return SealRow(StoredLogKey(partition, Seq(record.stamp().seq())), record.SerializeAsString());
+}
+
+std::optional<LogRecord> DecodeLogRow(PartitionId partition, Seq seq, std::string_view row) {
+  const auto body = OpenRow(StoredLogKey(partition, seq), row);
+  LogRecord record;
+  if (!body || !record.ParseFromArray(body->data(), static_cast<int>(body->size()))) return std::nullopt;
+  if (record.stamp().seq() != seq.value) return std::nullopt;
+  return record;
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,122 @@
+#include "node/value_cleaner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "node/leveldb_read.h"
+#include "node/store_format.h"
+
+namespace coffer::node {
+namespace {
+
+// On a full disk what little there is to win is taken.
+constexpr int kPercentWhenFull = 10;
+constexpr std::size_t kBytesAtOnce = 1 << 20;
+
+}  // namespace
+
+ValueCleaner::ValueCleaner(leveldb::DB* db, const ValueLog* values, const SpaceGuard* guard, LevelDbWriter* writer,
+                           const LevelDbStoreOptions& options)
+    : db_(db), values_(values), guard_(guard), writer_(writer), options_(options) {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+ValueCleaner::~ValueCleaner() {
+  {
+    std::lock_guard lock(signal_->mutex);
+    signal_->stopping = true;
+  }
+  signal_->wake.notify_all();
+  thread_.join();
+}
+
+void ValueCleaner::FillCounters(LevelDbStore::Counters* counters) const {
+  counters->moved_value_bytes = moved_bytes_;
+  counters->cleaned_segments = cleaned_;
+}
+
+void ValueCleaner::Loop() {
+  do {
+    while (const auto segment = Choose()) {
+      if (!Clean(*segment)) left_.insert(*segment);
+    }
+  } while (Pause(options_.probe_interval));
+}
+
+std::optional<std::uint64_t> ValueCleaner::Choose() const {
+  // With next to nothing left a move would wait for space, and everything behind it.
+  if (guard_->AtTheFloor() || !writer_->failure().empty()) return std::nullopt;
+  const int percent = guard_->full() ? std::min(kPercentWhenFull, options_.garbage_percent) : options_.garbage_percent;
+  return values_->MostGarbage(percent, left_);
+}
+
+bool ValueCleaner::Clean(std::uint64_t segment) {
+  std::vector<ValueMove> moves;
+  std::size_t bytes = 0;
+  for (std::uint64_t offset = 0;;) {
+    std::optional<LoggedValue> logged;
+    if (values_->Next(segment, offset, &logged) != ReadOutcome::kFound) return false;
+    if (!logged) break;
+    offset += StoredValueBytes(logged->record.key.size(), logged->record.size);
+    std::optional<ValueMove> move;
+    if (ReadIfNeeded(*logged, &move) != ReadOutcome::kFound) return false;
+    if (!move) continue;
+    bytes += move->value->size();
+    moves.push_back(std::move(*move));
+    if (bytes < kBytesAtOnce) continue;
+    if (!Commit(std::exchange(moves, {}), 0)) return false;
+    bytes = 0;
+  }
+  if (!Commit(std::move(moves), segment)) return false;
+  ++cleaned_;
+  return true;
+}
+
+ReadOutcome ValueCleaner::ReadIfNeeded(const LoggedValue& logged, std::optional<ValueMove>* move) const {
+  const ValueRecord& record = logged.record;
+  const std::string locator = EncodeLocator(logged.locator);
+  const std::string stored_key = StoredKey(Space::kHeader, record.partition, record.key);
+  std::string bytes;
+  std::string before;
+  // What does not verify may have been replaced in the meantime: then there is another row.
+  for (;; before = std::move(bytes)) {
+    bytes.clear();
+    const auto outcome = OutcomeOf(db_->Get(VerifiedRead(), stored_key, &bytes));
+    if (outcome == ReadOutcome::kAbsent) return ReadOutcome::kFound;
+    if (outcome != ReadOutcome::kFound) return outcome;
+    const auto row = DecodeHeaderRow(record.partition, record.key, bytes);
+    if (!row) return ReadOutcome::kDamaged;
+    if (row->place != ValuePlace::kSeparate || row->locator != locator) return ReadOutcome::kFound;
+    Payload value;
+    const auto read = values_->Get(record.partition, record.key, row->header, locator, &value);
+    if (read == ReadOutcome::kFound) {
+      *move = ValueMove{record.partition, record.key, locator, row->header, std::move(value)};
+      return read;
+    }
+    if (bytes == before) return read == ReadOutcome::kAbsent ? ReadOutcome::kDamaged : read;
+  }
+}
+
+bool ValueCleaner::Commit(std::vector<ValueMove> moves, std::uint64_t emptied) {
+  std::size_t bytes = 0;
+  for (const ValueMove& move : moves) bytes += move.value->size();
+  writer_->SubmitMoves(std::move(moves), emptied, [signal = signal_](bool ok) {
+    std::lock_guard lock(signal->mutex);
+    signal->committed = ok;
+    signal->wake.notify_all();
+  });
+  {
+    std::unique_lock lock(signal_->mutex);
+    signal_->wake.wait(lock, [this] { return signal_->stopping || signal_->committed.has_value(); });
+    if (signal_->stopping || !*std::exchange(signal_->committed, std::nullopt)) return false;
+  }
+  moved_bytes_ += bytes;
+  return Pause(std::chrono::nanoseconds(bytes * 1'000'000'000 / options_.clean_bytes_per_second));
+}
+
+bool ValueCleaner::Pause(std::chrono::nanoseconds time) {
+  std::unique_lock lock(signal_->mutex);
+  return !signal_->wake.wait_for(lock, time, [this] { return signal_->stopping; });
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,67 @@
+// Gets garbage out of the log of values: what is still needed of a segment is written anew, then the segment is free.
+//
+// Safe at every step: a value is moved by a group commit like any other, which checks that its header still points to the
+// old place; the segment is given up only by a commit after the last of them. A crash in between leaves some values
+// moved and the segment as it was.
+#pragma once
+
+#include <leveldb/db.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "node/leveldb_writer.h"
+
+namespace coffer::node {
+
+// Thread-safe. Everything passed to the constructor must outlive it.
+class ValueCleaner {
+ public:
+  ValueCleaner(leveldb::DB* db, const ValueLog* values, const SpaceGuard* guard, LevelDbWriter* writer,
+               const LevelDbStoreOptions& options);
+  ~ValueCleaner();
+
+  void FillCounters(LevelDbStore::Counters* counters) const;
+
+ private:
+  void Loop();
+  // The segment to clean next, if there is one worth it.
+  std::optional<std::uint64_t> Choose() const;
+  // False: it was left as it is, because something in it does not verify or can't be read, or because this ends.
+  bool Clean(std::uint64_t segment);
+  // The value at that place if a header points to it: then it is to be moved. kDamaged, kFailed: that can't be told.
+  ReadOutcome ReadIfNeeded(const LoggedValue& logged, std::optional<ValueMove>* move) const;
+  // Moves, waits until that is durable, and then as long as the pace demands.
+  bool Commit(std::vector<ValueMove> moves, std::uint64_t emptied);
+  // False: the end.
+  bool Pause(std::chrono::nanoseconds time);
+
+  leveldb::DB* const db_;
+  const ValueLog* const values_;
+  const SpaceGuard* const guard_;
+  LevelDbWriter* const writer_;
+  const LevelDbStoreOptions options_;
+  std::set<std::uint64_t> left_;  // not to be tried again; of the thread
+
+  // Shared with the callback of a commit, which may come when this is gone: a writer that waits for space is not waited for.
+  struct Signal {
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool stopping = false;          // guarded by mutex
+    std::optional<bool> committed;  // guarded by mutex
+  };
+  const std::shared_ptr<Signal> signal_ = std::make_shared<Signal>();
+  std::atomic<std::uint64_t> moved_bytes_{0};
+  std::atomic<std::uint64_t> cleaned_{0};
+  std::thread thread_;
+};
+
+}  // namespace coffer::node

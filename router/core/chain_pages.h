@@ -1,0 +1,37 @@
+// Reading one range of a chain page by page: what to ask next, and whether an answer continues the one before.
+#pragma once
+
+#include <cstdint>
+
+#include "cluster/ids.h"
+#include "coffer/internal/v1/data.pb.h"
+#include "coffer/v1/chains.pb.h"
+
+namespace coffer::router {
+
+// The first answer fixes the range (the head as it was then), so that entries appended while pages are read are neither
+// half seen nor followed for ever.
+class ChainPages {
+ public:
+  explicit ChainPages(v1::ChainQuery query);
+
+  // The part and direction of the next page.
+  void FillNext(internal::v1::ReadChainOp* op) const;
+  // Takes a page in. False when its entries are not the ones that come next, or it brings nothing and more is due.
+  bool Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head, bool node_complete);
+  // Nothing more is wanted.
+  void Stop() { complete_ = true; }
+
+  bool complete() const { return complete_; }
+  const BlockId& chain() const { return chain_; }
+
+ private:
+  const v1::ChainQuery query_;
+  const BlockId chain_;
+  bool fixed_ = false;       // low_ and high_ are known
+  std::uint64_t low_ = 0;    // what is still wanted: [low_, high_)
+  std::uint64_t high_ = 0;
+  bool complete_ = false;
+};
+
+}  // namespace coffer::router

@@ -1,0 +1,180 @@
+#include "router/core/chunk_cache.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace coffer::router {
+namespace {
+
+// What keeping a chunk costs beside its bytes, as glibc's malloc hands it out; the test "every byte is counted" measures it.
+constexpr std::uint64_t kStringCost = 64 + 24;   // the shared string, and the block that holds its bytes
+constexpr std::uint64_t kPlaceCost = 80;         // a node of the map
+constexpr std::uint64_t kOverhead = kStringCost + kPlaceCost;
+
+constexpr std::size_t kRemovedPerShard = 4096;
+constexpr std::size_t kRemovedZones = 1024;
+
+}  // namespace
+
+// Multiply and fold over the words of both ids, in the manner of wyhash.
+std::size_t ChunkCache::Hash::operator()(const Key& key) const {
+  static_assert(ZoneId::kSize % 8 == 0 && BlockId::kSize % 8 == 0);
+  std::uint64_t hash = seed;
+  const auto add = [&hash](const std::uint8_t* bytes, std::size_t size) {
+    for (std::size_t i = 0; i < size; i += 8) {
+      std::uint64_t word;
+      std::memcpy(&word, bytes + i, 8);
+      const auto product = static_cast<unsigned __int128>(hash ^ word) * 0x9e3779b97f4a7c15;
+      hash = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64) ^ word;
+    }
+  };
+  add(key.zone.bytes.data(), ZoneId::kSize);
+  add(key.block.bytes.data(), BlockId::kSize);
+  const auto last = static_cast<unsigned __int128>(hash ^ seed) * 0xbf58476d1ce4e5b9;
+  return static_cast<std::uint64_t>(last) ^ static_cast<std::uint64_t>(last >> 64);
+}
+
+ChunkCache::Shard::Shard(const Hash& hash, EvictionKind kind, std::uint64_t bound)
+    : places(0, hash), policy(MakePolicy(kind, bound)), removed(0, hash) {}
+
+ChunkCache::ChunkCache(ChunkCacheConfig config, std::uint64_t seed)
+    : config_(config), shard_bound_(config.bytes / std::max<std::size_t>(config.shards, 1)), hash_{seed}, kind_(config.policy) {
+  for (std::size_t i = 0; i < std::max<std::size_t>(config.shards, 1); ++i) {
+    shards_.push_back(std::make_unique<Shard>(hash_, config.policy, shard_bound_));
+  }
+}
+
+std::uint64_t ChunkCache::Shard::Tables() const {
+  return entries.capacity() * sizeof(Entry) + free.capacity() * sizeof(EntryIndex) + places.bucket_count() * sizeof(void*) +
+         policy->memory_bytes();
+}
+
+Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
+  const Key key{zone, id};
+  Shard& shard = *shards_[ShardOf(hash_(key))];
+  std::lock_guard lock(shard.mutex);
+  auto it = shard.places.find(key);
+  if (it != shard.places.end() && now - shard.entries[it->second].read_at >= config_.max_age) {
+    Drop(shard, it->second, /*tell_policy=*/true);
+    it = shard.places.end();
+  }
+  if (it == shard.places.end()) {
+    misses_.fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  }
+  hits_.fetch_add(1, std::memory_order_relaxed);
+  shard.policy->Touch(it->second);
+  return shard.entries[it->second].chunk;
+}
+
+void ChunkCache::Insert(Instant asked, const ZoneId& zone, const BlockId& id, Payload chunk) {
+  const std::uint64_t cost = chunk->capacity() + kOverhead;
+  if (chunk->size() > config_.largest_chunk || cost > shard_bound_) return;
+  const Key key{zone, id};
+  const std::uint64_t hash = hash_(key);
+  Shard& shard = *shards_[ShardOf(hash)];
+  std::lock_guard lock(shard.mutex);
+  if (asked <= shard.removed_before || shard.removed_zones.count(zone)) return;
+  if (auto removed = shard.removed.find(key); removed != shard.removed.end() && asked <= removed->second) return;
+  if (auto it = shard.places.find(key); it != shard.places.end()) {
+    Entry& entry = shard.entries[it->second];
+    entry.read_at = std::max(entry.read_at, asked);
+    return;
+  }
+  if (shard.free.empty()) {
+    shard.entries.emplace_back();
+    shard.free.push_back(static_cast<EntryIndex>(shard.entries.size() - 1));
+  }
+  const EntryIndex entry = shard.free.back();
+  shard.free.pop_back();
+  shard.entries[entry] = {key, std::move(chunk), asked, cost};
+  shard.places.emplace(key, entry);
+  shard.cost += cost;
+  shard.policy->Insert(entry, hash, cost);
+  MakeRoom(shard);
+}
+
+void ChunkCache::MakeRoom(Shard& shard) {
+  shard.tables = shard.Tables();
+  while (shard.cost + shard.tables > shard_bound_) {
+    const EntryIndex victim = shard.policy->Evict();
+    if (victim == kNoEntry) break;
+    Drop(shard, victim, /*tell_policy=*/false);
+    evictions_.fetch_add(1, std::memory_order_relaxed);
+    shard.tables = shard.Tables();
+  }
+}
+
+void ChunkCache::Remove(Instant now, const ZoneId& zone, const BlockId& id) {
+  const Key key{zone, id};
+  Shard& shard = *shards_[ShardOf(hash_(key))];
+  std::lock_guard lock(shard.mutex);
+  if (auto it = shard.places.find(key); it != shard.places.end()) Drop(shard, it->second, /*tell_policy=*/true);
+  if (shard.removed.insert_or_assign(key, now).second) shard.removed_order.push_back(key);
+  while (shard.removed_order.size() > kRemovedPerShard) {
+    const auto oldest = shard.removed.find(shard.removed_order.front());
+    shard.removed_before = std::max(shard.removed_before, oldest->second);
+    shard.removed.erase(oldest);
+    shard.removed_order.pop_front();
+  }
+}
+
+void ChunkCache::RemoveZone(const ZoneId& zone) {
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    if (shard->removed_zones.size() >= kRemovedZones) shard->removed_zones.erase(shard->removed_zones.begin());
+    shard->removed_zones.insert(zone);
+    for (EntryIndex entry = 0; entry < shard->entries.size(); ++entry) {
+      if (shard->entries[entry].chunk && shard->entries[entry].key.zone == zone) Drop(*shard, entry, /*tell_policy=*/true);
+    }
+  }
+}
+
+void ChunkCache::SetPolicy(EvictionKind kind) {
+  kind_ = kind;
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    auto policy = MakePolicy(kind, shard_bound_);
+    policy->TakeOver(shard->policy->Order());
+    shard->policy = std::move(policy);
+    MakeRoom(*shard);
+  }
+}
+
+void ChunkCache::Clear() {
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    for (EntryIndex entry = 0; entry < shard->entries.size(); ++entry) {
+      if (shard->entries[entry].chunk) Drop(*shard, entry, /*tell_policy=*/true);
+    }
+  }
+}
+
+void ChunkCache::Drop(Shard& shard, EntryIndex index, bool tell_policy) {
+  if (tell_policy) shard.policy->Remove(index);
+  Entry& entry = shard.entries[index];
+  shard.cost -= entry.cost;
+  shard.places.erase(entry.key);
+  entry.chunk.reset();
+  shard.free.push_back(index);
+}
+
+ChunkCacheCounters ChunkCache::Counters() const {
+  ChunkCacheCounters counters;
+  counters.hits = hits_.load(std::memory_order_relaxed);
+  counters.misses = misses_.load(std::memory_order_relaxed);
+  counters.evictions = evictions_.load(std::memory_order_relaxed);
+  counters.bound_bytes = config_.bytes;
+  counters.policy = kind_;
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    counters.entries += shard->places.size();
+    counters.bytes += shard->cost + shard->tables;
+    counters.overhead_bytes += shard->places.size() * kOverhead + shard->tables;
+    if (counters.deciding.empty()) counters.deciding = shard->policy->deciding();
+  }
+  return counters;
+}
+
+}  // namespace coffer::router

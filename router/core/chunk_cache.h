@@ -1,0 +1,107 @@
+// Immutable chunks in memory. A chunk never changes, so a cached one is never stale; a delete elsewhere is bounded by age.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster/ids.h"
+#include "cluster/message.h"
+#include "router/core/eviction.h"
+
+namespace coffer::router {
+
+struct ChunkCacheConfig {
+  std::uint64_t bytes = 64u << 20;              // bound over all shards: values, and what keeping them costs; 0: no cache
+  std::uint64_t largest_chunk = 1u << 20;       // larger ones are not kept
+  Duration max_age = std::chrono::seconds(60);  // how long a delete through another router may stay unseen
+  std::size_t shards = 4;                       // each with a lock; fewer know the work better, more stand in each other's way less
+  EvictionKind policy = EvictionKind::kAdaptive;
+};
+
+// What the cache did, since its start.
+struct ChunkCacheCounters {
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+  std::uint64_t evictions = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;          // in use, everything counted
+  std::uint64_t overhead_bytes = 0; // of these: not the chunks' own
+  std::uint64_t bound_bytes = 0;
+  EvictionKind policy = EvictionKind::kAdaptive;
+  std::string_view deciding;        // the policy the first shard follows now
+};
+
+// Keyed by zone id and chunk id; a later zone of the same name has another id, so it can't see an earlier one's chunks.
+// Thread-safe: each shard has its own lock.
+class ChunkCache {
+ public:
+  // `seed` makes the places of keys unpredictable for whoever chooses ids.
+  ChunkCache(ChunkCacheConfig config, std::uint64_t seed);
+
+  // The whole chunk, or null. Counted as a hit or a miss.
+  Payload Find(Instant now, const ZoneId& zone, const BlockId& id);
+  // Keeps a whole chunk that was read in answer to a question asked at `asked`, unless it is too large, or was removed since then.
+  void Insert(Instant asked, const ZoneId& zone, const BlockId& id, Payload chunk);
+  // Forgets a chunk (it is being deleted). Answers to questions asked before `now` are not kept afterwards.
+  void Remove(Instant now, const ZoneId& zone, const BlockId& id);
+  // Forgets all chunks of a zone that is deleted, and keeps none of it from now on: a zone's id is never used again.
+  void RemoveZone(const ZoneId& zone);
+  // Another policy from now on; no chunk is lost, and the new policy takes over the order of the old.
+  void SetPolicy(EvictionKind kind);
+  // Forgets every chunk. The counters go on.
+  void Clear();
+
+  ChunkCacheCounters Counters() const;
+
+ private:
+  struct Key {
+    ZoneId zone;
+    BlockId block;
+    bool operator==(const Key&) const = default;
+  };
+  struct Hash {
+    std::uint64_t seed;
+    std::size_t operator()(const Key& key) const;
+  };
+  struct Entry {
+    Key key;
+    Payload chunk;  // null: free
+    Instant read_at;
+    std::uint64_t cost = 0;
+  };
+  struct Shard {
+    Shard(const Hash& hash, EvictionKind kind, std::uint64_t bound);
+    std::uint64_t Tables() const;
+    mutable std::mutex mutex;
+    std::unordered_map<Key, EntryIndex, Hash> places;  // guarded by mutex, like all below; places of entries in use
+    std::vector<Entry> entries;
+    std::vector<EntryIndex> free;
+    std::unique_ptr<EvictionPolicy> policy;
+    std::uint64_t cost = 0;                            // of all entries
+    std::uint64_t tables = 0;                          // bytes of Tables(); cost + tables <= bound of the shard after every call
+    std::unordered_map<Key, Instant, Hash> removed;    // when; so that an answer on its way can't bring a chunk back
+    std::deque<Key> removed_order;                     // oldest first; bounded
+    Instant removed_before{};                          // what was removed until then may be forgotten in `removed`
+    std::set<ZoneId> removed_zones;                    // zones that were deleted
+  };
+
+  std::size_t ShardOf(std::uint64_t hash) const { return (hash >> 56) % shards_.size(); }
+  static void Drop(Shard& shard, EntryIndex entry, bool tell_policy);
+  void MakeRoom(Shard& shard);
+
+  const ChunkCacheConfig config_;
+  const std::uint64_t shard_bound_;
+  const Hash hash_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::atomic<EvictionKind> kind_;
+  std::atomic<std::uint64_t> hits_{0}, misses_{0}, evictions_{0};
+};
+
+}  // namespace coffer::router

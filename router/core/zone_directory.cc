@@ -1,0 +1,51 @@
+#include "router/core/zone_directory.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace coffer::router {
+
+const ZoneId* ZoneDirectory::Find(Instant now, const std::string& name) const {
+  auto it = known_.find(name);
+  if (it == known_.end() || now - it->second.at >= config_.ttl) return nullptr;
+  return &it->second.id;
+}
+
+void ZoneDirectory::Remember(Instant now, const std::string& name, const ZoneId& id) {
+  if (known_.size() >= config_.max_entries && !known_.count(name)) {
+    auto oldest = std::min_element(known_.begin(), known_.end(),
+                                   [](const auto& a, const auto& b) { return a.second.at < b.second.at; });
+    known_.erase(oldest);
+  }
+  known_[name] = {id, now};
+}
+
+bool ZoneDirectory::Wait(const std::string& name, Waiter waiter) {
+  auto [it, fresh] = lookups_.try_emplace(name);
+  (fresh ? it->second.first : it->second.later).insert(waiter);
+  return fresh;
+}
+
+bool ZoneDirectory::Done(Instant now, const std::string& name, const Status& status, const ZoneId& id,
+                         std::vector<Answer>* answers) {
+  auto it = lookups_.find(name);
+  if (it == lookups_.end()) return false;
+  if (IsOk(status)) Remember(now, name, id);
+  for (const Waiter waiter : it->second.first) answers->push_back({waiter, status, id});
+  it->second.first = std::exchange(it->second.later, {});
+  if (IsOk(status)) {  // "exists" holds for those who came later too
+    for (const Waiter waiter : std::exchange(it->second.first, {})) answers->push_back({waiter, status, id});
+  }
+  if (!it->second.first.empty()) return true;
+  lookups_.erase(it);
+  return false;
+}
+
+void ZoneDirectory::Abandon(Waiter waiter) {
+  for (auto& [name, lookup] : lookups_) {  // the look-up goes on; its answer is worth remembering
+    lookup.first.erase(waiter);
+    lookup.later.erase(waiter);
+  }
+}
+
+}  // namespace coffer::router

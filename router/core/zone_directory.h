@@ -1,0 +1,62 @@
+// Zone names to zone ids, remembered for a short while. Linearizable where it matters: "unknown" is said only by a look-up
+// that began after the call that asks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/ids.h"
+#include "router/core/errors.h"
+
+namespace coffer::router {
+
+struct ZoneDirectoryConfig {
+  Duration ttl = std::chrono::seconds(5);  // a zone deleted elsewhere may be found in the cache this long; nodes refuse it
+  std::size_t max_entries = 10000;
+};
+
+// Single-threaded; owned by RouterCore, which carries the look-ups out.
+class ZoneDirectory {
+ public:
+  using Waiter = std::uint64_t;
+  struct Answer {
+    Waiter waiter = 0;
+    Status status;
+    ZoneId id;
+  };
+
+  explicit ZoneDirectory(ZoneDirectoryConfig config) : config_(config) {}
+
+  // Null when unknown or too old.
+  const ZoneId* Find(Instant now, const std::string& name) const;
+  void Remember(Instant now, const std::string& name, const ZoneId& id);
+  void Forget(const std::string& name) { known_.erase(name); }
+
+  // Adds a waiter. True: nobody looks this name up yet, so the owner has to begin a look-up.
+  bool Wait(const std::string& name, Waiter waiter);
+  // A look-up ended: with an id, with NOT_FOUND, or with another failure. Appends what the waiters get. True: somebody still
+  // waits, because they asked after it began or have time left; the owner has to begin another.
+  bool Done(Instant now, const std::string& name, const Status& status, const ZoneId& id, std::vector<Answer>* answers);
+  // The waiter's call ended.
+  void Abandon(Waiter waiter);
+
+ private:
+  struct Known {
+    ZoneId id;
+    Instant at;
+  };
+  struct Lookup {
+    std::set<Waiter> first;  // asked before the look-up under way began
+    std::set<Waiter> later;  // joined since
+  };
+
+  const ZoneDirectoryConfig config_;
+  std::map<std::string, Known> known_;
+  std::map<std::string, Lookup> lookups_;
+};
+
+}  // namespace coffer::router

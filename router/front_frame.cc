@@ -1,0 +1,162 @@
+#include "router/front_frame.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
+#include "router/front_state.h"
+
+namespace coffer::router {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
+
+// Responses below this are copied next to their envelope.
+constexpr std::size_t kInline = 4096;
+
+constexpr std::uint32_t Tag(int field, WireFormatLite::WireType type) {
+  return static_cast<std::uint32_t>(field) << 3 | static_cast<std::uint32_t>(type);
+}
+constexpr auto kVarint = WireFormatLite::WIRETYPE_VARINT;
+constexpr auto kBytes = WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
+
+bool ReadString(CodedInputStream* in, std::string* out) {
+  std::uint32_t size;
+  return in->ReadVarint32(&size) && in->ReadString(out, static_cast<int>(size));
+}
+
+// Runs `field` for every field of the message whose length comes next. `field` says whether it could read it.
+template <class Field>
+bool ReadNested(CodedInputStream* in, Field field) {
+  std::uint32_t size;
+  if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0) return false;
+  const auto limit = in->PushLimit(static_cast<int>(size));
+  while (const std::uint32_t tag = in->ReadTag()) {
+    if (!field(tag)) return false;
+  }
+  if (!in->ConsumedEntireMessage() || in->BytesUntilLimit() != 0) return false;
+  in->PopLimit(limit);
+  return true;
+}
+
+bool ReadInvocation(CodedInputStream* in, StreamCall* call) {
+  return ReadNested(in, [&](std::uint32_t tag) {
+    switch (tag) {
+      case Tag(1, kBytes):
+        return ReadString(in, &call->method);
+      case Tag(2, kBytes):
+        return ReadString(in, &call->request);
+      case Tag(3, kVarint):
+        return in->ReadVarint32(&call->deadline_ms);
+      default:
+        return WireFormatLite::SkipField(in, tag);
+    }
+  });
+}
+
+bool ReadCall(CodedInputStream* in, StreamCall* call) {
+  return ReadNested(in, [&](std::uint32_t tag) {
+    switch (tag) {
+      case Tag(1, kVarint):
+        return in->ReadVarint64(&call->id);
+      case Tag(2, kBytes):
+        call->known = true;
+        call->cancel = false;
+        return ReadInvocation(in, call);
+      case Tag(3, kVarint): {
+        // Of the kinds of a oneof the last one counts, and it leaves nothing of the others.
+        std::uint64_t any;
+        *call = {call->id, true, true, {}, {}, 0};
+        return in->ReadVarint64(&any);
+      }
+      default:
+        return WireFormatLite::SkipField(in, tag);
+    }
+  });
+}
+
+void PutVarint(std::uint64_t value, std::string* out) {
+  for (; value >= 0x80; value >>= 7) out->push_back(static_cast<char>(value | 0x80));
+  out->push_back(static_cast<char>(value));
+}
+
+std::size_t VarintSize(std::uint64_t value) {
+  std::size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
+
+// Fields 2 and 3 up to the response's bytes.
+void PutResponseHead(std::size_t size, std::string* out) {
+  PutVarint(Tag(3, kVarint), out);
+  PutVarint(1, out);
+  PutVarint(Tag(2, kBytes), out);
+  PutVarint(size, out);
+}
+
+}  // namespace
+
+bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCall>* calls) {
+  grpc::ProtoBufferReader reader(frame);
+  if (!reader.status().ok()) return false;
+  CodedInputStream in(&reader);
+  while (const std::uint32_t tag = in.ReadTag()) {
+    if (tag != Tag(1, kBytes)) {
+      if (!WireFormatLite::SkipField(&in, tag)) return false;
+      continue;
+    }
+    if (calls->size() == most) return false;
+    calls->emplace_back();
+    if (!ReadCall(&in, &calls->back())) return false;
+  }
+  return in.ConsumedEntireMessage();
+}
+
+EncodedReply EncodeReply(std::uint64_t id, std::optional<std::string> response, const Status* status) {
+  EncodedReply reply;
+  std::string fields;
+  PutVarint(Tag(1, kVarint), &fields);
+  PutVarint(id, &fields);
+  if (status) {
+    const std::string bytes = status->SerializeAsString();
+    PutVarint(Tag(4, kBytes), &reply.tail);
+    PutVarint(bytes.size(), &reply.tail);
+    reply.tail += bytes;
+  }
+  if (response) {
+    PutResponseHead(response->size(), &fields);
+    reply.body = std::move(*response);
+  }
+  const std::size_t size = fields.size() + reply.body.size() + reply.tail.size();
+  reply.head.reserve(1 + VarintSize(size) + fields.size());
+  PutVarint(Tag(1, kBytes), &reply.head);
+  PutVarint(size, &reply.head);
+  reply.head += fields;
+  return reply;
+}
+
+grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_bytes, std::size_t* bytes) {
+  std::vector<grpc::Slice> slices;
+  std::string flat;
+  std::size_t taken = 0;
+  while (!replies->empty() && (taken == 0 || taken + replies->front().bytes() <= frame_bytes)) {
+    EncodedReply reply = std::move(replies->front());
+    replies->pop_front();
+    taken += reply.bytes();
+    flat += reply.head;
+    if (reply.body.size() < kInline) {
+      flat += reply.body;
+    } else {
+      slices.push_back(SliceOf(std::move(flat)));
+      flat.clear();
+      slices.push_back(SliceOf(std::move(reply.body)));
+    }
+    flat += reply.tail;
+  }
+  if (!flat.empty() || slices.empty()) slices.push_back(SliceOf(std::move(flat)));
+  *bytes += taken;
+  return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+}  // namespace coffer::router

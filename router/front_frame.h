@@ -1,0 +1,43 @@
+// The envelope of the coalescing stream (coffer.v1.OpenRequest and OpenResponse), read and written by hand around the
+// values: a value is copied once on its way in, and a large one not at all on its way out.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "router/core/errors.h"
+
+namespace coffer::router {
+
+// One coffer.v1.Call.
+struct StreamCall {
+  std::uint64_t id = 0;
+  bool cancel = false;      // else an invocation
+  bool known = false;       // has a kind that this version knows
+  std::string method;
+  std::string request;
+  std::uint32_t deadline_ms = 0;
+};
+
+// The calls of a frame, in their order. False: the bytes are no OpenRequest, or it has more than `most` calls.
+bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCall>* calls);
+
+// One coffer.v1.Reply, encoded with its tag in the frame. A large response stands apart from the bytes around it.
+struct EncodedReply {
+  std::string head;
+  std::string body;
+  std::string tail;
+  std::size_t bytes() const { return head.size() + body.size() + tail.size(); }
+};
+// `status` is present on the last reply of a call.
+EncodedReply EncodeReply(std::uint64_t id, std::optional<std::string> response, const Status* status);
+
+// Takes replies off the front of the queue until the frame has `frame_bytes`, at least one; adds up their bytes.
+grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_bytes, std::size_t* bytes);
+
+}  // namespace coffer::router

@@ -1,0 +1,81 @@
+// Stream.Open: many calls on one stream. Answers gather while a frame is being written and go out in the next one.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+
+#include "router/front_call.h"
+#include "router/front_frame.h"
+#include "router/front_state.h"
+
+namespace coffer::router {
+
+// One stream. Owns itself until gRPC is done with it and its calls have let go.
+class StreamSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            public Drainable,
+                            public AnswerBatch::Held,
+                            public std::enable_shared_from_this<StreamSession> {
+ public:
+  // `state` must outlive the stream and its calls.
+  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(FrontState* state,
+                                                                            grpc::CallbackServerContext* context);
+  // Use Start.
+  StreamSession(FrontState* state, Caller caller) : state_(*state), caller_(std::move(caller)) {}
+
+  // The server is draining: new calls are refused, those that may last are ended, and the stream ends once nothing is under way.
+  void Drain() override;
+  // The answers of a batch are complete.
+  void Send() override { Proceed(); }
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  class Call;
+
+  void Accept(StreamCall call);
+  // Whether the call may begin; opens it.
+  Status Open(const StreamCall& call, const std::shared_ptr<Call>& sink, Admission::Permit* permit);
+  void CancelCall(std::uint64_t id);
+  // A reply of a call; the last one if it has a status. Dropped if the call has been cancelled.
+  void Reply(Call* call, std::optional<std::string> response, const Status* status);
+  bool Writable() const;
+  // Ends the stream because the caller broke its rules, or went away.
+  void Break(grpc::Status why);
+  // Writes, reads or finishes, whichever is due.
+  void Proceed();
+  // mutex_ is held.
+  bool Idle() const { return calls_.empty() && replies_.empty(); }
+  void Enqueue(EncodedReply reply);
+
+  FrontState& state_;
+  const Caller caller_;
+  Admission::Permit permit_;
+  std::shared_ptr<StreamSession> self_;  // until OnDone
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Call>> calls_;  // guarded by mutex_: open, not cancelled
+  std::uint64_t open_ = 0;            // guarded by mutex_: under way, also those that were cancelled
+  std::uint64_t request_bytes_ = 0;   // guarded by mutex_: of those
+  std::deque<EncodedReply> replies_;  // guarded by mutex_
+  std::uint64_t reply_bytes_ = 0;     // guarded by mutex_: waiting and being written
+  std::size_t writing_bytes_ = 0;     // guarded by mutex_
+  bool writing_ = false;              // guarded by mutex_
+  bool reading_ = false;              // guarded by mutex_
+  bool read_closed_ = false;          // guarded by mutex_: the caller sends no more
+  bool starting_ = false;             // guarded by mutex_: a thread is starting operations
+  bool draining_ = false;             // guarded by mutex_
+  bool finished_ = false;             // guarded by mutex_
+  std::optional<grpc::Status> broken_;  // guarded by mutex_: ends at once with this
+  grpc::ByteBuffer read_buffer_;      // of the read in flight
+  grpc::ByteBuffer write_buffer_;     // of the write in flight
+};
+
+}  // namespace coffer::router
