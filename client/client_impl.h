@@ -1,0 +1,85 @@
+// What the .cc files of Client share. Not for users.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/client.h"
+#include "client/engine.h"
+
+namespace coffer::client {
+
+class Follower;
+
+struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
+  explicit Impl(ClientOptions o);
+
+  ClientOptions options;
+  std::mutex followers_lock;
+  std::set<std::shared_ptr<Follower>> followers;  // guarded by followers_lock
+  std::atomic<bool> closing{false};
+  std::unique_ptr<Engine> engine;  // last: its end runs callbacks that use the rest
+
+  const std::string& Zone(const CallOptions& o) const { return o.zone.empty() ? options.zone : o.zone; }
+  Duration Timeout(const CallOptions& o) const { return o.timeout ? *o.timeout : options.timeout; }
+
+  // Starts a job; the ticket outlives the client safely.
+  Ticket Run(Job job);
+  Job NewJob(const char* method, std::string request, Effect effect, const CallOptions& o) const;
+
+  // A job with exactly one response message, turned into a T by `read`.
+  template <class Response, class T, class Read>
+  Ticket RunUnary(Job job, Callback<T> done, Read read) {
+    job.on_end = [done = std::move(done), read, method = job.method](Status status,
+                                                                     std::vector<std::string> responses) {
+      if (!status.ok()) return done(std::move(status));
+      Response response;
+      if (responses.size() != 1 || !response.ParseFromString(responses.front())) {
+        return done(
+            Status::Failed(Code::kInternal, "the router's answer to " + method + " can't be parsed", "BAD_ANSWER"));
+      }
+      done(read(std::move(response)));
+    };
+    return Run(std::move(job));
+  }
+};
+
+// A stream that is kept up over failures (Watch, Follow).
+class Follower : public std::enable_shared_from_this<Follower> {
+ public:
+  Follower(std::shared_ptr<Client::Impl> client, std::string method, std::function<std::string()> next_request,
+           Duration silence, std::function<void(std::string)> on_message, Callback<Done> done);
+  void Start();
+  void Cancel();
+
+ private:
+  void OnMessage(std::string message);
+  void OnEnd(const Status& status);
+  void ListenForSilence(std::uint64_t turn, std::uint64_t messages);
+  void Finish(Status status);
+
+  const std::weak_ptr<Client::Impl> client_;
+  const std::string method_;
+  const std::function<std::string()> next_request_;
+  const Duration silence_;
+  const std::function<void(std::string)> on_message_;
+  Callback<Done> done_;
+
+  std::mutex lock_;
+  // Guarded by lock_.
+  Ticket running_;
+  bool active_ = false;  // a job is under way
+  bool cancelled_ = false;
+  bool ever_heard_ = false;
+  bool finished_ = false;
+  std::uint64_t turn_ = 0;      // counts jobs
+  std::uint64_t messages_ = 0;  // of this turn
+  int failures_ = 0;            // since the last message
+};
+
+}  // namespace coffer::client

@@ -1,0 +1,69 @@
+#include "client/command/explain_texts.h"
+
+#include "router/core/codes.h"
+
+namespace coffer::command {
+namespace {
+
+// What the router's table does not know: failures on this side, refusals when joining, codes of gRPC without a reason.
+const Explanation kOwn[] = {
+    {"UNREACHABLE", "No router could be connected. Nothing was sent.",
+     "See that a router runs at --router HOST:PORT (COFFER_ROUTERS)."},
+    {"CONNECTION_LOST", "The connection broke while an operation was under way. A write may have happened.",
+     "The same command again is safe."},
+    {"CLIENT_QUEUE_FULL", "This program has more requests under way than its bound. The operation was not sent.",
+     "Wait for answers before sending more."},
+    {"CLIENT_CLOSED", "The program was ending. The operation was not sent.", "Nothing."},
+    {"WRONG_SECRET", "The other side does not know the same cluster secret. Nothing was changed.",
+     "Use a copy of the secret file of a member of that cluster."},
+    {"FOREIGN_CLUSTER", "The data folder belongs to another cluster. Nothing was changed.",
+     "Join with an empty folder."},
+    {"DUPLICATE_ID", "A member of this id lives already: a data folder was copied. The living one goes on.",
+     "Stop the copy and start it with an empty folder."},
+    {"OWN_ID", "Another process runs under the id of this one: a data folder was copied. The one that works with the others goes on.",
+     "Stop the copy and start it with an empty folder."},
+    {"RETIRED_ID", "This member was taken out of the cluster for good. The cluster goes on without it.",
+     "Start it with an empty folder to join as a new member."},
+    {"OLD_PROTOCOL", "The other side speaks another version of the protocol. Nothing was changed.",
+     "Upgrade one version at a time."},
+    {"CERTIFICATE_MISMATCH", "A certificate is not for the host that showed it. Nothing was changed.",
+     "Make one that names the advertised host: coffer certs."},
+    {"REFUSED", "Nobody listens at that address.", "Check host and port; start the member."},
+    {"TIMEOUT", "The address does not answer in time.", "Check host, port and firewalls."},
+    {"UNAVAILABLE", "A server that is needed does not answer now. Reads changed nothing; a write may have happened.",
+     "The same command again is safe; `coffer status` says what is missing."},
+    {"DEADLINE_EXCEEDED", "No answer came in time. A write may or may not have happened.",
+     "The same command again is safe; more time with --timeout."},
+    {"RESOURCE_EXHAUSTED",
+     "A limit was reached; the message names it. The operation was refused before it did anything.",
+     "Send less at once, or make room."},
+    {"UNAUTHENTICATED", "The server wants to know who is calling. Nothing was changed.",
+     "Give --tls-cert, --tls-key and --tls-ca."},
+    {"PERMISSION_DENIED", "The caller is known and may not do this. Nothing was changed.", "Use another certificate."},
+    {"NOT_FOUND", "It does not exist; only a member that is sure says so. Nothing was changed.",
+     "Check the id and --zone."},
+    {"UNIMPLEMENTED", "The server does not know this operation. Nothing was changed.",
+     "Compare versions: `coffer nodes`, `coffer --version`."},
+    {"INTERNAL", "A server came upon something that must not be. A write may or may not have happened.",
+     "Look at the server's log and report it; the same command again is safe."},
+};
+
+std::vector<Explanation> MakeAll() {
+  std::vector<Explanation> all;
+  const auto add = [&](const router::CodeText& t) {
+    all.push_back({std::string(t.code), std::string(t.meaning), std::string(t.action)});
+  };
+  for (const router::CodeText& t : router::StatusCodes()) add(t);
+  for (const router::CodeText& t : router::ErrorReasons()) add(t);
+  all.insert(all.end(), std::begin(kOwn), std::end(kOwn));
+  return all;
+}
+
+}  // namespace
+
+const std::vector<Explanation>& Explanations() {
+  static const std::vector<Explanation> kAll = MakeAll();
+  return kAll;
+}
+
+}  // namespace coffer::command

@@ -1,0 +1,370 @@
+#include "client/engine.h"
+
+#include <algorithm>
+#include <random>
+
+#include "coffer/v1/stream.pb.h"
+
+namespace coffer::client {
+namespace {
+
+// A router that lost a connection or stayed silent is not preferred for so long.
+constexpr Duration kPenalty = std::chrono::seconds(3);
+// A connection that answers nothing for so long is replaced by a new one.
+constexpr Duration kDeadAfter = std::chrono::seconds(8);
+
+std::string Seconds(Duration d) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
+std::uint64_t FreshSeed() {
+  std::random_device device;
+  return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+
+}  // namespace
+
+// A job under way.
+struct Engine::Running {
+  Job job;
+  RetryMachine machine;
+  Instant started;
+  Instant deadline;
+  bool ever_sent = false;
+  bool cancelled = false;
+  std::size_t last_router = SIZE_MAX;
+  Status last_error;  // of the attempt that failed last
+  struct Try {
+    Attempt attempt;
+    std::uint64_t call;
+    std::vector<std::string> responses;
+  };
+  std::vector<Try> tries;  // open attempts
+  std::multimap<Instant, JobId>::iterator timer;
+  bool has_timer = false;
+};
+
+Engine::Engine(EngineOptions options)
+    : options_(std::move(options)), seeds_(options_.seed != 0 ? options_.seed : FreshSeed()) {
+  transport_ = std::make_unique<Transport>(options_.transport, &lock_, static_cast<TransportEvents*>(this));
+  penalised_.resize(transport_->size());
+  heard_.resize(transport_->size());
+  driver_ = std::thread([this] { Drive(); });
+}
+
+Engine::~Engine() {
+  Close();
+}
+
+void Engine::Close() {
+  {
+    std::lock_guard<std::mutex> guard(lock_);
+    if (stopping_) return;
+    stopping_ = true;
+    std::vector<JobId> ids;
+    for (const auto& [id, job] : jobs_) ids.push_back(id);
+    for (JobId id : ids) {
+      Running& job = *jobs_.at(id);
+      job.cancelled = true;
+      Obey(id, job, job.machine.OnCancel(SteadyNow()));
+    }
+    transport_->Wake();
+  }
+  Flush();
+  driver_.join();
+  transport_.reset();
+  std::unique_lock<std::mutex> guard(lock_);
+  flushed_.wait(guard, [this] { return !flushing_ && deferred_.empty(); });
+}
+
+Engine::JobId Engine::Start(Job job) {
+  JobId id = 0;
+  {
+    std::lock_guard<std::mutex> guard(lock_);
+    const std::uint64_t bytes = job.request.size();
+    const bool full = bytes_ > 0 && bytes_ + bytes > options_.max_in_flight_bytes;
+    if (full || stopping_) {
+      Status status{full ? Code::kResourceExhausted : Code::kCancelled,
+                    full ? RetryClass::kRetryLater : RetryClass::kFailed,
+                    full ? "the client has " + std::to_string(bytes_) + " bytes of requests under way; its limit is " +
+                               std::to_string(options_.max_in_flight_bytes) + " bytes"
+                         : "the client is being closed",
+                    full ? "CLIENT_QUEUE_FULL" : "CLIENT_CLOSED",
+                    {},
+                    {}};
+      deferred_.push_back([done = std::move(job.on_end), status] { done(status, {}); });
+    } else {
+      id = next_id_++;
+      const Instant now = SteadyNow();
+      const Instant deadline = now + job.timeout;
+      bytes_ += bytes;
+      auto running = std::make_unique<Running>(Running{
+          std::move(job), RetryMachine(options_.retry, job.effect, deadline, seeds_.Next(), &budget_), now, deadline});
+      Running& r = *running;
+      jobs_.emplace(id, std::move(running));
+      Obey(id, r, r.machine.Start(now));
+    }
+  }
+  Flush();
+  return id;
+}
+
+void Engine::Cancel(JobId id) {
+  {
+    std::lock_guard<std::mutex> guard(lock_);
+    const auto it = jobs_.find(id);
+    if (it == jobs_.end()) return;
+    it->second->cancelled = true;
+    Obey(id, *it->second, it->second->machine.OnCancel(SteadyNow()));
+  }
+  Flush();
+}
+
+void Engine::After(Duration delay, std::function<void()> what) {
+  std::lock_guard<std::mutex> guard(lock_);
+  if (stopping_) return;
+  const Instant at = SteadyNow() + delay;
+  later_.emplace(at, std::move(what));
+  if (at < sleeping_until_) transport_->Wake();
+}
+
+std::uint64_t Engine::in_flight_bytes() const {
+  std::lock_guard<std::mutex> guard(lock_);
+  return bytes_;
+}
+
+void Engine::Obey(JobId id, Running& job, const RetryOutput& output) {
+  if (output.launch != 0) Launch(id, job, output);
+  if (output.finished) return End(id, job, output);
+  Schedule(id, job);
+}
+
+void Engine::Launch(JobId id, Running& job, const RetryOutput& output) {
+  const Instant now = SteadyNow();
+  if (output.elsewhere) SuspectSilent(now, job);
+  const std::size_t router = Choose(job, output.elsewhere);
+  const std::uint64_t call = next_id_++;
+  job.last_router = router;
+  job.tries.push_back({output.launch, call, {}});
+  calls_.emplace(call, Sent{id, output.launch, router, now});
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(job.deadline - now).count();
+  const auto deadline_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, UINT32_MAX));
+  transport_->Send(router, call, job.job.method, job.job.request, deadline_ms, job.job.bulk);
+}
+
+void Engine::SuspectSilent(Instant now, const Running& job) {
+  for (const Running::Try& t : job.tries) {
+    const auto it = calls_.find(t.call);
+    if (it == calls_.end() || heard_[it->second.router] >= it->second.since) continue;
+    if (now - it->second.since < options_.retry.patience) continue;
+    penalised_[it->second.router] = now + kPenalty;
+    if (now - it->second.since >= kDeadAfter) transport_->Reconnect(it->second.router);
+  }
+}
+
+std::size_t Engine::Choose(const Running& job, bool elsewhere) const {
+  const Instant now = SteadyNow();
+  const auto score = [&](std::size_t r) {
+    int s = 0;
+    if (transport_->state(r) == RouterState::kFailed) s += 8;
+    if (transport_->state(r) != RouterState::kUp) s += 1;
+    if (penalised_[r] > now) s += 4;
+    if (elsewhere && r == job.last_router) s += 2;
+    for (const Running::Try& t : job.tries) {
+      const auto it = calls_.find(t.call);
+      if (it != calls_.end() && it->second.router == r) s += 2;
+    }
+    return s;
+  };
+  std::size_t best = 0;
+  for (std::size_t r = 1; r < transport_->size(); ++r) {
+    if (score(r) < score(best)) best = r;
+  }
+  // When nothing is known to work, take them in turn.
+  if (score(best) >= 8 && job.last_router != SIZE_MAX) return (job.last_router + 1) % transport_->size();
+  return best;
+}
+
+void Engine::Schedule(JobId id, Running& job) {
+  Instant next = job.machine.NextDeadline();
+  if (options_.connect_patience > Duration::zero() && !job.ever_sent) {
+    next = std::min(next, job.started + options_.connect_patience);
+  }
+  if (job.has_timer && job.timer->first == next) return;
+  if (job.has_timer) timers_.erase(job.timer);
+  job.timer = timers_.emplace(next, id);
+  job.has_timer = true;
+  if (next < sleeping_until_) transport_->Wake();
+}
+
+bool Engine::GivenUpConnecting(Instant now, const Running& job) const {
+  return options_.connect_patience > Duration::zero() && !job.ever_sent &&
+         now - job.started >= options_.connect_patience;
+}
+
+std::string Engine::Unreachable() const {
+  std::string out = "no router could be reached";
+  for (std::size_t r = 0; r < transport_->size(); ++r) {
+    const std::string& why = transport_->last_error(r);
+    out += r == 0 ? ": " : "; ";
+    out += transport_->address(r) + (why.empty() ? " did not answer in time" : " (" + why + ")");
+  }
+  return out;
+}
+
+void Engine::End(JobId id, Running& job, const RetryOutput& output) {
+  Status status;
+  std::vector<std::string> responses;
+  for (Running::Try& t : job.tries) {
+    if (t.attempt == output.answer) {
+      responses = std::move(t.responses);
+      calls_.erase(t.call);
+    }
+  }
+  for (Running::Try& t : job.tries) {
+    const auto it = calls_.find(t.call);
+    if (it == calls_.end()) continue;
+    transport_->Drop(it->second.router, t.call);
+    calls_.erase(it);
+  }
+  if (output.retry_class != RetryClass::kOk) {
+    status = job.last_error;
+    const std::string took = Seconds(job.deadline - job.started);
+    if (job.cancelled && output.answer == 0) {
+      status = Status::Failed(Code::kCancelled, "cancelled by the caller", "CANCELLED");
+    } else if (output.timed_out && status.ok()) {
+      status = job.ever_sent ? Status::Failed(Code::kDeadlineExceeded, "no answer within " + took)
+                             : Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
+    } else if (output.timed_out) {
+      status.message = "gave up after " + took + "; the last answer was: " + status.message;
+      if (output.retry_class == RetryClass::kOutcomeUnknown) status.code = Code::kDeadlineExceeded;
+    } else if (status.ok()) {
+      status = Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
+    }
+    status.retry_class = output.retry_class;
+  }
+  if (job.has_timer) timers_.erase(job.timer);
+  bytes_ -= job.job.request.size();
+  deferred_.push_back([done = std::move(job.job.on_end), status = std::move(status),
+                       responses = std::move(responses)]() mutable { done(std::move(status), std::move(responses)); });
+  jobs_.erase(id);
+}
+
+void Engine::OnSent(std::uint64_t call) {
+  const auto it = calls_.find(call);
+  if (it == calls_.end()) return;
+  Running& job = *jobs_.at(it->second.job);
+  job.ever_sent = true;
+  job.machine.OnSent(it->second.since, it->second.attempt);
+}
+
+void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
+  const Instant now = SteadyNow();
+  heard_[router] = now;
+  const auto it = calls_.find(reply.id());
+  if (it == calls_.end()) return;
+  const Sent sent = it->second;
+  Running& job = *jobs_.at(sent.job);
+  if (reply.has_response()) {
+    if (job.job.on_message) {
+      deferred_.push_back([handler = job.job.on_message, message = std::move(*reply.mutable_response())]() mutable {
+        handler(std::move(message));
+      });
+    } else {
+      for (Running::Try& t : job.tries) {
+        if (t.call == reply.id()) t.responses.push_back(std::move(*reply.mutable_response()));
+      }
+    }
+  }
+  if (!reply.has_status()) return;
+  if (reply.status().code() == 0) return Obey(sent.job, job, job.machine.OnSuccess(now, sent.attempt));
+  Status status = FromRpc(reply.status());
+  ReplyFacts facts;
+  facts.code = status.code;
+  if (status.retry_after) facts.retry_after = *status.retry_after;
+  facts.refused = RefusedBeforeWriting(reply.status());
+  facts.settles = job.job.settles && job.job.settles(status);
+  Fail(reply.id(), status, Judge(job.job.effect, facts));
+}
+
+void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
+  penalised_[router] = SteadyNow() + kPenalty;
+  for (const LostCall& call : lost) {
+    const auto it = calls_.find(call.id);
+    if (it == calls_.end()) continue;
+    ReplyFacts facts;
+    facts.code = Code::kUnavailable;
+    facts.refused = !call.sent;
+    const Status status = Status::Failed(
+        Code::kUnavailable,
+        call.sent ? "the connection to " + transport_->address(router) + " was lost: " + why : Unreachable(),
+        call.sent ? "CONNECTION_LOST" : "UNREACHABLE");
+    Fail(call.id, status, Judge(jobs_.at(it->second.job)->job.effect, facts));
+  }
+}
+
+void Engine::Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure) {
+  const Sent sent = calls_.at(call);
+  Running& job = *jobs_.at(sent.job);
+  job.last_error = why;
+  calls_.erase(call);
+  job.tries.erase(
+      std::find_if(job.tries.begin(), job.tries.end(), [&](const Running::Try& t) { return t.call == call; }));
+  Obey(sent.job, job, job.machine.OnFailure(SteadyNow(), sent.attempt, failure));
+}
+
+void Engine::Flush() {
+  std::unique_lock<std::mutex> guard(lock_);
+  if (flushing_) return;  // the thread that flushes takes ours along
+  flushing_ = true;
+  while (!deferred_.empty()) {
+    std::vector<Deferred> batch;
+    batch.swap(deferred_);
+    guard.unlock();
+    for (Deferred& callback : batch) callback();
+    batch.clear();
+    guard.lock();
+  }
+  flushing_ = false;
+  flushed_.notify_all();
+}
+
+void Engine::Tick(Instant now) {
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const JobId id = timers_.begin()->second;
+    Running& job = *jobs_.at(id);
+    timers_.erase(timers_.begin());
+    job.has_timer = false;
+    if (GivenUpConnecting(now, job)) {
+      RetryOutput output = job.machine.OnCancel(now);
+      output.retry_class = RetryClass::kRetryLater;
+      job.last_error = Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
+      Obey(id, job, output);
+    } else {
+      Obey(id, job, job.machine.OnTick(now));
+    }
+  }
+  while (!later_.empty() && later_.begin()->first <= now) {
+    deferred_.push_back(std::move(later_.begin()->second));
+    later_.erase(later_.begin());
+  }
+}
+
+void Engine::Drive() {
+  for (;;) {
+    Instant next = kNever;
+    {
+      std::lock_guard<std::mutex> guard(lock_);
+      if (stopping_) return;
+      Tick(SteadyNow());
+      if (!timers_.empty()) next = timers_.begin()->first;
+      if (!later_.empty()) next = std::min(next, later_.begin()->first);
+      sleeping_until_ = next;
+    }
+    Flush();
+    transport_->WaitUntil(next);
+  }
+}
+
+}  // namespace coffer::client

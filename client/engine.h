@@ -1,0 +1,128 @@
+// Drives operations: one RetryMachine each, attempts spread over the routers of a Transport, one driver thread for
+// time.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "client/retry.h"
+#include "client/status.h"
+#include "client/transport.h"
+
+namespace google::rpc {
+class Status;
+}
+
+namespace coffer::client {
+
+// What is asked of the engine: one operation.
+struct Job {
+  std::string method;   // "coffer.v1.Chunks/Put"
+  std::string request;  // serialised
+  Effect effect = Effect::kRead;
+  Duration timeout{};
+  bool bulk = false;  // over the second stream
+  // Whether a failure proves that no attempt at this write counts; null: never.
+  std::function<bool(const Status&)> settles;
+  // With `on_message` every response is handed over as it comes and is not kept; only for jobs that send once (kOnce).
+  // The engine's threads; one call at a time.
+  std::function<void(std::string)> on_message;
+  // The end, exactly once, after the last on_message. Responses of the attempt that succeeded, in order.
+  std::function<void(Status, std::vector<std::string>)> on_end;
+};
+
+struct EngineOptions {
+  TransportOptions transport;
+  RetryPolicy retry;
+  std::uint64_t max_in_flight_bytes = 64u << 20;
+  // Give up when no router could be connected for so long; zero: only at the deadline.
+  Duration connect_patience{};
+  std::uint64_t seed = 0;
+};
+
+// Thread-safe. Callbacks run on its threads without its lock; they may start and cancel jobs, and must not block.
+class Engine : private TransportEvents {
+ public:
+  using JobId = std::uint64_t;
+
+  explicit Engine(EngineOptions options);
+  ~Engine() override;
+
+  // Ends every job (CANCELLED, or outcome unknown), waits for its callback and joins the threads. Not from a callback.
+  // Later jobs end at once. (Apart from the destructor, which a callback that still holds the engine may run.)
+  void Close();
+
+  // Starts a job. May call on_end before it returns (no room in flight).
+  JobId Start(Job job);
+  // Ends a job early: CANCELLED, or outcome unknown if a write was sent. Nothing happens if it has ended.
+  void Cancel(JobId job);
+  // Calls `what` once after `delay`; not after Close.
+  void After(Duration delay, std::function<void()> what);
+  // Bytes of requests under way.
+  std::uint64_t in_flight_bytes() const;
+
+ private:
+  struct Running;
+  struct Sent {
+    JobId job;
+    Attempt attempt;
+    std::size_t router;
+    Instant since;
+  };
+  using Deferred = std::function<void()>;
+
+  void OnSent(std::uint64_t call) override;
+  void OnReply(std::size_t router, v1::Reply&& reply) override;
+  void OnLost(std::size_t router, const std::vector<LostCall>& calls, const std::string& why) override;
+  void Flush() override;
+
+  // All with lock_ held.
+  void Obey(JobId id, Running& job, const RetryOutput& output);
+  void Launch(JobId id, Running& job, const RetryOutput& output);
+  void End(JobId id, Running& job, const RetryOutput& output);
+  void Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure);
+  void Schedule(JobId id, Running& job);
+  void Tick(Instant now);
+  void SuspectSilent(Instant now, const Running& job);
+  bool GivenUpConnecting(Instant now, const Running& job) const;
+  std::size_t Choose(const Running& job, bool elsewhere) const;
+  std::string Unreachable() const;
+  void Drive();
+
+  const EngineOptions options_;
+  mutable std::mutex lock_;
+  // Guarded by lock_.
+  std::unordered_map<JobId, std::unique_ptr<Running>> jobs_;
+  std::unordered_map<std::uint64_t, Sent> calls_;
+  std::multimap<Instant, JobId> timers_;
+  std::multimap<Instant, std::function<void()>> later_;
+  std::vector<Deferred> deferred_;  // callbacks to run without the lock
+  std::vector<Instant> penalised_;  // per router: not preferred until then
+  std::vector<Instant> heard_;      // per router: its last frame
+  std::uint64_t next_id_ = 1;
+  std::uint64_t bytes_ = 0;
+  HedgeBudget budget_;
+  Random seeds_;
+  Instant sleeping_until_ = kNever;
+  bool flushing_ = false;  // one thread at a time runs callbacks, so that they keep their order
+  std::condition_variable flushed_;
+  bool stopping_ = false;
+
+  std::unique_ptr<Transport> transport_;
+  std::thread driver_;
+};
+
+// The value form of a status that came over the wire, with its google.rpc details; retry_class is left to the engine.
+Status FromRpc(const google::rpc::Status& rpc);
+// Whether the reason says that the server refused before it wrote anything.
+bool RefusedBeforeWriting(const google::rpc::Status& rpc);
+
+}  // namespace coffer::client
