@@ -1,0 +1,145 @@
+// Secrets, log lines, and what the service manager is told.
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "node/cofferd/log.h"
+#include "node/cofferd/secret.h"
+#include "node/cofferd/service_manager.h"
+#include "tests/test_support.h"
+
+namespace coffer::server {
+namespace {
+
+using Catch::Contains;
+
+class Folder {
+ public:
+  Folder() {
+    char name[] = "/tmp/coffer-service-XXXXXX";
+    REQUIRE(mkdtemp(name));
+    path_ = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+TEST_CASE("a secret that is made can be read, by its owner only") {
+  const Folder folder;
+  const std::string path = folder / "secret";
+  const Secret made = NewSecret();
+  WriteSecret(made, path);
+  CHECK(made.Reveal().size() == 64);
+  CHECK(ReadSecret(path).Reveal() == made.Reveal());
+  struct stat status;
+  REQUIRE(stat(path.c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0600);
+  CHECK_FALSE(SecretIsExposed(path));
+  // Never over an existing one.
+  CHECK_THROWS_WITH(WriteSecret(NewSecret(), path), Contains(path));
+  CHECK(ReadSecret(path).Reveal() == made.Reveal());
+  CHECK_THROWS_WITH(WriteSecret(made, folder / "none/secret"), Contains("none/secret"));
+  CHECK(NewSecret().Reveal() != made.Reveal());
+  REQUIRE(chmod(path.c_str(), 0644) == 0);
+  CHECK(SecretIsExposed(path));
+}
+
+TEST_CASE("white space around a secret is not part of it, and a short one is refused without quoting it") {
+  const Folder folder;
+  std::ofstream(folder / "a") << "  0123456789abcdef\n\n";
+  CHECK(ReadSecret(folder / "a").Reveal() == "0123456789abcdef");
+  for (const std::string& bad : {std::string("hunter2\n"), std::string(), std::string(" \n"), std::string(5000, 'x')}) {
+    std::ofstream(folder / "b", std::ios::trunc) << bad;
+    CHECK_THROWS_WITH(ReadSecret(folder / "b"), Contains("16 to 4096") && !Contains("hunter2"));
+  }
+  CHECK_THROWS_WITH(ReadSecret(folder / "none"), Contains(folder / "none") && Contains("--secret-file"));
+}
+
+std::string Line(LogFormat format, LogLevel least, LogLevel level) {
+  std::ostringstream out;
+  Log log(least, format, &out);
+  log.Write(level, "node-3 is \"down\"", {{"member", "node-3"}, {"empty", ""}, {"two", "a b\nc"}});
+  return out.str();
+}
+
+TEST_CASE("lines in logfmt") {
+  const std::string line = Line(LogFormat::kLogfmt, LogLevel::kInfo, LogLevel::kWarning);
+  CHECK(std::regex_match(line, std::regex("ts=\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z level=warning "
+                                          "msg=\"node-3 is \\\\\"down\\\\\"\" member=node-3 empty=\"\" two=\"a b\\\\nc\"\n")));
+}
+
+TEST_CASE("lines in JSON") {
+  const std::string line = Line(LogFormat::kJson, LogLevel::kInfo, LogLevel::kError);
+  CHECK(std::regex_match(line, std::regex("\\{\"ts\":\"[^\"]*Z\",\"level\":\"error\",\"msg\":\"node-3 is \\\\\"down\\\\\"\","
+                                          "\"member\":\"node-3\",\"empty\":\"\",\"two\":\"a b\\\\nc\"\\}\n")));
+  CHECK(FormatJson("\xff", {}) == "\"msg\":\"\xef\xbf\xbd\"");
+}
+
+TEST_CASE("times are UTC whatever the zone of the machine") {
+  const char* before = getenv("TZ");
+  const std::string kept = before ? before : "";
+  setenv("TZ", "Asia/Kathmandu", 1);
+  tzset();
+  const std::time_t now = std::time(nullptr);
+  const std::string line = Line(LogFormat::kLogfmt, LogLevel::kInfo, LogLevel::kInfo);
+  before ? setenv("TZ", kept.c_str(), 1) : unsetenv("TZ");
+  tzset();
+  char hour[20];
+  char hour_after[20];
+  const std::time_t later = now + 60;
+  std::strftime(hour, sizeof hour, "ts=%Y-%m-%dT%H", std::gmtime(&now));
+  std::strftime(hour_after, sizeof hour_after, "ts=%Y-%m-%dT%H", std::gmtime(&later));
+  CHECK((line.rfind(hour, 0) == 0 || line.rfind(hour_after, 0) == 0));
+}
+
+TEST_CASE("what is below the level is not written") {
+  CHECK(Line(LogFormat::kLogfmt, LogLevel::kWarning, LogLevel::kInfo).empty());
+  CHECK_FALSE(Line(LogFormat::kLogfmt, LogLevel::kDebug, LogLevel::kDebug).empty());
+  CHECK_FALSE(Line(LogFormat::kLogfmt, LogLevel::kError, LogLevel::kError).empty());
+}
+
+TEST_CASE("the service manager is told in datagrams") {
+  const Folder folder;
+  const std::string path = folder / "notify";
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  REQUIRE(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  const auto next = [fd] {
+    char bytes[256];
+    const ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    return n < 0 ? std::string() : std::string(bytes, static_cast<std::size_t>(n));
+  };
+  const ServiceManager manager(path, std::chrono::seconds(10));
+  manager.Ready();
+  CHECK(next() == "READY=1");
+  manager.Status("serving");
+  CHECK(next() == "STATUS=serving");
+  manager.Alive();
+  CHECK(next() == "WATCHDOG=1");
+  manager.Stopping();
+  CHECK(next() == "STOPPING=1");
+  close(fd);
+
+  setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  setenv("WATCHDOG_USEC", "30000000", 1);
+  setenv("WATCHDOG_PID", std::to_string(getpid()).c_str(), 1);
+  CHECK(ServiceManager().watchdog() == std::chrono::seconds(30));
+  setenv("WATCHDOG_PID", "1", 1);
+  CHECK(ServiceManager().watchdog() == std::chrono::seconds(0));
+  for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);
+  ServiceManager().Ready();  // nobody listens: silently nothing
+}
+
+}  // namespace
+}  // namespace coffer::server

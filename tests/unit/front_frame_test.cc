@@ -1,0 +1,231 @@
+// The hand-written envelope against protobuf's own.
+#include "router/front_frame.h"
+
+#include <random>
+
+#include "coffer/v1/stream.pb.h"
+#include "router/front_state.h"
+#include "tests/test_support.h"
+
+namespace coffer::router {
+namespace {
+
+constexpr std::size_t kMany = 1000;
+
+std::vector<StreamCall> Decoded(const v1::OpenRequest& frame) {
+  grpc::ByteBuffer buffer = BufferOf(frame.SerializeAsString());
+  std::vector<StreamCall> calls;
+  REQUIRE(DecodeCalls(&buffer, kMany, &calls));
+  return calls;
+}
+
+bool Decodes(const std::string& bytes, std::size_t most = kMany) {
+  grpc::ByteBuffer buffer = BufferOf(bytes);
+  std::vector<StreamCall> calls;
+  return DecodeCalls(&buffer, most, &calls);
+}
+
+TEST_CASE("calls are read as protobuf wrote them") {
+  v1::OpenRequest frame;
+  auto* put = frame.add_calls();
+  put->set_id(~0ull);
+  put->mutable_invocation()->set_method("coffer.v1.Chunks/Put");
+  put->mutable_invocation()->set_request(std::string(100'000, 'x'));
+  put->mutable_invocation()->set_deadline_ms(2500);
+  auto* cancel = frame.add_calls();
+  cancel->set_id(7);
+  cancel->set_cancel(true);
+  frame.add_calls()->set_id(8);
+
+  const auto calls = Decoded(frame);
+  REQUIRE(calls.size() == 3);
+  CHECK(calls[0].id == ~0ull);
+  CHECK(calls[0].known);
+  CHECK_FALSE(calls[0].cancel);
+  CHECK(calls[0].method == "coffer.v1.Chunks/Put");
+  CHECK(calls[0].request == std::string(100'000, 'x'));
+  CHECK(calls[0].deadline_ms == 2500);
+  CHECK(calls[1].id == 7);
+  CHECK(calls[1].cancel);
+  CHECK(calls[2].id == 8);
+  CHECK_FALSE(calls[2].known);
+}
+
+TEST_CASE("a frame may come in many slices and with fields of a later version") {
+  v1::OpenRequest frame;
+  auto* call = frame.add_calls();
+  call->set_id(5);
+  call->mutable_invocation()->set_method("m");
+  call->mutable_invocation()->set_deadline_ms(9);
+  call->mutable_invocation()->GetReflection()->MutableUnknownFields(call->mutable_invocation())->AddVarint(77, 1);
+  frame.GetReflection()->MutableUnknownFields(&frame)->AddLengthDelimited(99, "later");
+  const std::string bytes = frame.SerializeAsString();
+  std::vector<grpc::Slice> slices;
+  for (char c : bytes) slices.emplace_back(&c, 1);
+  grpc::ByteBuffer buffer(slices.data(), slices.size());
+  std::vector<StreamCall> calls;
+  REQUIRE(DecodeCalls(&buffer, kMany, &calls));
+  REQUIRE(calls.size() == 1);
+  CHECK(calls[0].id == 5);
+  CHECK(calls[0].method == "m");
+  CHECK(calls[0].deadline_ms == 9);
+}
+
+TEST_CASE("bytes that are no frame are refused") {
+  v1::OpenRequest frame;
+  frame.add_calls()->mutable_invocation()->set_request("0123456789");
+  const std::string good = frame.SerializeAsString();
+  CHECK(Decodes(good));
+  CHECK(Decodes(""));
+  CHECK_FALSE(Decodes("hello"));
+  for (std::size_t cut = 1; cut < good.size(); ++cut) {
+    CAPTURE(cut);
+    CHECK_FALSE(Decodes(good.substr(0, cut)));
+  }
+  // An inner message that claims to be longer than the outer one.
+  CHECK_FALSE(Decodes(std::string("\x0a\x03\x12\x7f\x00", 5)));
+  // A length that is negative as an int.
+  CHECK_FALSE(Decodes("\x0a\xff\xff\xff\xff\x0f"));
+}
+
+TEST_CASE("whatever protobuf takes, however mangled, is taken with the same content") {
+  v1::OpenRequest frame;
+  for (int i = 0; i < 3; ++i) {
+    auto* call = frame.add_calls();
+    call->set_id(1000 + i);
+    call->mutable_invocation()->set_method("coffer.v1.Chunks/Get");
+    call->mutable_invocation()->set_request(std::string(20 + i, 'r'));
+    call->mutable_invocation()->set_deadline_ms(300);
+  }
+  frame.add_calls()->set_cancel(true);
+  const std::string good = frame.SerializeAsString();
+  std::mt19937 random(7);
+  int taken = 0;
+  int refused = 0;
+  for (int round = 0; round < 100'000; ++round) {
+    std::string bytes = good;
+    for (int change = random() % 4; change >= 0; --change) {
+      const std::size_t at = random() % bytes.size();
+      switch (random() % 4) {
+        case 0:
+          bytes[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bytes.erase(at, 1 + random() % 3);
+          break;
+        case 2:
+          bytes.insert(at, 1, static_cast<char>(random()));
+          break;
+        default:
+          bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 40));
+      }
+      if (bytes.empty()) bytes = good;
+    }
+    grpc::ByteBuffer buffer = BufferOf(bytes);
+    std::vector<StreamCall> calls;
+    const bool decoded = DecodeCalls(&buffer, kMany, &calls);
+    v1::OpenRequest parsed;
+    if (!parsed.ParseFromString(bytes)) {
+      ++refused;
+      continue;
+    }
+    ++taken;
+    REQUIRE(decoded);
+    REQUIRE(calls.size() == static_cast<std::size_t>(parsed.calls_size()));
+    for (int i = 0; i < parsed.calls_size(); ++i) {
+      const v1::Call& expected = parsed.calls(i);
+      const bool same = calls[i].id == expected.id() && calls[i].cancel == (expected.kind_case() == v1::Call::kCancel) &&
+                        calls[i].known == (expected.kind_case() != v1::Call::KIND_NOT_SET) &&
+                        calls[i].method == expected.invocation().method() &&
+                        calls[i].request == expected.invocation().request() &&
+                        calls[i].deadline_ms == expected.invocation().deadline_ms();
+      if (!same) FAIL(Hex(bytes));
+    }
+  }
+  CHECK(taken > 1000);
+  CHECK(refused > 1000);
+}
+
+TEST_CASE("a frame with more calls than allowed is refused") {
+  v1::OpenRequest frame;
+  for (int i = 0; i < 11; ++i) frame.add_calls()->set_id(i);
+  CHECK(Decodes(frame.SerializeAsString(), 11));
+  CHECK_FALSE(Decodes(frame.SerializeAsString(), 10));
+}
+
+TEST_CASE("replies are written as protobuf reads them") {
+  const Status failure = TooManyCalls(5);
+  const Status ok;
+  std::deque<EncodedReply> replies;
+  replies.push_back(EncodeReply(1, std::string("small"), &ok));
+  replies.push_back(EncodeReply(300, std::string(70'000, 'y'), nullptr));
+  replies.push_back(EncodeReply(~0ull, std::nullopt, &failure));
+  replies.push_back(EncodeReply(4, std::string(), &ok));
+  std::size_t queued = 0;
+  for (const auto& reply : replies) queued += reply.bytes();
+
+  std::size_t bytes = 0;
+  const std::string frame = BytesOf(TakeFrame(&replies, 1 << 20, &bytes));
+  CHECK(replies.empty());
+  CHECK(bytes == queued);
+  CHECK(frame.size() == queued);
+  v1::OpenResponse parsed;
+  REQUIRE(parsed.ParseFromString(frame));
+  REQUIRE(parsed.replies_size() == 4);
+  CHECK(parsed.replies(0).id() == 1);
+  CHECK(parsed.replies(0).response() == "small");
+  CHECK(parsed.replies(0).has_response());
+  CHECK(parsed.replies(0).has_status());
+  CHECK(parsed.replies(1).id() == 300);
+  CHECK(parsed.replies(1).response() == std::string(70'000, 'y'));
+  CHECK_FALSE(parsed.replies(1).has_status());
+  CHECK(parsed.replies(2).id() == ~0ull);
+  CHECK_FALSE(parsed.replies(2).has_response());
+  CHECK(parsed.replies(2).status().SerializeAsString() == failure.SerializeAsString());
+  CHECK(parsed.replies(3).has_response());
+  CHECK(parsed.replies(3).response().empty());
+}
+
+TEST_CASE("a frame closes at its size but takes at least one reply") {
+  std::deque<EncodedReply> replies;
+  for (int i = 0; i < 4; ++i) replies.push_back(EncodeReply(i, std::string(1000, 'z'), nullptr));
+  std::size_t bytes = 0;
+  TakeFrame(&replies, 2100, &bytes);
+  CHECK(replies.size() == 2);
+  TakeFrame(&replies, 10, &bytes);
+  CHECK(replies.size() == 1);
+}
+
+TEST_CASE("a peer is its host, and its first 64 bits with IPv6") {
+  CHECK(HostOf("ipv4:10.0.0.7:4711") == "10.0.0.7");
+  CHECK(HostOf("ipv6:%5B2001:db8:1:2:aaaa::1%5D:80") == "2001:db8:1:2::/64");
+  CHECK(HostOf("ipv6:[2001:db8:1:2:bbbb::9]:81") == "2001:db8:1:2::/64");
+  CHECK(HostOf("ipv6:[::ffff:10.0.0.7]:81") == "10.0.0.7");
+  CHECK(HostOf("unix:/run/x") == "unix:/run/x");
+}
+
+TEST_CASE("a status is cut to what metadata takes, its reason kept") {
+  Status status = MakeError(Code::kUnavailable, "STOPPING", std::string(9000, 'm'));
+  for (int i = 0; i < 100; ++i) status.add_details()->PackFrom(TooManyCalls(i));
+  const grpc::Status cut = ToGrpc(status);
+  CHECK(cut.error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(cut.error_message().size() == 1024);
+  CHECK(cut.error_details().size() <= 4096);
+  Status details;
+  REQUIRE(details.ParseFromString(cut.error_details()));
+  CHECK(ReasonOf(details) == "STOPPING");
+  CHECK(ToGrpc(Ok()).ok());
+}
+
+TEST_CASE("the margin leaves time for the way back") {
+  using std::chrono::milliseconds;
+  const auto now = std::chrono::steady_clock::now();
+  CHECK(LessMargin(milliseconds(1000)) - now < milliseconds(990));
+  CHECK(LessMargin(milliseconds(1000)) - now >= milliseconds(950));
+  CHECK(LessMargin(std::chrono::seconds(60)) - now >= milliseconds(59'900));
+  CHECK(LessMargin(milliseconds(1)) - now < milliseconds(900));
+  CHECK(LessMargin(std::chrono::steady_clock::duration::max()) > now);
+}
+
+}  // namespace
+}  // namespace coffer::router

@@ -1,0 +1,160 @@
+// The handshake as two state machines, without a network: what each side says, and what it refuses.
+#include "coffer/internal/v1/peer.pb.h"
+#include "link_test_support.h"
+#include "proto/link/handshake.h"
+#include "test_support.h"
+
+namespace coffer::link {
+namespace {
+
+using Catch::Matchers::Contains;
+
+wire::LinkResponse Response(const std::string& bytes) {
+  wire::LinkResponse frame;
+  REQUIRE(frame.ParseFromString(bytes));
+  return frame;
+}
+
+wire::LinkRequest RequestFrame(const std::string& bytes) {
+  wire::LinkRequest frame;
+  REQUIRE(frame.ParseFromString(bytes));
+  return frame;
+}
+
+// The first frame of a dialler, changed before it arrives.
+AcceptorHandshake::Step AnswerTo(const std::function<void(wire::Hello*)>& change) {
+  DiallerHandshake dialler("secret", Member(1), {.address = "there"});
+  auto frame = RequestFrame(dialler.first_frame());
+  change(frame.mutable_hello());
+  AcceptorHandshake acceptor("secret");
+  return acceptor.OnFrame(frame.SerializeAsString());
+}
+
+TEST_CASE("both sides learn who the other is once both have proven the secret") {
+  DiallerHandshake dialler("secret", Member(1, "node-1:7701"), {.address = "node-2:7701", .lane = 1});
+  AcceptorHandshake acceptor("secret");
+  const auto challenge = acceptor.OnFrame(dialler.first_frame());
+  REQUIRE(challenge.send);
+  const auto proof = dialler.OnFrame(*challenge.send);
+  REQUIRE(proof.send);
+  REQUIRE(acceptor.OnFrame(*proof.send).proven);
+  CHECK(acceptor.peer().id == NodeOf(1));
+  CHECK(acceptor.peer().address == "node-1:7701");
+  CHECK(acceptor.peer().boot == Boot(1));
+  CHECK(acceptor.aim().address == "node-2:7701");
+  CHECK(acceptor.aim().lane == 1);
+  CHECK(acceptor.peer_nonce() == dialler.nonce());
+  const auto end = dialler.OnFrame(acceptor.Welcome(Member(2)));
+  REQUIRE(end.proven);
+  CHECK(end.proven->id == NodeOf(2));
+  CHECK(end.proven->cluster == ClusterOf(1));
+}
+
+TEST_CASE("a caller that has proven nothing learns nothing but the protocol") {
+  DiallerHandshake dialler("guess", Member(1), {.address = "there"});
+  AcceptorHandshake acceptor("secret");
+  const auto challenge = acceptor.OnFrame(dialler.first_frame());
+  wire::Hello hello = Response(*challenge.send).hello();
+  CHECK(hello.nonce().size() == 32);
+  hello.clear_nonce();
+  hello.clear_protocol();
+  CHECK(hello.ByteSizeLong() == 0);
+  CHECK_FALSE(Response(*challenge.send).has_proof());
+
+  const auto verdict = acceptor.OnFrame(*dialler.OnFrame(*challenge.send).send);
+  CHECK(verdict.refusal.reason == "WRONG_SECRET");
+  CHECK_FALSE(verdict.proven);
+  const auto told = dialler.OnFrame(RefusalFrame(verdict.refusal));
+  CHECK(told.refusal.reason == "WRONG_SECRET");
+  CHECK_THAT(told.refusal.message, Contains("secret file"));
+}
+
+TEST_CASE("an acceptor that does not know the secret is not believed") {
+  DiallerHandshake dialler("secret", Member(1), {.address = "there"});
+  AcceptorHandshake impostor("guess");
+  REQUIRE(dialler.OnFrame(*impostor.OnFrame(dialler.first_frame()).send).send);
+  const auto step = dialler.OnFrame(impostor.Welcome(Member(2)));
+  CHECK_FALSE(step.proven);
+  CHECK(step.refusal.reason == "WRONG_SECRET");
+}
+
+TEST_CASE("a dialler's proof can't be sent back to it as the acceptor's") {
+  DiallerHandshake dialler("secret", Member(1), {.address = "there"});
+  AcceptorHandshake mirror("guess");
+  const auto challenge = mirror.OnFrame(dialler.first_frame());
+  const auto proof = dialler.OnFrame(*challenge.send);
+  wire::LinkResponse echo = Response(*challenge.send);
+  echo.mutable_proof()->set_mac(RequestFrame(*proof.send).proof().mac());
+  CHECK(dialler.OnFrame(echo.SerializeAsString()).refusal.reason == "WRONG_SECRET");
+}
+
+TEST_CASE("what was said can't be changed on the way") {
+  DiallerHandshake dialler("secret", Member(1), {.address = "there"});
+  AcceptorHandshake acceptor("secret");
+  auto frame = RequestFrame(dialler.first_frame());
+  frame.mutable_hello()->set_member_id(NodeOf(3).str());
+  const auto challenge = acceptor.OnFrame(frame.SerializeAsString());
+  CHECK(acceptor.OnFrame(*dialler.OnFrame(*challenge.send).send).refusal.reason == "WRONG_SECRET");
+
+  DiallerHandshake other("secret", Member(1), {.address = "there"});
+  AcceptorHandshake honest("secret");
+  REQUIRE(honest.OnFrame(*other.OnFrame(*honest.OnFrame(other.first_frame()).send).send).proven);
+  auto welcome = Response(honest.Welcome(Member(2)));
+  welcome.mutable_hello()->set_member_id(NodeOf(3).str());
+  CHECK(other.OnFrame(welcome.SerializeAsString()).refusal.reason == "WRONG_SECRET");
+}
+
+TEST_CASE("fields that a newer version added are covered by the proof") {
+  DiallerHandshake dialler("secret", Member(1), {.address = "there"});
+  AcceptorHandshake acceptor("secret");
+  auto frame = RequestFrame(dialler.first_frame());
+  UnknownFields(frame.mutable_hello())->AddVarint(1000, 1);
+  const auto challenge = acceptor.OnFrame(frame.SerializeAsString());
+  CHECK(acceptor.OnFrame(*dialler.OnFrame(*challenge.send).send).refusal.reason == "WRONG_SECRET");
+}
+
+TEST_CASE("a hello that can't be right is refused at once") {
+  CHECK(AnswerTo([](wire::Hello*) {}).send);
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_protocol(0); }).refusal.reason == "OLD_PROTOCOL");
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_nonce("short"); }).refusal.reason == "MALFORMED");
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_member_id("short"); }).refusal.reason == "MALFORMED");
+  CHECK(AnswerTo([](wire::Hello* h) { h->clear_member_id(); }).refusal.reason == "MALFORMED");
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_cluster_id("short"); }).refusal.reason == "MALFORMED");
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_name(std::string(300, 'n')); }).refusal.reason == "MALFORMED");
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_address(std::string(8000, 'n')); }).refusal.reason == "MALFORMED");
+  CHECK(AnswerTo([](wire::Hello* h) { h->set_lane(2); }).refusal.reason == "MALFORMED");
+  AcceptorHandshake acceptor("secret");
+  CHECK(acceptor.OnFrame("GET / HTTP/1.1").refusal.reason == "MALFORMED");
+  CHECK(acceptor.OnFrame("").refusal.reason == "MALFORMED");
+  DiallerHandshake dialler("secret", Member(1), {.address = "there"});
+  CHECK(dialler.OnFrame("HTTP/1.1 400").refusal.reason == "MALFORMED");
+}
+
+TEST_CASE("a dialler without an id may only ask") {
+  CHECK(AnswerTo([](wire::Hello* h) {
+          h->clear_member_id();
+          h->set_probe(true);
+        }).send);
+}
+
+TEST_CASE("the proof is HMAC-SHA-256 over label and both hellos") {
+  // echo -n 'L\0\0\0\1a\0\0\0\2bc' | openssl dgst -sha256 -hmac key
+  CHECK(Hex(ProofOf("key", "L", "a", "bc")) == "1070c7d8e70624dc1e218ee5fc779585d67896e4a16152623fe76f097b65c714");
+  CHECK(ProofOf("key", "L", "ab", "c") != ProofOf("key", "L", "a", "bc"));
+  CHECK(ProofOf("", "L", "a", "bc").size() == 32);
+}
+
+TEST_CASE("members of two clusters are not linked, a member without a cluster is") {
+  Identity a = Member(1), b = Member(2);
+  CHECK(CheckIdentities(a, b).reason.empty());
+  b.cluster = ClusterOf(2);
+  CHECK(CheckIdentities(a, b).reason == "FOREIGN_CLUSTER");
+  b.cluster = ClusterId();
+  CHECK(CheckIdentities(a, b).reason.empty());
+  CHECK(CheckIdentities(b, a).reason.empty());
+  b.id = a.id;
+  CHECK(CheckIdentities(a, b).reason == "OWN_ID");
+}
+
+}  // namespace
+}  // namespace coffer::link

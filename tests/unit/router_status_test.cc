@@ -1,0 +1,549 @@
+// The status as a pure function of what was heard.
+#include <algorithm>
+
+#include "cluster/placement.h"
+#include "router/core/plan.h"
+#include "router/core/status.h"
+#include "tests/test_support.h"
+
+using namespace coffer;
+using namespace coffer::router;
+using cluster::Liveness;
+using cluster::MemberIndex;
+
+namespace {
+
+constexpr Instant kNow{std::chrono::hours(10)};
+
+NodeId NodeIdOf(int i) {
+  NodeId id;
+  id.bytes[0] = static_cast<std::uint8_t>(i + 1);
+  return id;
+}
+
+// A cluster whose every node is up and reports; tests change one thing and look.
+struct Cluster {
+  explicit Cluster(int nodes, std::uint32_t partitions = 60) {
+    layout.cluster_name = "demo";
+    layout.epoch = Epoch(17);
+    layout.settings.partitions = partitions;
+    layout.settings.min_copies = nodes > 1 ? 2 : 1;
+    for (int i = 0; i < nodes; ++i) {
+      cluster::Member member;
+      member.id = NodeIdOf(i);
+      member.name = "node-" + std::to_string(i + 1);
+      layout.members.push_back(member);
+      if (i < 5) layout.voters.push_back(static_cast<MemberIndex>(i));
+      cluster::MemberView view;
+      view.facts.set_id(member.id.str());
+      view.facts.set_name(member.name);
+      view.facts.set_role(v1::MEMBER_ROLE_STORAGE);
+      view.facts.set_epoch(17);
+      view.since = kNow - std::chrono::hours(1);
+      members[member.id] = view;
+    }
+    for (const auto& goal : cluster::FreshGoals(layout.members, partitions)) {
+      cluster::Group group;
+      group.primary = goal[0];
+      group.goal = group.in_sync = goal;
+      std::sort(group.in_sync.begin(), group.in_sync.end());
+      group.term = Term(3);
+      layout.partitions.push_back(group);
+    }
+    seen.assign(partitions, {10, 1000, std::nullopt});
+  }
+
+  void Set(int i, Liveness state, Duration since = std::chrono::seconds(12)) {
+    members[NodeIdOf(i)].state = state;
+    members[NodeIdOf(i)].since = kNow - since;
+  }
+  // What a decided layout does after a death: it leaves in_sync, a living one is primary.
+  void FailOver(int i) {
+    const auto gone = static_cast<MemberIndex>(i);
+    for (auto& group : layout.partitions) {
+      if (!group.InSync(gone)) continue;
+      std::erase(group.in_sync, gone);
+      group.primary = group.in_sync.at(0);
+    }
+  }
+  StatusInputs Inputs() const {
+    StatusInputs inputs;
+    inputs.now = kNow;
+    inputs.wall_ms = 1234;
+    inputs.layout = std::make_shared<cluster::Layout>(layout);
+    inputs.members = std::make_shared<cluster::Membership::View>(members);
+    inputs.partitions = seen;
+    for (auto& partition : inputs.partitions) {
+      if (!writable) partition.refusing_since = kNow - refusing_for;
+    }
+    inputs.resync = progress;
+    for (std::size_t m = 0; m < layout.members.size(); ++m) {
+      if (layout.members[m].witness || silent.count(static_cast<int>(m))) continue;
+      wire::NodeReport report;
+      auto extra = reports.find(static_cast<int>(m));
+      if (extra != reports.end()) report = extra->second;
+      report.set_epoch(17);
+      for (PartitionId p = 0; p < layout.partition_count(); ++p) {
+        if (layout.group(p).primary != m) continue;
+        auto* partition = report.add_primaries();
+        partition->set_partition(p);
+        partition->set_writable(writable);
+      }
+      inputs.reports[layout.members[m].id] = {report, kNow - std::chrono::seconds(1)};
+    }
+    return inputs;
+  }
+  v1::Status Build() const { return BuildStatus(Inputs()); }
+
+  cluster::Layout layout;
+  cluster::Membership::View members;
+  std::vector<PartitionSeen> seen;
+  std::map<int, wire::NodeReport> reports;  // beyond the partitions
+  std::set<int> silent;
+  bool writable = true;
+  Duration refusing_for = std::chrono::seconds(5);
+  ResyncProgress progress;
+};
+
+bool AllHold(const v1::Status& status) {
+  return std::all_of(status.invariants().begin(), status.invariants().end(), [](const auto& i) { return i.holds(); });
+}
+
+std::vector<std::string> Names(const google::protobuf::RepeatedPtrField<std::string>& names) {
+  return {names.begin(), names.end()};
+}
+
+const v1::MemberStatus& Line(const v1::Status& status, const std::string& name) {
+  for (const auto& member : status.members()) {
+    if (member.name() == name) return member;
+  }
+  FAIL("no line of " << name);
+  return status.members(0);
+}
+
+}  // namespace
+
+TEST_CASE("healthy") {
+  Cluster cluster(3);
+  const v1::Status status = cluster.Build();
+  CHECK(status.verdict() == v1::VERDICT_HEALTHY);
+  CHECK(status.code().empty());
+  CHECK(status.next_action() == "Nothing to do.");
+  CHECK(status.copies().two_or_more() == 600);
+  CHECK(status.copies().one() == 0);
+  CHECK(status.partitions_writable() == 60);
+  CHECK(status.partitions_readable() == 60);
+  CHECK(Names(status.may_stop_now()) == std::vector<std::string>{"node-1", "node-2", "node-3"});
+  CHECK(AllHold(status));
+  CHECK(status.invariants(0).sentence() == "all 60 partitions have a primary");
+  CHECK(status.invariants(1).sentence() == "all members on epoch 17");
+  CHECK(status.invariants(2).sentence() == "0 blocks below 1 copy");
+  CHECK_FALSE(status.has_resync());
+  CHECK(status.time_ms() == 1234);
+  std::uint32_t primaries = 0;
+  for (const auto& member : status.members()) primaries += member.primaries();
+  CHECK(primaries == 60);
+  CHECK(Line(status, "node-2").state_seconds() == 3600);
+}
+
+TEST_CASE("a single node is healthy, says that there is one copy, and may not stop") {
+  const v1::Status status = Cluster(1).Build();
+  CHECK(status.verdict() == v1::VERDICT_HEALTHY);
+  CHECK(status.code() == "SINGLE_NODE");
+  CHECK(status.reason().find("one copy") != std::string::npos);
+  CHECK(status.copies().one() == 600);
+  CHECK(status.may_stop_now().empty());
+}
+
+TEST_CASE("a node that has just died: its partitions can't be written until another takes over") {
+  Cluster cluster(3);
+  cluster.Set(2, Liveness::kDead, std::chrono::seconds(1));
+  const v1::Status status = cluster.Build();
+  CHECK(status.verdict() == v1::VERDICT_UNAVAILABLE);
+  CHECK(status.code() == "PARTITIONS_UNAVAILABLE");
+  CHECK(status.partitions_readable() == 60);
+  CHECK(status.partitions_writable() == 40);
+  CHECK(status.reason().find("node-3 is unreachable for 1 s") != std::string::npos);
+  CHECK(status.reason().find("20 of 60 partitions can't be written") != std::string::npos);
+  CHECK(status.may_stop_now().empty());
+  CHECK_FALSE(status.invariants(0).holds());
+  CHECK(status.invariants(0).sentence() == "20 of 60 partitions have no primary that answers");
+}
+
+TEST_CASE("one down, its replicas promoted: served, waiting for it to come back") {
+  Cluster cluster(3);
+  cluster.Set(2, Liveness::kDead);
+  cluster.FailOver(2);
+  cluster.reports[0].mutable_resync()->set_starts_in_seconds(4);
+  const v1::Status status = cluster.Build();
+  CHECK(status.verdict() == v1::VERDICT_DEGRADED);
+  CHECK(status.code() == "NODE_DOWN");
+  CHECK(status.reason() == "node-3 is unreachable for 12 s. All data readable and writable.");
+  CHECK(status.next_action() == "Resync waits for it to come back; nothing to do.");
+  CHECK(status.copies().one() == 400);
+  CHECK(status.copies().two_or_more() == 200);
+  CHECK(Line(status, "node-3").state() == v1::MEMBER_STATE_DOWN);
+  CHECK(Line(status, "node-3").state_seconds() == 12);
+  CHECK(Line(status, "node-3").primaries() == 0);
+  CHECK(Line(status, "node-3").learners() == 40);
+  REQUIRE(status.has_resync());
+  CHECK(status.resync().state() == v1::RESYNC_STATE_WAITING);
+  CHECK(status.resync().starts_in_seconds() == 4);
+  CHECK(status.resync().cause() == "node-3 down");
+  CHECK(AllHold(status));
+  CHECK(status.may_stop_now().empty());
+}
+
+TEST_CASE("a running resync: sums over the nodes, rate, time left, links") {
+  Cluster cluster(3);
+  cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-4 joined", 30};
+  for (PartitionId p = 0; p < 10; ++p) cluster.layout.partitions[p].in_sync = {cluster.layout.partitions[p].primary};
+  for (int i = 0; i < 3; ++i) {
+    auto* resync = cluster.reports[i].mutable_resync();
+    resync->set_plan(16);
+    resync->set_bytes_done(100);
+    resync->set_blocks_done(1);
+    resync->set_bytes_sent(50);
+    auto* link = resync->add_links();
+    link->set_from("node-1");
+    link->set_to("node-2");
+    link->set_bytes_per_second(30);
+  }
+  const v1::Status status = cluster.Build();
+  CHECK(status.code() == "RESYNC_RUNNING");
+  CHECK(status.verdict() == v1::VERDICT_DEGRADED);
+  const auto& resync = status.resync();
+  CHECK(resync.state() == v1::RESYNC_STATE_RUNNING);
+  CHECK(resync.cause() == "node-4 joined");
+  CHECK(resync.partitions_total() == 30);
+  CHECK(resync.partitions_done() == 20);
+  CHECK(resync.bytes_total() == 10300);  // ten copies of 1000 bytes, and what the receivers have
+  CHECK(resync.bytes_done() == 300);
+  CHECK(resync.bytes_sent() == 150);
+  CHECK(resync.blocks_total() == 103);
+  CHECK(resync.blocks_done() == 3);
+  CHECK(resync.bytes_per_second() == 90);
+  CHECK(resync.eta_seconds() == 112);
+  CHECK(resync.links_size() == 3);
+}
+
+TEST_CASE("totals are frozen per plan and done never falls, whatever is reported") {
+  Cluster cluster(3);
+  cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-3 down", 30};
+  auto move = [&](PartitionId moving) {
+    for (PartitionId p = 0; p < 60; ++p) {
+      auto& group = cluster.layout.partitions[p];
+      group.in_sync = group.goal;
+      std::sort(group.in_sync.begin(), group.in_sync.end());
+      if (p < moving) group.in_sync = {group.primary};
+    }
+  };
+  auto look = [&] {
+    for (int i = 0; i < 3; ++i) cluster.reports[i].mutable_resync()->set_plan(cluster.layout.plan->id.value);
+    cluster.progress = AdvanceResync(cluster.Inputs());
+  };
+  auto each_holds = [&](std::uint64_t bytes) {
+    for (auto& partition : cluster.seen) partition.bytes = bytes;
+  };
+  move(30);
+  cluster.silent = {1};
+  look();
+  CHECK(cluster.progress.bytes_total == 0);  // not all have spoken yet: no total to promise
+  cluster.silent.clear();
+  look();
+  CHECK(cluster.progress.bytes_total == 30'000);
+  CHECK(cluster.progress.blocks_total == 300);
+  move(20);
+  look();
+  CHECK(cluster.progress.bytes_done == 10'000);
+  CHECK(cluster.progress.blocks_done == 100);
+  CHECK(cluster.progress.partitions_done == 10);
+  move(25);          // a learner was lost: partitions fell back
+  each_holds(5000);  // writes arrived
+  look();
+  CHECK(cluster.progress.bytes_total == 30'000);
+  CHECK(cluster.progress.bytes_done == 10'000);
+  CHECK(cluster.progress.partitions_done == 10);
+  CHECK(cluster.progress.partitions_total == 30);
+  each_holds(0);
+  look();
+  CHECK(cluster.progress.bytes_done == 30'000);
+  cluster.layout.plan->id = Epoch(18);  // another plan counts anew
+  cluster.layout.plan->partitions_total = 40;
+  look();
+  CHECK(cluster.progress.partitions_total == 40);
+  CHECK(cluster.progress.partitions_done == 15);
+  move(0);
+  look();
+  CHECK_FALSE(cluster.progress.active);
+  CHECK_FALSE(cluster.Build().has_resync());
+}
+
+TEST_CASE("a router that starts in the middle of a plan goes on where the plan is, by what the receivers say") {
+  Cluster cluster(3);
+  cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-3 down", 30};
+  for (PartitionId p = 0; p < 20; ++p) cluster.layout.partitions[p].in_sync = {cluster.layout.partitions[p].primary};
+  for (int i = 0; i < 3; ++i) cluster.reports[i].mutable_resync()->set_plan(16);
+  cluster.reports[0].mutable_resync()->set_bytes_done(10'000);
+  const v1::Status status = cluster.Build();
+  CHECK(status.resync().partitions_done() == 10);
+  CHECK(status.resync().bytes_total() == 30'000);
+  CHECK(status.resync().bytes_done() == 10'000);
+}
+
+TEST_CASE("a resync that can only wait says so, though a rate still fades out") {
+  Cluster cluster(3);
+  cluster.Set(2, Liveness::kDead, std::chrono::seconds(3));
+  cluster.FailOver(2);
+  auto* link = cluster.reports[0].mutable_resync()->add_links();
+  link->set_bytes_per_second(5000);
+  CHECK(cluster.Build().resync().state() == v1::RESYNC_STATE_WAITING);
+}
+
+TEST_CASE("a dead node whose data is elsewhere: restarting comes first, forgetting only if it is gone for good") {
+  Cluster cluster(3);
+  cluster.Set(2, Liveness::kDead);
+  cluster.FailOver(2);
+  for (auto& group : cluster.layout.partitions) {
+    group.primary = 0;
+    group.goal = group.in_sync = {0, 1};
+  }
+  const v1::Status status = cluster.Build();
+  CHECK(status.code() == "NODE_DOWN");
+  CHECK_FALSE(status.has_resync());
+  const std::string& action = status.next_action();
+  CHECK(action.find("Start node-3 again") < action.find("gone for good"));
+  CHECK(action.find("gone for good") < action.find("coffer forget node-3"));
+}
+
+TEST_CASE("a paused and a blocked resync say so") {
+  Cluster cluster(3);
+  cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-3 down", 30};
+  cluster.layout.partitions[0].in_sync = {cluster.layout.partitions[0].primary};
+  SECTION("paused") {
+    cluster.layout.settings.resync_paused = true;
+    const v1::Status status = cluster.Build();
+    CHECK(status.code() == "RESYNC_PAUSED");
+    CHECK(status.resync().state() == v1::RESYNC_STATE_PAUSED);
+    CHECK(status.next_action().find("resume") != std::string::npos);
+  }
+  SECTION("an error that repeats") {
+    cluster.reports[1].mutable_resync()->set_last_error("node-2's disk is full");
+    const v1::Status status = cluster.Build();
+    CHECK(status.code() == "RESYNC_BLOCKED");
+    CHECK(status.resync().last_error() == "node-2's disk is full");
+    CHECK(status.next_action().find("disk is full") != std::string::npos);
+  }
+}
+
+TEST_CASE("the last up-to-date copy out of reach: unavailable, and named") {
+  Cluster cluster(3);
+  auto& group = cluster.layout.partitions[7];
+  group.in_sync = {2};
+  group.primary = 2;
+  cluster.Set(2, Liveness::kDead);
+  for (PartitionId p = 0; p < 60; ++p) {
+    auto& other = cluster.layout.partitions[p];
+    if (p != 7 && other.InSync(2)) {
+      std::erase(other.in_sync, MemberIndex(2));
+      other.primary = other.in_sync[0];
+    }
+  }
+  const v1::Status status = cluster.Build();
+  CHECK(status.verdict() == v1::VERDICT_UNAVAILABLE);
+  CHECK(status.code() == "PARTITIONS_UNAVAILABLE");
+  CHECK(status.partitions_readable() == 59);
+  CHECK(status.copies().none() == 10);  // by what was last known of it
+  CHECK(status.next_action().find("node-3") != std::string::npos);
+  CHECK(status.resync().state() == v1::RESYNC_STATE_BLOCKED);
+  CHECK(status.resync().last_error().find("partition 7") != std::string::npos);
+  const auto& blocks = status.invariants(2);
+  CHECK_FALSE(blocks.holds());
+  CHECK(blocks.sentence() == "10 blocks below 1 copy");
+}
+
+TEST_CASE("too few voters") {
+  Cluster cluster(5);
+  for (int i : {2, 3, 4}) cluster.Set(i, Liveness::kDead);
+  const v1::Status status = cluster.Build();
+  CHECK(status.code() == "NO_QUORUM");
+  CHECK(status.reason().find("2 of 5 voters") != std::string::npos);
+  CHECK(status.next_action() == "Start node-3, node-4 and node-5 again.");
+  CHECK(status.verdict() == v1::VERDICT_UNAVAILABLE);
+  CHECK(status.may_stop_now().empty());
+}
+
+TEST_CASE("two nodes and the majority of their votes: none may stop") {
+  Cluster cluster(2);
+  CHECK(cluster.Build().verdict() == v1::VERDICT_HEALTHY);
+  CHECK(cluster.Build().may_stop_now().empty());
+  cluster.layout.settings.min_copies = 1;  // the copies would do, the votes do not
+  CHECK(cluster.Build().may_stop_now().empty());
+}
+
+TEST_CASE("two nodes and a witness: a node may stop only if one copy is enough") {
+  Cluster cluster(2);
+  cluster::Member witness;
+  witness.id = NodeIdOf(9);
+  witness.name = "witness-1";
+  witness.witness = true;
+  witness.weight = 0;
+  cluster.layout.members.push_back(witness);
+  cluster.layout.voters.push_back(2);
+  cluster.members[witness.id].facts.set_role(v1::MEMBER_ROLE_WITNESS);
+  cluster.members[witness.id].facts.set_epoch(17);
+  CHECK(cluster.Build().may_stop_now().empty());
+  cluster.layout.settings.min_copies = 1;
+  CHECK(Names(cluster.Build().may_stop_now()) == std::vector<std::string>{"node-1", "node-2"});
+  CHECK(Line(cluster.Build(), "witness-1").role() == v1::MEMBER_ROLE_WITNESS);
+}
+
+TEST_CASE("a node that holds the only living copy of something may not stop; the others may") {
+  Cluster cluster(5);
+  cluster.layout.partitions[7].in_sync = {cluster.layout.partitions[7].primary};
+  const std::string only = cluster.layout.members[cluster.layout.partitions[7].primary].name;
+  const auto names = Names(cluster.Build().may_stop_now());
+  CHECK(names.size() == 4);
+  CHECK(std::find(names.begin(), names.end(), only) == names.end());
+}
+
+TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a lagging epoch") {
+  Cluster cluster(3);
+  std::string code;
+  SECTION("suspect") {
+    cluster.Set(1, Liveness::kSuspect);
+    for (auto& group : cluster.layout.partitions) {
+      if (group.primary == 1) group.primary = group.in_sync[0] == 1 ? group.in_sync[1] : group.in_sync[0];
+      group.goal = {group.primary};
+      for (auto m : group.in_sync) if (m != group.primary) group.goal.push_back(m);
+    }
+    code = "NODE_SUSPECT";
+  }
+  SECTION("full") {
+    cluster.reports[0].mutable_self()->set_read_only(true);
+    cluster.reports[0].mutable_self()->set_disk_used(0.96);
+    code = "DISK_FULL";
+  }
+  SECTION("failed") {
+    cluster.reports[0].mutable_self()->set_read_only(true);
+    cluster.reports[0].mutable_self()->set_disk_used(0.3);
+    code = "DISK_FAILED";
+  }
+  SECTION("one copy") {
+    auto& group = cluster.layout.partitions[5];
+    group.goal = group.in_sync = {group.primary};
+    code = "ONE_COPY";
+  }
+  SECTION("lag") {
+    cluster.members[NodeIdOf(1)].facts.set_epoch(15);
+    cluster.silent = {};
+    cluster.layout.epoch = Epoch(18);
+    for (auto& [id, view] : cluster.members) view.facts.set_epoch(id == NodeIdOf(1) ? 15 : 18);
+    code = "EPOCH_LAG";
+  }
+  const v1::Status status = cluster.Build();
+  CHECK(status.code() == code);
+  CHECK(status.verdict() == v1::VERDICT_DEGRADED);
+  CHECK_FALSE(status.reason().empty());
+  CHECK_FALSE(status.next_action().empty());
+}
+
+TEST_CASE("nothing is called writable that no primary vouches for") {
+  Cluster cluster(3);
+  cluster.silent = {0};
+  const v1::Status status = cluster.Build();
+  CHECK(status.partitions_writable() == 40);
+  CHECK(status.partitions_readable() == 60);
+  cluster.silent.clear();
+  cluster.writable = false;
+  CHECK(cluster.Build().partitions_writable() == 0);
+  cluster.refusing_for = std::chrono::seconds(1);  // still taking over: writes wait for it
+  CHECK(cluster.Build().partitions_writable() == 60);
+}
+
+TEST_CASE("a primary whose report is older than its office is not called refusing") {
+  Cluster cluster(3);
+  for (auto& group : cluster.layout.partitions) {
+    if (group.primary != 0) continue;
+    group.primary = 1;  // decided since: nobody has reported under it yet
+    group.term = Term(18);
+  }
+  cluster.layout.epoch = Epoch(18);
+  for (auto& [id, view] : cluster.members) view.facts.set_epoch(18);
+  StatusInputs inputs = cluster.Inputs();
+  for (auto& [id, seen] : inputs.reports) {
+    seen.report.clear_primaries();  // all named their earlier partitions, none of the new ones
+    seen.report.set_epoch(17);
+  }
+  CHECK(BuildStatus(inputs).partitions_writable() == 20);
+  for (auto& [id, seen] : inputs.reports) seen.report.set_epoch(18);
+  CHECK(BuildStatus(inputs).partitions_writable() == 0);
+  for (auto& [id, seen] : inputs.reports) seen.report.set_epoch(19);  // the router is behind: they gave it away since
+  CHECK(BuildStatus(inputs).partitions_writable() == 60);
+}
+
+TEST_CASE("members: storage first, then witnesses and routers; joining, draining, drained; routers gone for long are not shown") {
+  Cluster cluster(3);
+  auto add = [&](int i, const std::string& name, v1::MemberRole role, Liveness state, Duration since) {
+    auto& view = cluster.members[NodeIdOf(i)];
+    view.facts.set_name(name);
+    view.facts.set_role(role);
+    view.facts.set_epoch(17);
+    view.state = state;
+    view.since = kNow - since;
+  };
+  add(20, "a-router", v1::MEMBER_ROLE_ROUTER, Liveness::kAlive, std::chrono::seconds(1));
+  add(21, "b-router", v1::MEMBER_ROLE_ROUTER, Liveness::kDead, std::chrono::seconds(10));
+  add(22, "c-router", v1::MEMBER_ROLE_ROUTER, Liveness::kDead, std::chrono::seconds(100));
+  add(23, "node-4", v1::MEMBER_ROLE_STORAGE, Liveness::kAlive, std::chrono::seconds(1));
+  cluster.layout.members[0].draining = true;
+  const v1::Status status = cluster.Build();
+  std::vector<std::string> names;
+  for (const auto& member : status.members()) names.push_back(member.name());
+  CHECK(names == std::vector<std::string>{"node-1", "node-2", "node-3", "node-4", "a-router", "b-router"});
+  CHECK(Line(status, "node-4").state() == v1::MEMBER_STATE_JOINING);
+  CHECK(Line(status, "node-1").state() == v1::MEMBER_STATE_DRAINING);
+  for (auto& group : cluster.layout.partitions) {
+    for (auto* list : {&group.in_sync, &group.goal}) std::erase(*list, MemberIndex(0));
+    group.primary = group.goal[0];
+  }
+  CHECK(Line(cluster.Build(), "node-1").state() == v1::MEMBER_STATE_DRAINED);
+}
+
+TEST_CASE("a plan says what would move and changes nothing") {
+  Cluster cluster(3);
+  v1::LayoutChange change;
+  change.set_drain("node-2");
+  const v1::PlanResponse plan = BuildPlan(cluster.Inputs(), change);
+  CHECK(plan.refusal().empty());
+  CHECK(plan.epoch() == 17);
+  CHECK(plan.copies_to_move() == 40);
+  CHECK(plan.copies_to_move_least() == 40);
+  CHECK(plan.bytes_to_move() == 40 * 1000);
+  REQUIRE(plan.nodes_size() == 3);
+  CHECK(plan.nodes(1).name() == "node-2");
+  CHECK(plan.nodes(1).primaries_before() == 20);
+  CHECK(plan.nodes(1).primaries_after() == 0);
+  CHECK(plan.nodes(1).replicas_after() == 0);
+  CHECK(plan.effects_size() == 2);
+  change.set_drain("node-9");
+  CHECK_FALSE(BuildPlan(cluster.Inputs(), change).refusal().empty());
+  const v1::PlanResponse nothing = BuildPlan(cluster.Inputs(), v1::LayoutChange());
+  CHECK(nothing.copies_to_move() == 0);
+  CHECK(nothing.effects(0) == "Nothing has to move.");
+}
+
+TEST_CASE("where a block lives, with the arithmetic") {
+  Cluster cluster(3);
+  ZoneId zone;
+  BlockId block;
+  const auto where = BuildWhere(cluster.layout, zone, block);
+  CHECK(where.hash() % 60 == where.partition());
+  CHECK(where.partitions() == 60);
+  CHECK(where.primary() == "node-" + std::to_string(where.partition() % 3 + 1));  // plain modulo in a fresh layout
+  CHECK(where.in_sync_size() == 2);
+  CHECK(where.goal(0) == where.primary());
+  CHECK(where.term() == 3);
+  CHECK(where.arithmetic().find(std::to_string(where.hash()) + " mod 60 = partition " + std::to_string(where.partition())) !=
+        std::string::npos);
+}
