@@ -1,0 +1,50 @@
+// Checks a history of chunk operations: acknowledged puts survive, an id has one value, reads are never wrong, what was deleted never
+// returns, NOT_FOUND is never a lie (I7, I9, I10, R6, R13). Outcomes that are unknown may count either way.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace coffer::sim {
+
+enum class Outcome { kOk, kNotFound, kOtherValue, kDeleted, kUnknown };
+
+class ChunkChecker {
+ public:
+  // What was known of the id when an operation began; handed back at its end.
+  struct Token {
+    std::string id;
+    std::string value;
+    bool acknowledged = false;
+    bool deleted = false;
+  };
+  Token Begin(const std::string& id);
+  Token BeginPut(const std::string& id, const std::string& value);
+  Token BeginDelete(const std::string& id);
+
+  // Each says what promise is broken, if one is.
+  using Complaint = std::optional<std::string>;
+  Complaint EndPut(const Token& token, Outcome outcome);
+  Complaint EndDelete(const Token& token, Outcome outcome);
+  // `by_primary`: the answer came from the primary of the newest layout; others may show a delete late (R13).
+  Complaint EndGet(const Token& token, Outcome outcome, const std::string& value, bool by_primary);
+
+  // The acknowledged value of an id that nobody began to delete.
+  struct Known {
+    std::optional<std::string> acknowledged;
+    bool delete_begun = false;
+    bool deleted = false;
+  };
+  struct Chunk {
+    std::map<std::string, int> possible;  // values of puts that did not definitely fail
+    Known known;
+  };
+  const std::map<std::string, Chunk>& all() const { return chunks_; }
+
+ private:
+  std::map<std::string, Chunk> chunks_;
+};
+
+}  // namespace coffer::sim

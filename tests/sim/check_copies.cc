@@ -1,0 +1,174 @@
+#include "sim/check_copies.h"
+
+#include <algorithm>
+
+#include "cluster/placement.h"
+#include "cluster/sha256.h"
+#include "node/core/record_check.h"
+
+namespace coffer::sim {
+namespace {
+
+using node::ReadOutcome;
+using node::RecordKey;
+using node::RecordKind;
+
+}  // namespace
+
+const SimNode* CopyChecker::DiskOf(const cluster::Layout& layout, cluster::MemberIndex member) const {
+  const auto i = cluster_.IndexOf(layout.members[member].id);
+  return i && !cluster_.node(*i).retired ? &cluster_.node(*i) : nullptr;
+}
+
+CopyChecker::Complaint CopyChecker::ChunkOn(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const {
+  node::RecordHeader header;
+  const auto outcome = n.store.Lookup(p, {zone_, RecordKind::kChunk, BlockId::Must(id), 0}, &header);
+  if (outcome == ReadOutcome::kDamaged) return std::nullopt;
+  const std::string what = "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": ";
+  if (known.deleted) {
+    if (outcome == ReadOutcome::kFound && header.deleted) return std::nullopt;
+    return what + "its acknowledged delete is missing (I4)";
+  }
+  if (!known.acknowledged) return std::nullopt;
+  if (outcome != ReadOutcome::kFound) return what + "acknowledged, and missing (I4)";
+  if (header.deleted && !known.delete_begun) return what + "deleted; nobody deleted it (I4)";
+  if (!header.deleted && header.hash != Sha256({*known.acknowledged})) return what + "other bytes than those acknowledged (I4)";
+  return std::nullopt;
+}
+
+CopyChecker::Complaint CopyChecker::ChainOn(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const {
+  if (known.delete_begun && !known.deleted) return std::nullopt;
+  const std::string what = "chain " + Hex(chain).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": ";
+  node::RecordHeader header;
+  if (known.deleted) {
+    const auto outcome = n.store.Lookup(p, {zone_, RecordKind::kChainDelete, BlockId::Must(chain), 0}, &header);
+    if (outcome == ReadOutcome::kAbsent) return what + "its acknowledged delete is missing (I4)";
+    return std::nullopt;
+  }
+  for (std::uint64_t position = 0; position < known.entries.size(); ++position) {
+    if (known.entries[position].empty()) continue;
+    Payload value;
+    const auto outcome = n.store.Read(p, {zone_, RecordKind::kEntry, BlockId::Must(chain), position}, &header, &value);
+    if (outcome == ReadOutcome::kDamaged) continue;
+    if (outcome != ReadOutcome::kFound || !value || *value != known.entries[position]) {
+      return what + "entry " + std::to_string(position) + " is missing or another (I4)";
+    }
+  }
+  return std::nullopt;
+}
+
+CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const std::string& id, std::uint32_t copies) const {
+  const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(id), newest.partition_count());
+  const auto chunk = chunks_.all().find(id);
+  if (chunk == chunks_.all().end()) return std::nullopt;
+  const ChunkChecker::Known& known = chunk->second.known;
+  for (const auto m : newest.group(p).in_sync) {
+    const SimNode* n = DiskOf(newest, m);
+    if (!n) continue;
+    if (auto why = ChunkOn(*n, p, id, known)) return why;
+  }
+  if (copies == 0 || known.delete_begun || !known.acknowledged) return std::nullopt;
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (!cluster_.node(i).retired && !ChunkOn(cluster_.node(i), p, id, known)) ++found;
+  }
+  if (found >= copies) return std::nullopt;
+  return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") is acknowledged and has " + std::to_string(found) + " of " +
+         std::to_string(copies) + " copies (I5)";
+}
+
+CopyChecker::Complaint CopyChecker::Chain(const cluster::Layout& newest, const std::string& chain) const {
+  const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(chain), newest.partition_count());
+  const auto known = chains_.Facts().find(chain);
+  if (known == chains_.Facts().end()) return std::nullopt;
+  for (const auto m : newest.group(p).in_sync) {
+    const SimNode* n = DiskOf(newest, m);
+    if (!n) continue;
+    if (auto why = ChainOn(*n, p, chain, known->second)) return why;
+  }
+  return std::nullopt;
+}
+
+CopyChecker::Complaint CopyChecker::All(const cluster::Layout& newest, const std::set<PartitionId>* partitions) const {
+  auto wanted = [&](const std::string& id) {
+    return !partitions || partitions->contains(cluster::PartitionOf(zone_, BlockId::Must(id), newest.partition_count()));
+  };
+  for (const auto& [id, chunk] : chunks_.all()) {
+    if (!wanted(id)) continue;
+    if (auto why = Chunk(newest, id, 0)) return why;
+  }
+  for (const auto& [chain, known] : chains_.Facts()) {
+    if (!wanted(chain)) continue;
+    if (auto why = Chain(newest, chain)) return why;
+  }
+  return std::nullopt;
+}
+
+CopyChecker::Complaint CopyChecker::Prefixes(const cluster::Layout& newest) const {
+  for (PartitionId p = 0; p < newest.partition_count(); ++p) {
+    std::map<std::uint64_t, std::pair<std::string, std::string>> hashes;  // by position: the hash, and whose
+    for (const auto m : newest.group(p).in_sync) {
+      const SimNode* n = DiskOf(newest, m);
+      if (!n) continue;
+      node::PartitionMeta meta;
+      n->store.ReadMetas([&](PartitionId id, const node::PartitionMeta& found) {
+        if (id == p) meta = found;
+      });
+      std::vector<node::LogRecord> log;
+      n->store.ReadLog(p, Seq(0), meta.committed, &log);
+      for (const auto& write : log) {
+        const auto [it, fresh] = hashes.emplace(write.stamp().seq(), std::pair(write.hash(), n->name));
+        if (fresh || it->second.first == write.hash()) continue;
+        return "partition " + std::to_string(p) + ": " + it->second.second + " and " + n->name + " committed different writes at " +
+               std::to_string(write.stamp().seq()) + " (I6)";
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+CopyChecker::Complaint CopyChecker::AtRest(const cluster::Layout& newest, const std::set<PartitionId>& damaged) const {
+  for (PartitionId p = 0; p < newest.partition_count(); ++p) {
+    if (damaged.contains(p)) continue;
+    std::map<std::string, std::string> first;
+    std::string first_name;
+    for (const auto m : newest.group(p).in_sync) {
+      const SimNode* n = DiskOf(newest, m);
+      if (!n) return "partition " + std::to_string(p) + ": an in_sync member has lost its disk";
+      const std::string what = "partition " + std::to_string(p) + " on " + n->name + ": ";
+      std::map<std::string, std::string> records;
+      std::uint64_t blocks = 0, bytes = 0;
+      Complaint bad;
+      n->store.Scan(p, "", "", [&](const node::ScannedRecord& r) {
+        const bool chunk = r.key.kind == RecordKind::kChunk && !r.header.deleted;
+        const bool entry = r.key.kind == RecordKind::kEntry;
+        blocks += chunk || (entry && r.key.position == 0) ? 1 : 0;
+        bytes += chunk || entry ? r.header.size : 0;
+        records[EncodeKey(r.key)] = node::RecordHash(r.header).str();
+        node::RecordHeader header;
+        Payload value;
+        const bool whole = n->store.Read(p, r.key, &header, &value) == ReadOutcome::kFound;
+        if ((chunk || entry) && (!whole || !value || !node::RecordVerifies(r.key, header, *value))) bad = what + "a record does not verify (I14)";
+        return true;
+      });
+      if (bad) return bad;
+      node::PartitionMeta meta;
+      n->store.ReadMetas([&](PartitionId id, const node::PartitionMeta& found) {
+        if (id == p) meta = found;
+      });
+      if (meta.blocks != blocks || meta.bytes != bytes) {
+        return what + "counts " + std::to_string(meta.blocks) + " blocks, " + std::to_string(meta.bytes) + " bytes; there are " +
+               std::to_string(blocks) + " and " + std::to_string(bytes) + " (I15)";
+      }
+      if (first_name.empty()) {
+        first = std::move(records);
+        first_name = n->name;
+      } else if (first != records) {
+        return what + "holds other records than " + first_name + " (I20)";
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace coffer::sim

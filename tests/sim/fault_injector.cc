@@ -1,0 +1,193 @@
+#include "sim/fault_injector.h"
+
+#include <algorithm>
+
+namespace coffer::sim {
+namespace {
+
+using std::chrono::microseconds;
+
+NodeId OperatorId() {
+  NodeId id;
+  id.bytes.fill(199);
+  return id;
+}
+
+}  // namespace
+
+void FaultInjector::Begin() {
+  cluster_.clients[OperatorId()] = [](const NodeId&, PeerMessage) {};
+  bool follows = false;
+  for (const Fault& fault : scenario_.faults) {
+    if (!fault.on.empty()) {
+      follows = true;
+      continue;
+    }
+    cluster_.At(microseconds(fault.at_us), [this, &fault] { Carry(fault, 0, 0); });
+  }
+  if (!follows) return;
+  cluster_.on_send = [this](int kind, std::size_t from, std::size_t to) {
+    const std::string name = KindName(kind);
+    const std::uint64_t number = ++seen_[name];
+    for (const Fault& fault : scenario_.faults) {
+      if (fault.on == name && fault.count == number) cluster_.At(Duration(0), [this, &fault, from, to] { Carry(fault, from, to); });
+    }
+  };
+}
+
+void FaultInjector::Carry(const Fault& fault, std::size_t sender, std::size_t receiver) {
+  if (over_) return;
+  auto resolve = [&](std::size_t at) -> std::size_t {
+    if (fault.arguments.size() <= at) return 0;
+    const std::int64_t value = fault.arguments[at];
+    if (value == kSender) return sender;
+    if (value == kReceiver) return receiver;
+    return static_cast<std::size_t>(value) % cluster_.size();
+  };
+  ++counts_[fault.what];
+  const std::string& what = fault.what;
+  const std::size_t n = resolve(0);
+  cluster_.Note("FAULT " + what + (fault.arguments.empty() ? "" : " " + std::to_string(n)));
+  Process(what, n, fault.arguments);
+  Network(what, n, resolve(1), fault.arguments);
+  Disk(what, n, fault.arguments);
+  Operator(what, n, fault.arguments);
+}
+
+void FaultInjector::Process(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
+  if (what == "kill") cluster_.Kill(n);
+  if (what == "start") cluster_.Start(n);
+  if (what == "move" && cluster_.Up(n)) cluster_.node(n).address = cluster_.node(n).name + ":" + std::to_string(7800 + counts_[what]);
+  if (what == "restart" || what == "move") {
+    cluster_.Kill(n);
+    cluster_.Start(n);
+  }
+  if (what == "pause") {
+    cluster_.Pause(n);
+    cluster_.At(microseconds(arguments[1]), [this, n, life = cluster_.node(n).life] {
+      if (cluster_.node(n).life == life) cluster_.Resume(n);
+    });
+  }
+  if (what == "clock") cluster_.SetClock(n, microseconds(arguments[1]), arguments[2]);
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (what == "power") cluster_.Kill(i);
+    if (what == "startall") cluster_.Start(i);
+  }
+}
+
+void FaultInjector::Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments) {
+  if (what == "mute") cluster_.Mute(static_cast<int>(arguments[0]), cluster_.now() + microseconds(arguments[1]));
+  if (what == "lose") cluster_.faults.lose_per_mille = static_cast<int>(arguments[0]);
+  if (what == "heal") MendAll();
+  if (what == "cut" && n != m) cluster_.Cut(n, m, true);
+  if (what == "mend" && n != m) cluster_.Cut(n, m, false);
+  if (what == "deafen" && n != m) cluster_.CutOneWay(n, m, true);
+  if (what == "delay" && n != m) cluster_.SetDelay(n, m, microseconds(arguments[2]));
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (what == "isolate" && i != n) cluster_.Cut(n, i, true);
+    if (what == "reconnect" && i != n) cluster_.Cut(n, i, false);
+    for (std::size_t j = 0; what == "split" && j < i; ++j) {
+      if ((arguments[0] >> i & 1) != (arguments[0] >> j & 1)) cluster_.Cut(i, j, true);
+    }
+  }
+}
+
+void FaultInjector::Disk(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
+  DiskFaults& disk = cluster_.node(n).disk;
+  if (what == "slow") disk.slower = static_cast<int>(arguments[1]);
+  if (what == "hang") disk.hung_until = cluster_.now() + microseconds(arguments[1]);
+  if (what == "full") disk.full = arguments[1] != 0;
+  if (what == "flip") Flip(n);
+  if ((what == "failsync" || what == "wipe") && MayLose(n)) {
+    lost_disk_ = true;
+    cluster_.Kill(n);
+    cluster_.Wipe(n);
+  }
+}
+
+void FaultInjector::Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
+  if (what == "add") return cluster_.Start(cluster_.AddNode());
+  PeerMessage message;
+  auto* request = message.header.mutable_layout_change_request();
+  request->set_call(counts_[what]);
+  auto* change = request->mutable_change();
+  const std::string& name = cluster_.node(n).name;
+  if (what == "drain") change->set_drain(name);
+  else if (what == "undrain") change->set_undrain(name);
+  else if (what == "forget") change->set_forget(name);
+  else if (what == "mincopies") change->set_min_copies(static_cast<std::uint32_t>(arguments[0]));
+  else if (what == "reweight") {
+    change->mutable_reweight()->set_node(name);
+    change->mutable_reweight()->set_weight(static_cast<std::uint32_t>(arguments[1]));
+  } else {
+    return;
+  }
+  std::vector<std::size_t> living;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (cluster_.Up(i)) living.push_back(i);
+  }
+  if (!living.empty()) cluster_.SendAs(OperatorId(), living[cluster_.random().Below(living.size())], std::move(message));
+}
+
+bool FaultInjector::MayLose(std::size_t node) const {
+  const auto& newest = layouts_.newest();
+  if (!newest || flipped_) return false;
+  auto intact = [&](cluster::MemberIndex m) {
+    const auto i = cluster_.IndexOf(newest->members[m].id);
+    return i && *i != node && !cluster_.node(*i).retired;
+  };
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    // What comes next may rest on this disk: accepted, or on its way to be.
+    const auto accepted = [](const node::NodeDurable& state) { return state.agreement.accepted_ballot.counter != 0; };
+    const auto& saves = cluster_.node(i).saves;
+    if (accepted(cluster_.node(i).durable)) return false;
+    if (std::any_of(saves.begin(), saves.end(), [&](const auto& save) { return accepted(save.second); })) return false;
+  }
+  if (static_cast<std::size_t>(std::count_if(newest->voters.begin(), newest->voters.end(), intact)) < newest->Quorum()) return false;
+  return std::all_of(newest->partitions.begin(), newest->partitions.end(), [&](const cluster::Group& group) {
+    return std::any_of(group.in_sync.begin(), group.in_sync.end(), intact);
+  });
+}
+
+void FaultInjector::Flip(std::size_t node) {
+  const auto& newest = layouts_.newest();
+  if (!newest || lost_disk_ || (flipped_ && *flipped_ != node)) return;
+  const auto self = newest->IndexOf(cluster_.node(node).id);
+  const PartitionId p = static_cast<PartitionId>(cluster_.random().Below(newest->partition_count()));
+  if (self == cluster::kNoMember || !newest->group(p).InSync(self) || newest->group(p).in_sync.size() < 2) return;
+  std::vector<node::RecordKey> keys;
+  cluster_.node(node).store.Scan(p, "", "", [&](const node::ScannedRecord& r) {
+    keys.push_back(r.key);
+    return true;
+  });
+  if (keys.empty()) return;
+  flipped_ = node;
+  damaged_.insert(p);
+  using Part = node::MemoryStore::Part;
+  cluster_.node(node).store.DamageRecord(p, keys[cluster_.random().Below(keys.size())], cluster_.random().Chance(1, 2) ? Part::kHeader : Part::kValue);
+}
+
+void FaultInjector::MendAll() {
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) cluster_.Cut(i, j, false);
+  }
+}
+
+void FaultInjector::Heal() {
+  over_ = true;
+  cluster_.on_send = nullptr;
+  cluster_.faults = {};
+  cluster_.Unmute();
+  MendAll();
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    SimNode& n = cluster_.node(i);
+    n.disk.slower = 1;
+    n.disk.hung_until = {};
+    n.disk.full = false;
+    cluster_.Resume(i);
+    cluster_.Start(i);
+    for (std::size_t j = 0; j < cluster_.size(); ++j) cluster_.SetDelay(i, j, Duration(0));
+  }
+}
+
+}  // namespace coffer::sim

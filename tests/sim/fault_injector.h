@@ -1,0 +1,53 @@
+// Carries a scenario's faults out on the simulated cluster, and ends them all.
+//
+// It destroys no more than the cluster is built to survive: a disk is lost only while every partition has another in_sync member and a
+// quorum of voters remains; bits flip on one node only, in records that another in_sync member has.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "sim/check_layouts.h"
+#include "sim/scenario.h"
+#include "sim/sim_cluster.h"
+
+namespace coffer::sim {
+
+class FaultInjector {
+ public:
+  FaultInjector(SimCluster& cluster, const LayoutChecker& layouts, const Scenario& scenario)
+      : cluster_(cluster), layouts_(layouts), scenario_(scenario) {}
+
+  // Schedules everything from now on.
+  void Begin();
+  // Ends all faults: everybody is up, connected, quick. What is lost stays lost.
+  void Heal();
+
+  const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
+  bool lost_disk() const { return lost_disk_; }
+  const std::set<PartitionId>& damaged() const { return damaged_; }
+
+ private:
+  void Carry(const Fault& fault, std::size_t sender, std::size_t receiver);
+  void Process(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  void Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments);
+  void Disk(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  void Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  bool MayLose(std::size_t node) const;
+  void Flip(std::size_t node);
+  void MendAll();
+
+  SimCluster& cluster_;
+  const LayoutChecker& layouts_;
+  const Scenario& scenario_;
+  std::map<std::string, std::uint64_t> seen_;  // messages by kind
+  std::map<std::string, std::uint64_t> counts_;
+  std::set<PartitionId> damaged_;
+  std::optional<std::size_t> flipped_;
+  bool lost_disk_ = false;
+  bool over_ = false;
+};
+
+}  // namespace coffer::sim

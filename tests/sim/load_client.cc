@@ -1,0 +1,300 @@
+#include "sim/load_client.h"
+
+#include <algorithm>
+
+#include "cluster/placement.h"
+#include "cluster/sha256.h"
+#include "node/core/replica.h"
+
+namespace coffer::sim {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr Duration kAttempt = milliseconds(700);
+constexpr Duration kDeadline = milliseconds(4000);
+constexpr Duration kPoll = milliseconds(10);
+
+// Codes of google.rpc.Code that answers carry.
+constexpr int kOk = 0, kNotFound = 5, kAlreadyExists = 6, kExhausted = 8, kFailedPrecondition = 9, kAborted = 10, kUnavailable = 14,
+              kDataLoss = 15;
+
+Outcome OutcomeOf(int code) {
+  switch (code) {
+    case kOk: return Outcome::kOk;
+    case kNotFound: return Outcome::kNotFound;
+    case kAlreadyExists: return Outcome::kOtherValue;
+    case kFailedPrecondition: return Outcome::kDeleted;
+    default: return Outcome::kUnknown;
+  }
+}
+
+}  // namespace
+
+LoadClient::LoadClient(SimCluster& cluster, Load& load, std::uint8_t number)
+    : cluster_(cluster), load_(load), random_(cluster.random().Next()), name_("client-" + std::to_string(number)) {
+  self_.bytes.fill(number);
+  cluster_.clients[self_] = [this](const NodeId& by, PeerMessage m) { OnMessage(by, std::move(m)); };
+}
+
+PartitionId LoadClient::PartitionOfId(const std::string& id) const {
+  return cluster::PartitionOf(load_.zone, BlockId::Must(id), cluster_.partitions());
+}
+
+void LoadClient::Go() {
+  going_ = true;
+  Poll();
+}
+
+std::string LoadClient::Describe() const {
+  if (!open_) return name_ + " is idle";
+  return name_ + " waits for " + open_->request.ShortDebugString().substr(0, 200);
+}
+
+void LoadClient::ReadBack(std::vector<std::string> ids, std::vector<std::string> chains) {
+  back_ids_ = std::move(ids);
+  back_chains_ = std::move(chains);
+  Poll();
+}
+
+std::string Load::NewId() { return Sha256({"id", std::to_string(next_id++)}).str(); }
+
+// --- Asking -------------------------------------------------------------------------------------------------------------
+
+void LoadClient::Poll() {
+  if (!open_ && !back_ids_.empty()) {
+    const std::string id = std::move(back_ids_.back());
+    back_ids_.pop_back();
+    Get(id, false);
+  } else if (!open_ && !back_chains_.empty()) {
+    const std::string chain = std::move(back_chains_.back());
+    back_chains_.pop_back();
+    ReadChain(chain);
+  } else if (!open_ && going_) {
+    Act();
+  }
+  if (!open_ && !going_) return;
+  const bool reading_back = !back_ids_.empty() || !back_chains_.empty();
+  const Duration wait = open_ || reading_back ? kPoll : Duration(random_.Below(static_cast<std::uint64_t>(load_.think.count()) + 1));
+  cluster_.At(wait, [this] {
+    if (open_ && cluster_.now() >= open_->deadline) Finish(nullptr, {}, NodeId{});
+    if (open_ && cluster_.now() >= open_->next_attempt) Attempt();
+    Poll();
+  });
+}
+
+void LoadClient::Begin(PartitionId partition, wire::DataRequest request, std::vector<Payload> bodies, Done done) {
+  request.set_zone(load_.zone.str());
+  request.set_partition(partition);
+  Open open;
+  open.any_holder = request.has_get_chunk() && request.get_chunk().any_holder();
+  open.request = std::move(request);
+  open.bodies = std::move(bodies);
+  open.deadline = cluster_.now() + kDeadline;
+  open.done = std::move(done);
+  open_ = std::move(open);
+  Attempt();
+}
+
+// As a router that asked some node: it may be behind, or stopped, without knowing.
+void LoadClient::LearnLayout() {
+  const std::size_t i = random_.Below(cluster_.size());
+  if (!cluster_.Up(i)) return;
+  auto layout = cluster_.node(i).core->layout();
+  if (layout && (!layout_ || layout->epoch > layout_->epoch)) layout_ = std::move(layout);
+}
+
+void LoadClient::Attempt() {
+  Open& o = *open_;
+  if (!layout_ || !o.calls.empty()) LearnLayout();
+  o.next_attempt = cluster_.now() + kAttempt;
+  if (!layout_) return;
+  const auto& group = layout_->group(o.request.partition());
+  auto to = cluster_.IndexOf(layout_->members[group.primary].id);
+  if (o.any_holder) to = random_.Below(cluster_.size());
+  if (!to || !cluster_.Up(*to)) {
+    o.next_attempt = cluster_.now() + milliseconds(20);
+    if (o.calls.empty()) o.calls.push_back(0);  // so that the next attempt learns
+    return;
+  }
+  o.calls.push_back(next_call_++);
+  o.request.set_call(o.calls.back());
+  o.request.set_term(group.term.value);
+  o.request.set_deadline_ms(2000);
+  PeerMessage message;
+  *message.header.mutable_data_request() = o.request;
+  message.bodies = o.bodies;
+  cluster_.SendAs(self_, *to, std::move(message));
+}
+
+// An answer to any of the attempts is an answer.
+void LoadClient::OnMessage(const NodeId& by, PeerMessage message) {
+  if (!open_ || !message.header.has_data_response()) return;
+  const auto& response = message.header.data_response();
+  if (std::find(open_->calls.begin(), open_->calls.end(), response.call()) == open_->calls.end()) return;
+  const int code = response.status().code();
+  if (response.fenced() || code == kUnavailable || code == kExhausted) {
+    if (response.call() == open_->calls.back()) open_->next_attempt = cluster_.now() + milliseconds(5 + random_.Below(40));
+    return;
+  }
+  Finish(&response, message.bodies, by);
+}
+
+void LoadClient::Finish(const wire::DataResponse* response, const std::vector<Payload>& bodies, const NodeId& by) {
+  const Done done = std::move(open_->done);
+  open_.reset();
+  ++(!response ? load_.unknown : response->status().code() == kOk ? load_.succeeded : load_.refused);
+  done(response, bodies, by);
+}
+
+bool LoadClient::ByPrimary(PartitionId partition, const NodeId& by) const {
+  const auto newest = cluster_.Newest();
+  return newest && newest->members[newest->group(partition).primary].id == by;
+}
+
+// --- Operations ---------------------------------------------------------------------------------------------------------
+
+void LoadClient::Act() {
+  const std::string& id = load_.ids[random_.Below(load_.ids.size())];
+  const std::string& chain = load_.chains[random_.Below(load_.chains.size())];
+  switch (random_.Below(40)) {
+    case 0: return Delete(id);
+    case 1: return random_.Chance(1, 12) ? DeleteChain(chain) : Head(chain);
+    case 2: case 3: return Head(chain);
+    case 4: case 5: case 6: case 7: return Get(id, true);
+    case 8: case 9: case 10: case 11: case 12: case 13: case 14: return Get(id, false);
+    case 15: case 16: case 17: case 18: case 19: case 20: case 21: case 22: return ReadChain(chain);
+    case 23: case 24: case 25: case 26: case 27: case 28: case 29: case 30: case 31: return Append(chain);
+    default: return Put(id);
+  }
+}
+
+void LoadClient::Put(const std::string& id) {
+  // Mostly the value everybody puts there; sometimes another, which only one of them may win.
+  const std::string value = Hex(id).substr(0, 16) + (random_.Chance(1, 8) ? " otherwise" : "");
+  const auto token = load_.chunks.BeginPut(id, value);
+  wire::DataRequest request;
+  request.mutable_put_chunk()->set_id(id);
+  Begin(PartitionOfId(id), request, {std::make_shared<const std::string>(value)}, [this, token](const auto* r, const auto&, const NodeId& by) {
+    const Outcome outcome = r ? OutcomeOf(r->status().code()) : Outcome::kUnknown;
+    Report(load_.chunks.EndPut(token, outcome));
+    if (outcome == Outcome::kOk) load_.saw_chunk(token.id, by);
+  });
+}
+
+void LoadClient::Get(const std::string& id, bool any_holder) {
+  const auto token = load_.chunks.Begin(id);
+  wire::DataRequest request;
+  request.mutable_get_chunk()->set_id(id);
+  request.mutable_get_chunk()->set_any_holder(any_holder);
+  Begin(PartitionOfId(id), request, {}, [this, token](const wire::DataResponse* r, const auto& bodies, const NodeId& by) {
+    if (!r) return;
+    bool not_mine = false;  // a holder that has not got it says nothing about whether it exists
+    for (const auto& detail : r->status().details()) not_mine = not_mine || detail.value().find("NOT_MINE") != std::string::npos;
+    if (not_mine) return;
+    const Outcome outcome = OutcomeOf(r->status().code());
+    Report(load_.chunks.EndGet(token, outcome, bodies.empty() ? "" : *bodies[0], ByPrimary(PartitionOfId(token.id), by)));
+  });
+}
+
+void LoadClient::Delete(const std::string& id) {
+  const auto token = load_.chunks.BeginDelete(id);
+  wire::DataRequest request;
+  request.mutable_delete_chunk()->set_id(id);
+  Begin(PartitionOfId(id), request, {}, [this, token](const auto* r, const auto&, const NodeId& by) {
+    if (!r) return;
+    const Outcome outcome = OutcomeOf(r->status().code());
+    Report(load_.chunks.EndDelete(token, outcome));
+    if (outcome != Outcome::kOk) return;
+    load_.saw_chunk(token.id, by);
+    if (random_.Chance(1, 2)) std::replace(load_.ids.begin(), load_.ids.end(), token.id, load_.NewId());
+  });
+}
+
+void LoadClient::ReadChain(const std::string& chain) {
+  const auto token = load_.chains_seen.Begin(chain);
+  wire::DataRequest request;
+  request.mutable_read_chain()->set_chain(chain);
+  request.mutable_read_chain()->mutable_range()->set_from(0);
+  request.mutable_read_chain()->set_max_bytes(1 << 24);
+  Begin(PartitionOfId(chain), request, {}, [this, token](const wire::DataResponse* r, const auto& bodies, const NodeId&) {
+    if (!r) return;
+    const Outcome outcome = OutcomeOf(r->status().code());
+    if (outcome == Outcome::kNotFound) return Report(load_.chains_seen.EndGone(token, false));
+    if (outcome != Outcome::kOk) return;
+    std::vector<std::string> entries;
+    Digest hash;
+    for (const Payload& body : bodies) {
+      hash = node::EntryHash(BlockId::Must(token.chain), entries.size(), hash, "", *body);
+      entries.push_back(*body);
+    }
+    heads_[token.chain] = {entries.size(), hash};
+    Report(load_.chains_seen.EndRead(token, entries));
+    load_.saw_chain(token.chain);
+  });
+}
+
+void LoadClient::Append(const std::string& chain) {
+  const auto [position, predecessor] = heads_[chain];
+  std::vector<std::string> bodies;
+  std::vector<Payload> payloads;
+  Digest hash = predecessor;
+  for (std::uint64_t i = 0, n = 1 + random_.Below(3); i < n; ++i) {
+    bodies.push_back(name_ + "/" + std::to_string(next_body_++));
+    payloads.push_back(std::make_shared<const std::string>(bodies.back()));
+    hash = node::EntryHash(BlockId::Must(chain), position + i, hash, "", bodies.back());
+  }
+  const auto token = load_.chains_seen.BeginAppend(chain, position, bodies);
+  wire::DataRequest request;
+  request.mutable_append()->set_chain(chain);
+  request.mutable_append()->set_position(position);
+  request.mutable_append()->set_predecessor(predecessor.str());
+  Begin(PartitionOfId(chain), request, payloads, [this, token, hash](const wire::DataResponse* r, const auto&, const NodeId&) {
+    if (!r) {
+      heads_.erase(token.chain);
+      return;
+    }
+    const int code = r->status().code();
+    if (code == kOk) {
+      heads_[token.chain] = {token.position + token.bodies.size(), hash};
+      Report(load_.chains_seen.EndAppend(token));
+      load_.saw_chain(token.chain);
+    } else if (code == kAborted) {
+      const auto& head = r->head().head();
+      heads_[token.chain] = {head.length(), Digest::Must(head.hash())};
+      Report(load_.chains_seen.EndConflict(token, head.length()));
+    } else if (code == kFailedPrecondition) {
+      Report(load_.chains_seen.EndGone(token, true));
+    }
+  });
+}
+
+void LoadClient::Head(const std::string& chain) {
+  const auto token = load_.chains_seen.Begin(chain);
+  wire::DataRequest request;
+  request.mutable_head_chain()->set_chain(chain);
+  Begin(PartitionOfId(chain), request, {}, [this, token](const wire::DataResponse* r, const auto&, const NodeId&) {
+    if (!r) return;
+    const Outcome outcome = OutcomeOf(r->status().code());
+    if (outcome == Outcome::kNotFound) return Report(load_.chains_seen.EndGone(token, false));
+    if (outcome != Outcome::kOk) return;
+    if (r->head().head().length() == 0) return Report(load_.chains_seen.EndGone(token, false));  // of a deleted chain, too
+    heads_[token.chain] = {r->head().head().length(), Digest::Must(r->head().head().hash())};
+    Report(load_.chains_seen.EndHead(token, r->head().head().length()));
+  });
+}
+
+void LoadClient::DeleteChain(const std::string& chain) {
+  const auto token = load_.chains_seen.BeginDelete(chain);
+  wire::DataRequest request;
+  request.mutable_delete_chain()->set_chain(chain);
+  Begin(PartitionOfId(chain), request, {}, [this, token](const wire::DataResponse* r, const auto&, const NodeId&) {
+    if (r && r->status().code() == kOk) {
+      load_.chains_seen.EndDelete(token);
+      load_.saw_chain(token.chain);
+      std::replace(load_.chains.begin(), load_.chains.end(), token.chain, load_.NewId());
+    }
+  });
+}
+
+}  // namespace coffer::sim

@@ -1,0 +1,99 @@
+// A client under load: draws operations on ids and chains it shares with the others, retries as a router does, and tells the
+// checkers what it asked and what it was answered.
+//
+// It keeps a layout of its own and learns a newer one only when it is fenced or not answered, so a deposed primary is asked, too.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/check_chains.h"
+#include "sim/check_chunks.h"
+#include "sim/sim_cluster.h"
+
+namespace coffer::sim {
+
+// What the clients of a run share.
+struct Load {
+  ZoneId zone;
+  std::vector<std::string> ids;
+  std::vector<std::string> chains;
+  Duration think{};
+  ChunkChecker chunks;
+  ChainChecker chains_seen;
+  // Something was answered that must be durable from now on; by this node.
+  std::function<void(const std::string& id, const NodeId& by)> saw_chunk;
+  std::function<void(const std::string& chain)> saw_chain;
+  std::string NewId();
+  std::uint64_t next_id = 1;
+  std::uint64_t succeeded = 0, refused = 0, unknown = 0;
+};
+
+class LoadClient {
+ public:
+  LoadClient(SimCluster& cluster, Load& load, std::uint8_t number);
+
+  // Begins operations at random times until Stop.
+  void Go();
+  void Stop() { going_ = false; }
+  bool Idle() const { return !open_; }
+  // What the operation under way is, for people.
+  std::string Describe() const;
+  // Reads these, one after the other; `Idle()` and `left()` tell the end.
+  void ReadBack(std::vector<std::string> ids, std::vector<std::string> chains);
+  std::size_t left() const { return back_ids_.size() + back_chains_.size() + (open_ ? 1 : 0); }
+
+ private:
+  // Null: nobody answered in time.
+  using Done = std::function<void(const wire::DataResponse*, const std::vector<Payload>&, const NodeId& by)>;
+  struct Open {
+    wire::DataRequest request;
+    std::vector<Payload> bodies;
+    bool any_holder = false;
+    Instant deadline;
+    Instant next_attempt;
+    std::vector<std::uint64_t> calls;
+    Done done;
+  };
+  void Act();
+  void Begin(PartitionId partition, wire::DataRequest request, std::vector<Payload> bodies, Done done);
+  void Attempt();
+  void Poll();
+  void OnMessage(const NodeId& by, PeerMessage message);
+  void Finish(const wire::DataResponse* response, const std::vector<Payload>& bodies, const NodeId& by);
+  void LearnLayout();
+  bool ByPrimary(PartitionId partition, const NodeId& by) const;
+  void Report(const std::optional<std::string>& complaint) {
+    if (complaint) cluster_.Violate(*complaint);
+  }
+
+  void Put(const std::string& id);
+  void Get(const std::string& id, bool any_holder);
+  void Delete(const std::string& id);
+  void ReadChain(const std::string& chain);
+  void Append(const std::string& chain);
+  void Head(const std::string& chain);
+  void DeleteChain(const std::string& chain);
+  PartitionId PartitionOfId(const std::string& id) const;
+
+  SimCluster& cluster_;
+  Load& load_;
+  Random random_;
+  NodeId self_;
+  std::string name_;
+  std::uint64_t next_call_ = 1;
+  std::uint64_t next_body_ = 1;
+  std::shared_ptr<const cluster::Layout> layout_;
+  std::optional<Open> open_;
+  bool going_ = false;
+  std::map<std::string, std::pair<std::uint64_t, Digest>> heads_;  // of chains as last seen: length and hash
+  std::vector<std::string> back_ids_;
+  std::vector<std::string> back_chains_;
+};
+
+}  // namespace coffer::sim

@@ -1,0 +1,396 @@
+// How failure detection grows with the cluster: the shipping Membership, 3 to 1 000 members, in virtual time.
+//
+//   membership_scale [MEMBERS...]   prints the tables of docs/testing.md; without sizes 3 10 100 1000
+//   membership_scale --smoke        10 and 30 members, with the figures checked
+//
+// Every message goes through its real encoding. All members are linked from the start: what is measured is a running cluster.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "cluster/membership.h"
+
+namespace coffer::cluster {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+double InSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+NodeId IdOf(std::uint32_t n) {
+  NodeId id;
+  Random random(n + 1);  // not in the order of the numbers
+  for (auto& byte : id.bytes) byte = static_cast<std::uint8_t>(random.Next());
+  std::memcpy(id.bytes.data() + 12, &n, 4);
+  return id;
+}
+std::uint32_t NumberOf(const NodeId& id) {
+  std::uint32_t n;
+  std::memcpy(&n, id.bytes.data() + 12, 4);
+  return n;
+}
+std::string AddressOf(std::uint32_t n) { return "10.0." + std::to_string(n / 250) + "." + std::to_string(n % 250) + ":7701"; }
+
+wire::MemberFacts FactsOf(std::uint32_t n) {
+  wire::MemberFacts facts;
+  facts.set_id(IdOf(n).str());
+  facts.set_name("node-" + std::to_string(n));
+  facts.set_address(AddressOf(n));
+  facts.set_role(1);
+  facts.set_boot(1);
+  return facts;
+}
+
+// Members on a network of virtual time.
+class World {
+ public:
+  World(std::uint32_t size, std::uint64_t seed) : random_(seed), members_(size) {
+    const MembershipConfig config = MembershipConfig::ForSize(size);
+    wire::Peer table;
+    table.mutable_push_pull()->set_answer(true);
+    for (std::uint32_t n = 0; n < size; ++n) {
+      MemberView view{.facts = FactsOf(n), .incarnation = Incarnation(1 << 20), .state = Liveness::kAlive};
+      *table.mutable_push_pull()->add_updates() = WriteUpdate(view, {});
+    }
+    for (std::uint32_t n = 0; n < size; ++n) {
+      Member& member = members_[n];
+      member.machine = std::make_unique<Membership>(config, FactsOf(n), Incarnation(1 << 20), random_.Next(), now_);
+      for (std::uint32_t peer = 0; peer < size; ++peer) {
+        if (peer != n) (void)member.machine->LinkUp(now_, IdOf(peer));  // knows nobody yet: what it says is worth nothing
+      }
+      (void)member.machine->Receive(now_, IdOf((n + 1) % size), table);
+      Reschedule(n);
+    }
+    Settle();
+  }
+
+  struct Death {
+    Instant at;
+    std::uint32_t by;
+    std::uint32_t of;
+  };
+
+  // ---- faults
+  // The process dies. Refused: its host answers that nobody listens there; otherwise it is silent.
+  void Kill(std::uint32_t n, bool refused) {
+    members_[n].machine.reset();
+    members_[n].refuses = refused;
+    if (!refused) return;
+    for (std::uint32_t peer = 0; peer < members_.size(); ++peer) {
+      if (peer != n) At(now_ + Delay(), {Event::kLinkDown, peer, n, {}});
+    }
+  }
+  int loss_permille = 0;
+  // Messages between the two halves vanish; links seem to stand.
+  bool halved = false;
+  // From now on member n stands still for `stop` and runs for `run`, again and again, from a random moment on.
+  void Hiccup(std::uint32_t n, Duration stop, Duration run) {
+    members_[n].slow = true;
+    stop_ = stop;
+    run_ = run;
+    const auto cycle = static_cast<std::uint64_t>((stop + run).count());
+    At(now_ + Duration(static_cast<Duration::rep>(random_.Below(cycle))), {Event::kStop, n, n, {}});
+  }
+
+  // ---- time
+  // Until `done` or the limit; whether it was done.
+  template <class F>
+  bool RunUntil(Instant limit, F done) {
+    while (!done()) {
+      const Instant next = events_.empty() ? kNever : events_.top().at;
+      if (next > limit) {
+        now_ = limit;
+        return done();
+      }
+      now_ = std::max(now_, next);
+      Event event = std::move(const_cast<Event&>(events_.top()));
+      events_.pop();
+      Happen(std::move(event));
+    }
+    return true;
+  }
+  void RunFor(Duration d) {
+    RunUntil(now_ + d, [] { return false; });
+  }
+
+  // ---- what is seen
+  Instant now() const { return now_; }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(members_.size()); }
+  std::uint32_t alive() const {
+    return static_cast<std::uint32_t>(std::count_if(members_.begin(), members_.end(), [](const auto& m) { return m.machine != nullptr; }));
+  }
+  bool slow(std::uint32_t n) const { return members_[n].slow; }
+  std::vector<Death> deaths;
+  std::uint64_t messages = 0;
+  std::uint64_t bytes = 0;
+  // The state of one member in the eyes of another.
+  Liveness StateOf(std::uint32_t by, std::uint32_t of) const { return members_[by].machine->view()->at(IdOf(of)).state; }
+  bool AllAlive() const {
+    for (const Member& member : members_) {
+      if (!member.machine) continue;
+      for (const auto& [id, view] : *member.machine->view()) {
+        if (view.state != Liveness::kAlive) return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  struct Event {
+    enum Kind : std::uint8_t { kTick, kMessage, kLinkDown, kDialRefused, kStop, kGo };
+    Kind kind = kTick;
+    std::uint32_t to = 0;
+    std::uint32_t from = 0;
+    std::string message;
+    Instant at{};
+    std::uint64_t order = 0;
+    bool operator<(const Event& other) const { return std::tie(at, order) > std::tie(other.at, other.order); }
+  };
+  struct Member {
+    std::unique_ptr<Membership> machine;  // null: dead
+    bool refuses = false;
+    bool slow = false;
+    bool stopped = false;
+    Instant due = kNever;                 // of the tick that counts
+    std::vector<Event> waiting;           // while stopped
+  };
+
+  Duration Delay() { return microseconds(200 + random_.Below(1800)); }
+  void At(Instant at, Event event) {
+    event.at = at;
+    event.order = ++order_;
+    events_.push(std::move(event));
+  }
+  void Reschedule(std::uint32_t n) {
+    Member& member = members_[n];
+    const Instant due = member.machine->NextDeadline();
+    if (due == member.due || due == kNever) return;
+    member.due = due;
+    At(std::max(due, now_), {Event::kTick, n, n, {}});
+  }
+  // Until the news of the start has been told.
+  void Settle() {
+    std::uint64_t before = 0;
+    do {
+      before = bytes;
+      RunFor(seconds(2));
+    } while (bytes - before > 2 * 12'000ull * size());
+    deaths.clear();
+  }
+  void Happen(Event event) {
+    Member& member = members_[event.to];
+    if (!member.machine) return;
+    if (event.kind == Event::kStop) {
+      member.stopped = true;
+      return At(now_ + stop_, {Event::kGo, event.to, event.to, {}});
+    }
+    if (event.kind == Event::kGo) {
+      member.stopped = false;
+      At(now_ + run_, {Event::kStop, event.to, event.to, {}});
+      for (Event& late : std::exchange(member.waiting, {})) Happen(std::move(late));
+      return;
+    }
+    if (member.stopped) return member.waiting.push_back(std::move(event));
+    if (event.kind == Event::kTick && event.at < member.due && member.due != kNever && now_ < member.due) return;
+    Carry(event.to, Call(*member.machine, event));
+    Reschedule(event.to);
+  }
+  Membership::Output Call(Membership& machine, const Event& event) {
+    switch (event.kind) {
+      case Event::kMessage: {
+        wire::Peer message;
+        message.ParseFromString(event.message);
+        return machine.Receive(now_, IdOf(event.from), message);
+      }
+      case Event::kLinkDown: return machine.LinkDown(now_, IdOf(event.from), false);
+      case Event::kDialRefused: return machine.DialFailed(now_, AddressOf(event.from), true);
+      default: members_[event.to].due = kNever; return machine.Tick(now_);
+    }
+  }
+  void Carry(std::uint32_t from, Membership::Output out) {
+    for (const Outgoing& sent : out.send) {
+      Event event{Event::kMessage, NumberOf(sent.to), from, sent.message.header.SerializeAsString()};
+      ++messages;
+      bytes += event.message.size();
+      const bool cut = halved && (from < size() / 2) != (event.to < size() / 2);
+      if (cut || random_.Below(1000) < static_cast<std::uint64_t>(loss_permille)) continue;
+      At(now_ + Delay(), std::move(event));
+    }
+    for (const std::string& address : out.dial) {
+      for (std::uint32_t n = 0; n < size(); ++n) {
+        if (members_[n].refuses && AddressOf(n) == address) At(now_ + Delay(), {Event::kDialRefused, from, n, {}});
+      }
+    }
+    for (const MembershipChange& change : out.changes) {
+      if (change.state == Liveness::kDead && change.state_changed) deaths.push_back({now_, from, NumberOf(change.id)});
+    }
+  }
+
+  Random random_;
+  Instant now_{seconds(1000)};
+  std::vector<Member> members_;
+  std::priority_queue<Event> events_;
+  std::uint64_t order_ = 0;
+  Duration stop_{}, run_{};
+};
+
+// ---- the experiments --------------------------------------------------------------------------------------------------
+
+struct Detection {
+  double first = 0;  // seconds until somebody declares it dead
+  double all = 0;    // until all have
+};
+
+Detection KillOne(World* world, std::uint32_t victim, bool refused) {
+  world->deaths.clear();
+  const Instant began = world->now();
+  world->Kill(victim, refused);
+  Detection found;
+  const std::uint32_t alive = world->alive();
+  world->RunUntil(began + seconds(60), [&] {
+    return static_cast<std::uint32_t>(std::count_if(world->deaths.begin(), world->deaths.end(),
+                                                    [&](const auto& death) { return death.of == victim; })) >= alive;
+  });
+  for (const auto& death : world->deaths) {
+    if (death.of != victim) continue;
+    if (found.first == 0) found.first = InSeconds(death.at - began);
+    found.all = InSeconds(death.at - began);
+  }
+  return found;
+}
+
+struct Load {
+  double messages = 0;  // per member and second
+  double bytes = 0;
+};
+Load AtRest(World* world, int for_seconds) {
+  world->messages = world->bytes = 0;
+  world->RunFor(seconds(for_seconds));
+  const double share = 1.0 * world->size() * for_seconds;
+  return {static_cast<double>(world->messages) / share, static_cast<double>(world->bytes) / share};
+}
+
+struct FalsePositives {
+  std::size_t healthy = 0;             // deaths declared of members that are not slow
+  std::size_t healthy_by_healthy = 0;  // of these: by members that are not slow
+};
+FalsePositives Count(const World& world) {
+  FalsePositives count;
+  for (const auto& death : world.deaths) {
+    if (world.slow(death.of)) continue;
+    ++count.healthy;
+    count.healthy_by_healthy += !world.slow(death.by);
+  }
+  return count;
+}
+
+FalsePositives WithSlow(World* world, std::uint32_t slow, int for_seconds) {
+  for (std::uint32_t n = 0; n < slow; ++n) world->Hiccup(n, milliseconds(8192), milliseconds(64));
+  world->deaths.clear();
+  world->RunFor(seconds(for_seconds));
+  return Count(*world);
+}
+
+std::size_t WithLoss(World* world, int permille, int for_seconds) {
+  world->loss_permille = permille;
+  world->deaths.clear();
+  world->RunFor(seconds(for_seconds));
+  world->loss_permille = 0;
+  return world->deaths.size();
+}
+
+double HealAfter(World* world, int cut_seconds) {
+  world->halved = true;
+  world->RunFor(seconds(cut_seconds));
+  world->halved = false;
+  const Instant healed = world->now();
+  const bool whole = world->RunUntil(healed + seconds(120), [&, next = healed]() mutable {
+    if (world->now() < next) return false;  // a look at all tables is dear
+    next = world->now() + milliseconds(100);
+    return world->AllAlive();
+  });
+  return whole ? InSeconds(world->now() - healed) : -1;
+}
+
+// Virtual seconds per experiment; larger clusters see as many events in less time.
+struct Times {
+  int rest, loss, slow, cut;
+};
+
+void PrintRow(std::uint32_t size) {
+  const Times times = size <= 100 ? Times{30, 60, 60, 30} : Times{10, 15, 30, 15};
+  std::printf("| %u |", size);
+  std::fflush(stdout);
+  {
+    World world(size, size);
+    const Load load = AtRest(&world, times.rest);
+    std::printf(" %.0f | %.0f |", load.messages, load.bytes);
+    std::fflush(stdout);
+    const Detection refused = KillOne(&world, size - 1, true);
+    world.RunFor(seconds(5));
+    const Detection silent = KillOne(&world, size - 2, false);
+    std::printf(" %.2f / %.2f | %.2f / %.2f |", refused.first, refused.all, silent.first, silent.all);
+    std::fflush(stdout);
+    world.RunFor(seconds(5));
+    std::printf(" %zu |", WithLoss(&world, 50, times.loss));
+    std::fflush(stdout);
+    world.RunFor(seconds(10));
+    std::printf(" %zu |", WithLoss(&world, 250, times.loss));
+    std::fflush(stdout);
+  }
+  for (const std::uint32_t percent : {1u, 10u}) {
+    const std::uint32_t slow = size * percent / 100;
+    if (slow == 0) {
+      std::printf(" - |");
+      continue;
+    }
+    World world(size, size + percent);
+    const FalsePositives wrong = WithSlow(&world, slow, times.slow);
+    std::printf(" %zu / %zu |", wrong.healthy, wrong.healthy_by_healthy);
+    std::fflush(stdout);
+  }
+  World cut(size, size + 3);
+  std::printf(" %.1f |\n", HealAfter(&cut, times.cut));
+  std::fflush(stdout);
+}
+
+int Smoke() {
+  bool good = true;
+  const auto expect = [&good](const char* what, double got, double most) {
+    std::printf("%s: %.2f (at most %.2f)\n", what, got, most);
+    good = good && got >= 0 && got <= most;
+  };
+  for (const std::uint32_t size : {10u, 30u}) {
+    World world(size, size);
+    expect("bytes per member and second at rest", AtRest(&world, 10).bytes, 8'000);
+    expect("deaths at 5 % loss", static_cast<double>(WithLoss(&world, 50, 20)), 0);
+    world.RunFor(seconds(10));
+    expect("seconds until all know of a killed member", KillOne(&world, size - 1, true).all, 1.5);
+    expect("the same of a silent one", KillOne(&world, size - 2, false).all, 5);
+    World cut(size, size);
+    expect("seconds until whole after a partition", HealAfter(&cut, 10), 10);
+  }
+  return good ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace coffer::cluster
+
+int main(int argc, char** argv) {
+  using namespace coffer::cluster;
+  if (argc == 2 && std::strcmp(argv[1], "--smoke") == 0) return Smoke();
+  std::vector<std::uint32_t> sizes;
+  for (int i = 1; i < argc; ++i) sizes.push_back(static_cast<std::uint32_t>(std::strtoul(argv[i], nullptr, 10)));
+  if (sizes.empty()) sizes = {3, 10, 100, 1000};
+  std::printf("| members | messages/s | bytes/s | killed, refuses: first / all, s | killed, silent: first / all, s | false at 5 %% loss "
+              "| at 25 %% | 1 %% slow: FP / FP- | 10 %% slow | whole after a partition, s |\n|---|---|---|---|---|---|---|---|---|---|\n");
+  for (const std::uint32_t size : sizes) PrintRow(size);
+  return 0;
+}

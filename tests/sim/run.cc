@@ -1,0 +1,204 @@
+#include "sim/run.h"
+
+#include <algorithm>
+
+#include "cluster/placement.h"
+#include "sim/check_copies.h"
+#include "sim/check_layouts.h"
+#include "sim/check_resync.h"
+#include "sim/fault_injector.h"
+#include "sim/load_client.h"
+
+namespace coffer::sim {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kLook = milliseconds(250);  // between looks at all disks
+
+class Runner {
+ public:
+  Runner(const Scenario& scenario, bool timeline)
+      : scenario_(scenario),
+        cluster_(static_cast<std::uint64_t>(scenario.knob("seed")), static_cast<std::uint32_t>(scenario.knob("partitions"))),
+        injector_(cluster_, layouts_, scenario),
+        copies_(cluster_, Zone(), load_.chunks, load_.chains_seen) {
+    cluster_.timeline = timeline;
+    cluster_.voters_wanted = static_cast<std::uint32_t>(scenario.knob("voters"));
+    cluster_.resync_delay = milliseconds(scenario.knob("resync_delay_ms"));
+    cluster_.log_keep = static_cast<std::uint64_t>(scenario.knob("log_keep"));
+    load_.zone = Zone();
+    load_.think = milliseconds(scenario.knob("think_ms"));
+    for (int i = 0; i < scenario.knob("ids"); ++i) load_.ids.push_back(load_.NewId());
+    for (int i = 0; i < scenario.knob("chains"); ++i) load_.chains.push_back(load_.NewId());
+    load_.saw_chunk = [this](const std::string& id, const NodeId&) {
+      if (layouts_.newest()) Report(copies_.Chunk(*layouts_.newest(), id, copies_due_ && !injector_.lost_disk() ? copies_due_ : 0));
+    };
+    load_.saw_chain = [this](const std::string& chain) {
+      if (layouts_.newest()) Report(copies_.Chain(*layouts_.newest(), chain));
+    };
+    cluster_.on_durable = [this](std::size_t node, const node::NodeDurable& before) {
+      const auto newest = layouts_.newest();
+      Report(layouts_.Changed(cluster_, node, before));
+      if (layouts_.newest() != newest) OnLayout(newest);
+    };
+    for (int i = 0; i < scenario.knob("clients"); ++i) {
+      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i)));
+    }
+  }
+
+  RunResult Run() {
+    Form();
+    if (!Failed()) Safety();
+    if (!Failed()) Liveness();
+    if (!Failed()) Rest();
+    RunResult result;
+    result.failure = cluster_.violation();
+    result.hash = cluster_.hash();
+    result.steps = cluster_.steps();
+    result.simulated = cluster_.now().time_since_epoch();
+    result.recovery = recovery_;
+    result.faults = injector_.counts();
+    result.faults["lost messages"] += cluster_.lost();
+    result.faults["repeated messages"] += cluster_.repeated();
+    result.faults["late messages"] += cluster_.delayed();
+    result.succeeded = load_.succeeded;
+    result.refused = load_.refused;
+    result.unknown = load_.unknown;
+    result.epochs = layouts_.epochs();
+    result.timeline = std::move(cluster_.log);
+    if (result.failure && cluster_.timeline) {
+      result.timeline.push_back("BROKEN: " + *result.failure);
+      result.timeline.push_back(cluster_.Describe());
+    }
+    return result;
+  }
+
+ private:
+  static ZoneId Zone() {
+    ZoneId zone;
+    zone.bytes.fill(3);
+    return zone;
+  }
+  bool Failed() const { return cluster_.violation().has_value(); }
+  void Report(const std::optional<std::string>& complaint) {
+    if (complaint) cluster_.Violate(*complaint);
+  }
+
+  void OnLayout(const std::shared_ptr<const cluster::Layout>& before) {
+    const auto& newest = *layouts_.newest();
+    std::set<PartitionId> changed;
+    for (PartitionId p = 0; p < newest.partition_count(); ++p) {
+      if (!before || before->group(p).term != newest.group(p).term) changed.insert(p);
+    }
+    Report(copies_.All(newest, &changed));
+    if (!cluster_.timeline) return;
+    std::string text = "epoch " + std::to_string(newest.epoch.value) + " is adopted:";
+    for (const PartitionId p : changed) {
+      const auto& group = newest.group(p);
+      text += " p" + std::to_string(p) + "=" + newest.members[group.primary].name + "{";
+      for (const auto m : group.in_sync) text += " " + newest.members[m].name;
+      text += " }";
+    }
+    cluster_.Note(text);
+  }
+
+  // Looks at everything now and then, for as long as the run lasts.
+  void Look() {
+    for (std::size_t i = 0; i < cluster_.size(); ++i) {
+      Report(layouts_.Effective(cluster_, i));
+      Report(resync_.Look(cluster_, i));
+    }
+    if (layouts_.newest()) {
+      Report(copies_.All(*layouts_.newest(), nullptr));
+      Report(copies_.Prefixes(*layouts_.newest()));
+    }
+    cluster_.At(kLook, [this] { Look(); });
+  }
+
+  // Looks every 50 ms; true if it came to hold.
+  bool Wait(const std::function<bool()>& until, Duration at_most) {
+    const Instant end = cluster_.now() + at_most;
+    while (!Failed() && cluster_.now() < end) {
+      if (until()) return true;
+      cluster_.RunFor(milliseconds(50));
+    }
+    return !Failed() && until();
+  }
+
+  void Form() {
+    const auto nodes = static_cast<std::size_t>(scenario_.knob("nodes"));
+    for (std::size_t i = 0; i < nodes; ++i) cluster_.AddNode();
+    if (scenario_.knob("witness") != 0) cluster_.AddNode(2);
+    cluster_.Start(0);
+    cluster_.Form(0);
+    for (std::size_t i = 1; i < cluster_.size(); ++i) cluster_.Start(i);
+    const std::uint32_t copies = nodes >= 2 ? 2 : 1;
+    if (!Wait([&] { return cluster_.Settled() && cluster_.Newest()->settings.min_copies == copies; }, seconds(120)) && !Failed()) {
+      cluster_.Violate("the cluster did not form");
+    }
+    copies_due_ = copies;
+    for (const Fault& fault : scenario_.faults) {
+      if (fault.what == "mincopies") copies_due_ = 0;
+    }
+  }
+
+  void Safety() {
+    cluster_.faults.lose_per_mille = static_cast<int>(scenario_.knob("lose"));
+    cluster_.faults.repeat_per_mille = static_cast<int>(scenario_.knob("repeat"));
+    cluster_.faults.delay_long_per_mille = static_cast<int>(scenario_.knob("late"));
+    cluster_.faults.long_delay = milliseconds(scenario_.knob("late_ms"));
+    cluster_.faults.min_delay = microseconds(scenario_.knob("min_delay_us"));
+    cluster_.faults.max_delay = microseconds(scenario_.knob("max_delay_us"));
+    Look();
+    injector_.Begin();
+    for (auto& client : clients_) client->Go();
+    cluster_.RunFor(seconds(scenario_.knob("safety_s")));
+  }
+
+  void Liveness() {
+    cluster_.Note("the faults end");
+    injector_.Heal();
+    const Instant healed = cluster_.now();
+    const bool well = Wait([&] { return cluster_.Settled() && cluster_.AllWritable(); }, seconds(scenario_.knob("liveness_s")));
+    if (!well && !Failed()) cluster_.Violate("not well again within the bound after the heal (I20)\n" + cluster_.Describe());
+    recovery_ = cluster_.now() - healed;
+    for (auto& client : clients_) client->Stop();
+    for (auto& client : clients_) {
+      if (!Wait([&] { return client->Idle(); }, seconds(20)) && !Failed()) cluster_.Violate("an operation never ended: " + client->Describe());
+    }
+  }
+
+  // Everybody is there and nobody writes: copies are equal, and what was promised is read once more.
+  void Rest() {
+    Report(copies_.All(*layouts_.newest(), nullptr));
+    std::optional<std::string> unequal;
+    if (!Wait([&] { return !(unequal = copies_.AtRest(*layouts_.newest(), injector_.damaged())); }, seconds(30))) Report(unequal);
+    if (Failed()) return;
+    std::vector<std::string> ids, chains;
+    for (const auto& [id, chunk] : load_.chunks.all()) ids.push_back(id);
+    for (const auto& [chain, known] : load_.chains_seen.Facts()) chains.push_back(chain);
+    LoadClient& reader = *clients_.front();
+    reader.ReadBack(std::move(ids), std::move(chains));
+    if (!Wait([&] { return reader.left() == 0; }, seconds(120)) && !Failed()) cluster_.Violate("reading back never ended: " + reader.Describe());
+  }
+
+  const Scenario& scenario_;
+  SimCluster cluster_;
+  LayoutChecker layouts_;
+  ResyncChecker resync_;
+  FaultInjector injector_;
+  Load load_;
+  CopyChecker copies_;
+  std::vector<std::unique_ptr<LoadClient>> clients_;
+  std::uint32_t copies_due_ = 0;
+  Duration recovery_{};
+};
+
+}  // namespace
+
+RunResult Run(const Scenario& scenario, bool timeline) { return Runner(scenario, timeline).Run(); }
+
+}  // namespace coffer::sim

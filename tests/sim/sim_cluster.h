@@ -1,0 +1,225 @@
+// A whole cluster in one thread: the shipping node cores over a simulated network, disk and clock, all from one seed.
+//
+// Every message goes through its real encoding. A killed node loses what was not synced: any prefix of the store's batches
+// and any one of the newer states of the agreement file may have reached the disk, independently, as in node/core_driver.h.
+// It restarts with a raised boot counter and the same id, unless its disk was lost: then with a new one (rule R8).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster/random.h"
+#include "node/core/node_core.h"
+#include "node/memory_store.h"
+
+namespace coffer::sim {
+
+// What the network does to messages between living, connected nodes, and to those of clients.
+struct NetworkFaults {
+  Duration min_delay = std::chrono::microseconds(100);
+  Duration max_delay = std::chrono::microseconds(600);
+  int lose_per_mille = 0;
+  int repeat_per_mille = 0;
+  int delay_long_per_mille = 0;  // up to `long_delay` instead: reorders
+  Duration long_delay = std::chrono::milliseconds(200);
+};
+
+// What a node's disk does.
+struct DiskFaults {
+  int slower = 1;            // factor on every sync
+  Instant hung_until{};      // no sync ends before
+  bool full = false;
+  bool fail_next = false;    // the next sync fails: the process stops, its disk is lost (R8, R11)
+};
+
+// The data folder of a node, as a copy holds it.
+struct SimFolder {
+  NodeId id;
+  node::MemoryStore store;
+  node::NodeDurable durable;
+};
+
+struct SimNode {
+  NodeId id;
+  std::string name;
+  std::string address;
+  std::uint64_t boot = 0;
+  std::uint32_t role = 1;
+  node::MemoryStore store;
+  node::NodeDurable durable;                        // on disk
+  std::unique_ptr<node::NodeCore> core;             // null while down
+  std::deque<std::uint64_t> batches;                // tickets of the store's batches that are not durable
+  std::deque<std::pair<std::uint64_t, node::NodeDurable>> saves;  // newer states of the agreement file, likewise
+  std::set<std::uint64_t> durable_tickets;          // durable, not yet reported in order
+  std::uint64_t next_ticket = 1;
+  bool batch_sync = false;                          // a sync of this stream is under way
+  bool save_sync = false;
+  std::uint64_t life = 0;                           // raised at every start and kill: events of an earlier life are void
+  bool paused = false;
+  std::vector<std::function<void()>> deferred;      // what happened to it while paused
+  DiskFaults disk;
+  Duration clock_offset{};                          // its clock against the simulation's
+  std::int64_t clock_drift_ppm = 0;
+  Instant clock_anchor{};
+  Instant last_sync{};
+  std::optional<std::string> stopped;               // fail-stop message
+  std::optional<std::string> retired;               // its identity is over: the next start is under a new one, with an empty disk
+};
+
+class SimCluster {
+ public:
+  SimCluster(std::uint64_t seed, std::uint32_t partitions);
+
+  Instant now() const { return now_; }
+  std::uint32_t partitions() const { return partitions_; }
+  Random& random() { return random_; }
+  NetworkFaults faults;
+  std::uint32_t voters_wanted = 3;
+  Duration resync_delay = std::chrono::seconds(3);
+  std::uint64_t log_keep = 64;  // of every node started from now on
+
+  // --- Processes -------------------------------------------------------------------------------------------------------
+
+  // Adds a node that is down.
+  std::size_t AddNode(std::uint32_t role = 1);
+  void Start(std::size_t node);
+  void Kill(std::size_t node);
+  // What a copy of the data folder holds now: all that is durable. Of a living node, too.
+  SimFolder CopyFolder(std::size_t node) const;
+  // Replaces the folder of a node that is down.
+  void PutFolder(std::size_t node, const SimFolder& folder);
+  bool Up(std::size_t node) const { return nodes_[node]->core != nullptr; }
+  // Stops and continues a process; what arrives meanwhile waits, links break after some seconds.
+  void Pause(std::size_t node);
+  void Resume(std::size_t node);
+  // Its clock goes on with this drift, `jump` later than it was.
+  void SetClock(std::size_t node, Duration jump, std::int64_t drift_ppm);
+  // A down node's data folder is empty: it comes back as somebody else (R8).
+  void Wipe(std::size_t node);
+  std::size_t size() const { return nodes_.size(); }
+  SimNode& node(std::size_t i) { return *nodes_[i]; }
+  const SimNode& node(std::size_t i) const { return *nodes_[i]; }
+  // Nothing for an id that is retired or unknown.
+  std::optional<std::size_t> IndexOf(const NodeId& id) const;
+  void Form(std::size_t node, std::uint32_t min_copies = 1);
+
+  // --- Network ---------------------------------------------------------------------------------------------------------
+
+  // Cuts or mends both directions between two nodes.
+  void Cut(std::size_t a, std::size_t b, bool cut);
+  // One direction: `from` is not heard by `to` any more.
+  void CutOneWay(std::size_t from, std::size_t to, bool cut);
+  // Extra delay of every message from one node to another.
+  void SetDelay(std::size_t from, std::size_t to, Duration extra);
+  // Messages of this kind between nodes are lost until then.
+  void Mute(int kind, Instant until) { muted_[kind] = until; }
+  void Unmute() { muted_.clear(); }
+  // A node sends a message of this kind to a node, or to a client (then both ends are the sender).
+  std::function<void(int kind, std::size_t from, std::size_t to)> on_send;
+  // A message from a client (which is no member) to a node; answers go to its handler under `clients`.
+  void SendAs(const NodeId& client, std::size_t node, PeerMessage message);
+  std::map<NodeId, std::function<void(const NodeId& from, PeerMessage)>> clients;
+
+  // --- Time ------------------------------------------------------------------------------------------------------------
+
+  // Runs until `until` holds (looked at after every event) or the time is over; true if it held.
+  bool RunUntil(const std::function<bool()>& until, Duration at_most);
+  void RunFor(Duration time) {
+    RunUntil([] { return false; }, time);
+  }
+  void At(Duration after, std::function<void()> event);
+
+  // --- What is seen ----------------------------------------------------------------------------------------------------
+
+  // The newest layout any living node has; null before the first.
+  std::shared_ptr<const cluster::Layout> Newest() const;
+  // Every living node has the newest layout, every group is at its goal.
+  bool Settled() const;
+  // Every partition is led by a living node that takes writes.
+  bool AllWritable() const;
+  std::string Describe() const;
+  // Looked at after every step; the first text is kept and ends RunUntil.
+  std::function<std::optional<std::string>()> check;
+  // A node's agreement file changed on its disk: (node, before).
+  std::function<void(std::size_t, const node::NodeDurable&)> on_durable;
+  // What is on its disk may have changed otherwise: batches became durable, or it crashed.
+  std::function<void(std::size_t)> on_batches;
+  const std::optional<std::string>& violation() const { return violation_; }
+  void Violate(std::string what) {
+    if (!violation_) violation_ = std::move(what);
+  }
+  bool timeline = true;  // keep `log`
+  std::vector<std::string> log;
+  void Note(const std::string& text);
+  std::uint64_t steps() const { return steps_; }
+  // Over everything that happened, in order: the same for the same seed (I21).
+  std::uint64_t hash() const { return hash_; }
+  std::uint64_t lost() const { return lost_; }
+  std::uint64_t repeated() const { return repeated_; }
+  std::uint64_t delayed() const { return delayed_; }
+
+ private:
+  struct Event {
+    Instant at;
+    std::uint64_t order;
+    std::function<void()> run;
+  };
+  // A connection: made anew after every break, seen up and down by each end in its own time.
+  struct Connection {
+    bool up = false;
+    std::uint64_t generation = 0;
+    std::uint64_t seen[2] = {0, 0};  // by the lower, by the higher end: the generation it holds to be up, or 0
+  };
+  static bool Later(const Event& a, const Event& b) { return std::tie(a.at, a.order) > std::tie(b.at, b.order); }
+  void Push(Instant at, std::function<void()> event);
+  // Runs for the node unless it dies before; waits while it is paused.
+  void AtNode(std::size_t node, Instant at, std::function<void()> event);
+  Instant NodeNow(const SimNode& n) const;
+  void Mix(std::uint64_t value) { hash_ = (hash_ ^ value) * 0x100000001b3ull; }
+
+  void NewIdentity(SimNode& n);
+  void Carry(std::size_t node, node::NodeCore::Output output);
+  void SyncBatches(std::size_t node);
+  void SyncSaves(std::size_t node);
+  void Durable(std::size_t node);
+  Duration SyncTime(const SimNode& n);
+  void FailSync(std::size_t node);
+  void TellHealth(std::size_t node);
+  void ScheduleTick(std::size_t node);
+
+  bool Desired(std::size_t a, std::size_t b) const;
+  Connection& Between(std::size_t a, std::size_t b);
+  void Rewire(std::size_t a, std::size_t b);
+  void Break(std::size_t a, std::size_t b);
+  void See(std::size_t self, std::size_t peer, std::uint64_t generation, bool up, bool refused);
+  void Deliver(const NodeId& from, const NodeId& to, PeerMessage message);
+  void Arrive(std::size_t from, std::size_t to, std::uint64_t generation, PeerMessage message);
+  Instant ArrivalTime(std::uint64_t link, Duration extra);
+
+  Random random_;
+  const std::uint32_t partitions_;
+  Instant now_{std::chrono::seconds(1)};
+  std::uint64_t order_ = 0;
+  std::vector<Event> events_;  // a heap
+  std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::unordered_map<NodeId, std::size_t, BytesHash> index_;
+  std::map<std::pair<std::size_t, std::size_t>, Connection> connections_;
+  std::set<std::pair<std::size_t, std::size_t>> blocked_;             // (from, to)
+  std::map<std::pair<std::size_t, std::size_t>, Duration> extra_delay_;  // (from, to)
+  std::map<int, Instant> muted_;
+  std::unordered_map<std::uint64_t, Instant> last_arrival_;
+  std::optional<std::string> violation_;
+  std::uint64_t steps_ = 0;
+  std::uint64_t hash_ = 0xcbf29ce484222325ull;
+  std::uint64_t lost_ = 0, repeated_ = 0, delayed_ = 0;
+};
+
+}  // namespace coffer::sim

@@ -1,0 +1,173 @@
+// The simulated network: connections that break and are made anew, and what happens to messages on them.
+#include <algorithm>
+
+#include "sim/sim_cluster.h"
+
+namespace coffer::sim {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kClients = 1000;  // endpoints of clients are numbered from here
+
+PeerMessage ThroughTheWire(const PeerMessage& message) {
+  PeerMessage copy;
+  copy.header.ParseFromString(message.header.SerializeAsString());
+  copy.bodies = message.bodies;
+  return copy;
+}
+
+}  // namespace
+
+SimCluster::Connection& SimCluster::Between(std::size_t a, std::size_t b) { return connections_[std::minmax(a, b)]; }
+
+bool SimCluster::Desired(std::size_t a, std::size_t b) const {
+  return Up(a) && Up(b) && !nodes_[a]->paused && !nodes_[b]->paused && !blocked_.contains({a, b}) && !blocked_.contains({b, a});
+}
+
+void SimCluster::Cut(std::size_t a, std::size_t b, bool cut) {
+  CutOneWay(a, b, cut);
+  CutOneWay(b, a, cut);
+}
+
+void SimCluster::CutOneWay(std::size_t from, std::size_t to, bool cut) {
+  if (cut) blocked_.insert({from, to});
+  else blocked_.erase({from, to});
+  Rewire(from, to);
+}
+
+void SimCluster::SetDelay(std::size_t from, std::size_t to, Duration extra) { extra_delay_[{from, to}] = extra; }
+
+// Makes the connection what it should be, in a while: a cut is not noticed at once, and what is sent meanwhile is lost.
+void SimCluster::Rewire(std::size_t a, std::size_t b) {
+  const bool desired = Desired(a, b);
+  if (Between(a, b).up == desired) return;
+  const Duration wait = desired                  ? Duration(microseconds(200 + random_.Below(2000)))
+                        : random_.Chance(1, 2) ? Duration(microseconds(200 + random_.Below(2000)))
+                                               : Duration(milliseconds(random_.Below(3000)));
+  At(wait, [this, a, b] {
+    Connection& c = Between(a, b);
+    const bool now_desired = Desired(a, b);
+    if (c.up == now_desired) return;
+    if (!now_desired) {
+      if (!nodes_[a]->paused && !nodes_[b]->paused) Break(a, b);
+      return;
+    }
+    c.up = true;
+    ++c.generation;
+    See(a, b, c.generation, true, false);
+    See(b, a, c.generation, true, false);
+  });
+}
+
+void SimCluster::Break(std::size_t a, std::size_t b) {
+  Connection& c = Between(a, b);
+  c.up = false;
+  See(a, b, c.generation, false, !Up(b));
+  See(b, a, c.generation, false, !Up(a));
+  if (Desired(a, b)) Rewire(a, b);
+}
+
+void SimCluster::See(std::size_t self, std::size_t peer, std::uint64_t generation, bool up, bool refused) {
+  if (!Up(self)) {
+    Between(self, peer).seen[self > peer] = 0;
+    return;
+  }
+  AtNode(self, now_ + microseconds(50 + random_.Below(1000)), [this, self, peer, generation, up, refused] {
+    Connection& c = Between(self, peer);
+    std::uint64_t& seen = c.seen[self > peer];
+    SimNode& n = *nodes_[self];
+    if (up && seen < generation && c.up && c.generation == generation) {
+      if (seen != 0) Carry(self, n.core->LinkDown(NodeNow(n), nodes_[peer]->id, false));
+      seen = generation;
+      Carry(self, n.core->LinkUp(NodeNow(n), nodes_[peer]->id));
+    } else if (!up && seen == generation) {
+      seen = 0;
+      Carry(self, n.core->LinkDown(NodeNow(n), nodes_[peer]->id, refused));
+    }
+  });
+}
+
+void SimCluster::SendAs(const NodeId& client, std::size_t node, PeerMessage message) {
+  Deliver(client, nodes_[node]->id, std::move(message));
+}
+
+// A link keeps its order; only the faults break it.
+Instant SimCluster::ArrivalTime(std::uint64_t link, Duration extra) {
+  const auto spread = static_cast<std::uint64_t>((faults.max_delay - faults.min_delay).count()) + 1;
+  const Instant usual = now_ + extra + faults.min_delay + Duration(random_.Below(spread));
+  if (faults.delay_long_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.delay_long_per_mille), 1000)) {
+    ++delayed_;
+    return usual + Duration(random_.Below(static_cast<std::uint64_t>(faults.long_delay.count())));
+  }
+  Instant& last = last_arrival_[link];
+  last = std::max(usual, last + Duration(1));
+  return last;
+}
+
+void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage message) {
+  const auto a = IndexOf(from);
+  const auto b = IndexOf(to);
+  if (!b && !clients.contains(to)) return;
+  if (a && on_send) on_send(message.header.kind_case(), *a, b.value_or(*a));
+  std::uint64_t generation = 0;
+  if (a && b) {
+    generation = Between(*a, *b).seen[*a > *b];
+    if (generation == 0 || blocked_.contains({*a, *b})) return;
+    if (!muted_.empty()) {
+      const auto muted = muted_.find(message.header.kind_case());
+      if (muted != muted_.end() && now_ < muted->second) return;
+    }
+  }
+  if (faults.lose_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.lose_per_mille), 1000)) {
+    ++lost_;
+    return;
+  }
+  int times = 1;
+  if (faults.repeat_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.repeat_per_mille), 1000)) {
+    ++repeated_;
+    times = 2;
+  }
+  const std::size_t x = a ? *a : kClients + from.bytes[0];
+  const std::size_t y = b ? *b : kClients + to.bytes[0];
+  Duration extra{};
+  if (!extra_delay_.empty()) {
+    if (const auto it = extra_delay_.find({x, y}); it != extra_delay_.end()) extra = it->second;
+  }
+  for (int t = 0; t < times; ++t) {
+    const Instant at = ArrivalTime(x << 32 | y, extra);
+    Mix(static_cast<std::uint64_t>(message.header.kind_case()) << 32 | message.header.ByteSizeLong());
+    if (!b) {
+      Push(at, [this, from, to, copy = ThroughTheWire(message)]() mutable {
+        if (const auto it = clients.find(to); it != clients.end()) it->second(from, std::move(copy));
+      });
+    } else if (!a) {
+      AtNode(*b, at, [this, from, b = *b, copy = ThroughTheWire(message)]() mutable {
+        SimNode& n = *nodes_[b];
+        Carry(b, n.core->Receive(NodeNow(n), from, std::move(copy)));
+      });
+    } else {
+      AtNode(*b, at, [this, a = *a, b = *b, generation, copy = ThroughTheWire(message)]() mutable {
+        Arrive(a, b, generation, std::move(copy));
+      });
+    }
+  }
+}
+
+// Delivered as long as the receiver holds this connection to be up, though the sender may be dead by now.
+void SimCluster::Arrive(std::size_t from, std::size_t to, std::uint64_t generation, PeerMessage message) {
+  Connection& c = Between(from, to);
+  std::uint64_t& seen = c.seen[to > from];
+  SimNode& n = *nodes_[to];
+  if (blocked_.contains({from, to})) return;
+  if (seen < generation && c.up && c.generation == generation) {
+    if (seen != 0) Carry(to, n.core->LinkDown(NodeNow(n), nodes_[from]->id, false));
+    seen = generation;
+    Carry(to, n.core->LinkUp(NodeNow(n), nodes_[from]->id));
+  }
+  if (seen != generation || !n.core) return;
+  Carry(to, n.core->Receive(NodeNow(n), nodes_[from]->id, std::move(message)));
+}
+
+}  // namespace coffer::sim
