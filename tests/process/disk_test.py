@@ -1,0 +1,178 @@
+"""Disks that fail, hang, fill up or come back damaged under clients at work. Faults 11, 12, 13, 22, 23; the rows "EIO on write,
+fsync", "disk slow, fsync hung", "ENOSPC" and "bit flips" of the fault matrix."""
+import os
+import random
+import subprocess
+import sys
+import unittest
+
+import cluster
+from cluster import BIN, ClusterTest, wait_until
+from workers import Workers
+
+INSIDE = "COFFER_TEST_MOUNTS"
+DAMAGES = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))
+
+
+def enter():
+    """Runs the calling program anew where it may mount without anybody else seeing it."""
+    if os.environ.get(INSIDE):
+        return
+    own = ["unshare", "--mount", "--propagation", "private"]
+    tried = subprocess.run([*own, "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, text=True)
+    os.environ[INSIDE] = "inside" if tried.returncode == 0 else "not permitted: " + tried.stderr.strip()
+    if tried.returncode == 0:
+        os.execvp(own[0], [*own, sys.executable, "-B", *sys.argv])
+
+
+class DiskTest(ClusterTest):
+    def work(self, c, **kw):
+        workers = Workers(c, **kw)
+        self.addCleanup(workers.close)
+        return workers
+
+    def wait_writable(self, c):
+        c.wait_status(lambda s: s["partitions_writable"] == s["partitions"], "every partition writable")
+
+
+class Failing(DiskTest):
+    def with_bad_disk(self, c, name):
+        control = c.folder / f"{name}.disk"
+        c[name].environment = {"LD_PRELOAD": str(BIN / "bad_disk.so"), "COFFER_BAD_DISK": str(control)}
+        return control
+
+    def fails(self, how):
+        """The process ends and says why; the others go on; it comes back under a new id and is filled again."""
+        c = self.cluster()
+        control = self.with_bad_disk(c, "node-2")
+        c.start()
+        old = c.member_status("node-2")["id"]
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(100)
+            control.write_text(how)
+            self.assertNotEqual(c["node-2"].exit_code(60), 0)
+            self.wait_writable(c)
+            workers.wait_progress(50)
+            control.unlink()
+            c["node-2"].start()
+            c.wait_status(lambda s: any(m["name"] == "node-2" and m["id"] != old and m["state"] == "MEMBER_STATE_UP" for m in s["members"]),
+                          "node-2 is back under a new id")
+            c.wait_two_copies()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+    def test_sync_fails(self):
+        self.fails("sync")
+
+    def test_write_fails(self):
+        self.fails("write")
+
+    def test_sync_hangs(self):
+        """The network lives, the disk does not answer: its partitions move, and it catches up when the disk is back."""
+        c = self.cluster()
+        control = self.with_bad_disk(c, "node-2")
+        c.start()
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(100)
+            control.write_text("hang")
+            c.wait_state("node-2", "DOWN")
+            self.wait_writable(c)
+            workers.wait_progress(50)
+            control.unlink()
+            if not c["node-2"].running:
+                c["node-2"].start()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+
+class Full(DiskTest):
+    def test_small_disk_fills_and_is_freed(self):
+        if os.environ.get(INSIDE) != "inside":
+            raise unittest.SkipTest(os.environ.get(INSIDE, "not entered"))
+        c = self.cluster(disk_reserve="48MiB")
+        node = c["node-2"]
+        node.data.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "none", node.data], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", node.data])
+        c.start()
+        ids = [c.put(b"deleted while it is full %d" % i) for i in range(20)]
+        workers = self.work(c, large=True)
+        filler = node.data / "filler"
+        with workers:
+            workers.wait_progress(100)
+            # Another program takes the room, down into the reserve.
+            left = os.statvfs(node.data)
+            with open(filler, "wb") as f:
+                os.posix_fallocate(f.fileno(), 0, left.f_bavail * left.f_frsize - (30 << 20))
+            c.wait_status(lambda s: c.member_status("node-2", s)["read_only"], "node-2 refuses writes")
+            wait_until(lambda: any("DISK_FULL" in o.why for o in workers.history.taken()[-500:]), "a write is refused with the reason")
+            for id in ids:
+                c.cli("--timeout", "20s", "rm", id, "--yes")
+            self.assertTrue(node.running, node.tail())
+            filler.unlink()
+            c.wait_healthy()
+            workers.wait_progress(100)
+        workers.verify(self)
+        self.assertTrue(node.running, node.tail())
+
+
+class DamagedFiles(DiskTest):
+    def kinds(self, node):
+        """Every kind of file a node keeps, with those that exist."""
+        store = node.data / "store"
+        found = {"log": store.glob("*.log"), "table": store.glob("*.ldb"), "manifest": store.glob("MANIFEST-*"), "current": store.glob("CURRENT"),
+                 "votes": node.data.glob("agreement-*"), "values": node.data.glob("store/values/*"),
+                 "others": (p for p in node.data.iterdir() if p.is_file() and p.name not in ("lock", "secret") and not p.name.startswith("agreement-"))}
+        return {kind: [p for p in paths if p.is_file() and p.stat().st_size] for kind, paths in found.items()}
+
+    def damage(self, rng, path, how):
+        size = path.stat().st_size
+        with open(path, "r+b") as f:
+            if how == "cut":
+                f.truncate(rng.randrange(size))
+                return
+            at = rng.randrange(size)
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 1 << rng.randrange(8)]))
+
+    def test_each_kind_of_file(self):
+        """One file of one node, cut or with a flipped bit, while it is down: it starts, or says why and starts after its folder is
+        emptied; in either case nothing wrong is read and both copies exist in the end."""
+        c = self.started()
+        rng = random.Random(7)
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(200)
+            node = c["node-2"]
+            for kind in list(self.kinds(node)) * DAMAGES:
+                how = rng.choice(["cut", "flip"])
+                node.kill()
+                paths = self.kinds(node)[kind]
+                if paths:
+                    path = rng.choice(paths)
+                    self.damage(rng, path, how)
+                    print(f"{how}: {path.relative_to(node.data)}", flush=True)
+                node.start()
+                wait_until(lambda: not node.running or c.member_status("node-2")["state"] == "MEMBER_STATE_UP", "it serves or ends", 60)
+                if not node.running:
+                    said = node.tail(3)
+                    self.assertRegex(said.lower(), "damaged|corrupt|empty|start it again|checksum", said)
+                    print(said.splitlines()[-1][-200:], flush=True)
+                    node.start()
+                    wait_until(lambda: not node.running or c.member_status("node-2")["state"] == "MEMBER_STATE_UP", "it serves or ends", 60)
+                    if not node.running:
+                        subprocess.run(["rm", "-rf", node.data], check=True)
+                        node.start()
+                c.wait_two_copies()
+                workers.wait_progress(50)
+        workers.verify(self)
+
+
+if __name__ == "__main__":
+    enter()
+    cluster.main()

@@ -1,0 +1,187 @@
+"""Deaths and pauses of every role while clients work, judged by the histories of those clients. Faults 1, 2, 3, 7, 8, 16, 17, 18;
+the rows "SIGKILL", "all killed at once" and "pause" of the fault matrix."""
+import itertools
+import os
+import time
+
+import cluster
+from cluster import ClusterTest, free_port
+from workers import Workers
+
+# Rounds of each loop; the soak makes more.
+ROUNDS = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))
+
+
+class HistoryTest(ClusterTest):
+    def work(self, c, **kw):
+        workers = Workers(c, **kw)
+        self.addCleanup(workers.close)
+        return workers
+
+    def wait_writable(self, c):
+        c.wait_status(lambda s: s["partitions_writable"] == s["partitions"], "every partition writable")
+
+
+class Kills(HistoryTest):
+    def test_each_role_in_a_loop(self):
+        """SIGKILL of whichever is the primary of a busy chain, of a replica and of the router, without waiting for calm in between."""
+        c = self.started(nodes=4)
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(200)
+            for victim in itertools.chain.from_iterable([["node-1", "router", "node-2", "node-3", "router", "node-4"]] * ROUNDS):
+                c[victim].kill()
+                if victim != "router":
+                    workers.wait_progress(50)
+                    c.wait_state(victim, "DOWN")
+                c[victim].start()
+                workers.wait_progress(50)
+                # The next one dies once this one's loss would not be a second one.
+                c.wait_two_copies()
+            c.wait_healthy()
+        workers.verify(self)
+
+    def test_killed_while_it_returns(self):
+        """The same node again and again, while it activates or catches up."""
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            for moment in [0.05, 0.3, 0.6, 1.2, 2.0] * ROUNDS:
+                began = time.monotonic()
+                c["node-2"].kill()
+                c["node-2"].start()
+                workers.wait_progress(20)
+                cluster.wait_until(lambda: time.monotonic() - began > moment, "a moment of its start")
+            c.wait_healthy()
+        workers.verify(self)
+
+    def test_all_at_once_with_other_ports(self):
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            for _ in range(ROUNDS):
+                workers.wait_progress(200)
+                for member in c.members.values():
+                    member.kill()
+                for member in c.members.values():
+                    member.settings["listen"] = f"127.0.0.1:{free_port()}"
+                c.agree_on_seeds()
+                began = time.monotonic()
+                for member in c.members.values():
+                    member.start()
+                c.wait_healthy()
+                print(f"healthy {time.monotonic() - began:.1f} s after the start", flush=True)
+                workers.wait_progress(50)
+        workers.verify(self)
+
+    def test_rolling_restart(self):
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            for _ in range(ROUNDS):
+                for name in list(c.members):
+                    workers.wait_progress(50)
+                    self.assertEqual(c[name].terminate(), 0, c[name].tail())
+                    c[name].start()
+                    c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+
+class Pauses(HistoryTest):
+    def test_primary_paused_past_its_deposition(self):
+        """It wakes up in the belief that it is the primary, with requests in its socket buffers that came before it was deposed."""
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            for name in ["node-1", "node-2", "node-3"] * ROUNDS:
+                workers.wait_progress(100)
+                c[name].pause()
+                c.wait_state(name, "DOWN")
+                self.wait_writable(c)
+                workers.wait_progress(100)
+                c[name].resume()
+                workers.wait_progress(100)
+                c.wait_healthy()
+        workers.verify(self)
+
+    def test_short_pauses_that_depose_nobody(self):
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            for name in ["node-1", "node-2", "node-3", "router"] * 2 * ROUNDS:
+                c[name].pause()
+                began = time.monotonic()
+                cluster.wait_until(lambda: time.monotonic() - began > 0.4, "a short pause")
+                c[name].resume()
+                workers.wait_progress(30)
+            c.wait_healthy()
+        workers.verify(self)
+
+    def test_everybody_paused(self):
+        """A machine put to sleep: all time-outs have passed when it wakes up, and nothing is lost."""
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(100)
+            for member in c.members.values():
+                member.pause()
+            began = time.monotonic()
+            cluster.wait_until(lambda: time.monotonic() - began > 6, "a sleep")
+            for member in c.members.values():
+                member.resume()
+            c.wait_healthy()
+            workers.wait_progress(100)
+        workers.verify(self)
+
+
+class Witness(HistoryTest):
+    def test_two_nodes_and_a_witness(self):
+        """With a witness two nodes outlive the death of either: what is written goes on once a decided layout says one copy, if that
+        was chosen; what is read goes on by the majority of three voters."""
+        c = self.cluster(nodes=2, min_copies=1)
+        c.add_member("witness", role="witness", public_listen="none")
+        c.agree_on_seeds()
+        c.start()
+        workers = self.work(c)
+        with workers:
+            for name in ["node-1", "node-2"]:
+                workers.wait_progress(100)
+                c[name].kill()
+                c.wait_state(name, "DOWN")
+                self.wait_writable(c)
+                workers.wait_progress(100)
+                c[name].start()
+                c.wait_healthy()
+            c["witness"].kill()
+            c.wait_state("witness", "DOWN")
+            workers.wait_progress(100)
+            c["witness"].start()
+            c.wait_healthy()
+        workers.verify(self)
+
+
+class OldLayout(HistoryTest):
+    def test_router_that_missed_everything(self):
+        """A router is paused while the layout changes twice; what it says with its old layout is refused by the fence, then right."""
+        c = self.started(nodes=4)
+        port = free_port()
+        c.add_member("late", role="router", public_listen=f"127.0.0.1:{port}", join=c.seeds()).start()
+        c.wait_members(6)
+        workers = self.work(c, routers=[c.router_address, f"127.0.0.1:{port}"])
+        with workers:
+            workers.wait_progress(100)
+            c["late"].pause()
+            c["node-1"].kill()
+            c.wait_state("node-1", "DOWN")
+            self.wait_writable(c)
+            c["node-1"].start()
+            c.wait_state("node-1", "UP")
+            c["late"].resume()
+            workers.wait_progress(200)
+            c.wait_healthy()
+        workers.verify(self)
+
+
+if __name__ == "__main__":
+    cluster.main()

@@ -1,0 +1,175 @@
+"""Networks that part, lose and crawl, between real processes in namespaces. Faults 1, 3, 4, 5, 21; the rows "one node isolated, two-way
+split, bridge, ring, one-way cut" and "loss, delay" of the fault matrix."""
+import os
+import time
+
+import cluster
+import namespaces
+from cluster import ClusterTest
+from namespaces import NetworkedCluster
+from workers import Workers
+
+ROUNDS = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))
+
+
+class NetworkTest(ClusterTest):
+    @classmethod
+    def setUpClass(cls):
+        namespaces.skip_unless_inside()
+
+    def networked(self, **kw):
+        c = NetworkedCluster(**kw)
+        self.addCleanup(c.close)
+        c.start()
+        return c
+
+    def work(self, c, **kw):
+        workers = Workers(c, **kw)
+        self.addCleanup(workers.close)
+        return workers
+
+    def wait_writable(self, c):
+        c.wait_status(lambda s: s["partitions_writable"] == s["partitions"], "every partition writable")
+
+    def last_for(self, seconds):
+        began = time.monotonic()
+        cluster.wait_until(lambda: time.monotonic() - began > seconds, "the fault's time")
+
+    def epoch(self, c):
+        return int(c.status()["epoch"])
+
+
+class Partitions(NetworkTest):
+    def test_one_node_isolated(self):
+        """Cut off both ways: the majority goes on, the minority acknowledges nothing, and all agree when it is healed."""
+        c = self.networked()
+        workers = self.work(c)
+        with workers:
+            for name in ["node-1", "node-2", "node-3"] * ROUNDS:
+                workers.wait_progress(50)
+                c.isolate(name)
+                c.wait_state(name, "DOWN")
+                self.wait_writable(c)
+                workers.wait_progress(50)
+                c.heal()
+                c.wait_healthy()
+        workers.verify(self)
+
+    def test_one_way_cuts(self):
+        """A node that hears nobody, then one that nobody hears: it looks alive from one side only."""
+        c = self.networked()
+        workers = self.work(c)
+        others = ["node-1", "node-3", "router"]
+        with workers:
+            for _ in range(ROUNDS):
+                workers.wait_progress(50)
+                for other in others:
+                    c.deaf("node-2", to=other)
+                workers.wait_progress(50)
+                c.heal()
+                c.wait_healthy()
+                for other in others:
+                    c.deaf(other, to="node-2")
+                workers.wait_progress(50)
+                c.heal()
+                c.wait_healthy()
+        workers.verify(self)
+
+    def test_two_that_do_not_see_each_other(self):
+        """A partial partition: node-3 sees both, so nobody is given up. What the two hold together waits until it is healed; the
+        layout does not flap."""
+        c = self.networked()
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50)
+            before = self.epoch(c)
+            c.cut("node-1", "node-2")
+            self.last_for(12)
+            flapped = self.epoch(c) - before
+            c.heal()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+        print(f"{flapped} layouts while it lasted", flush=True)
+        self.assertLessEqual(flapped, 8)
+
+    def test_split_down_the_middle(self):
+        """Four nodes, two and two: neither side has a majority of the voters alone unless it holds two of three of them."""
+        c = self.networked(nodes=4)
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50)
+            for one in ["node-1", "node-2", "router"]:
+                for other in ["node-3", "node-4"]:
+                    c.cut(one, other)
+            self.last_for(6)
+            c.heal()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+    def test_ring(self):
+        """Four nodes that see only their neighbours: node-1 and node-3 are cut, and node-2 and node-4."""
+        c = self.networked(nodes=4)
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50)
+            c.cut("node-1", "node-3")
+            c.cut("node-2", "node-4")
+            self.last_for(8)
+            c.heal()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+    def test_router_between(self):
+        """The router sees nodes that do not see each other, and a node that it does not see serves through nobody."""
+        c = self.networked()
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50)
+            c.cut("router", "node-1")
+            # Reads of chunks go on from the other copy; writes to node-1's partitions have no way.
+            self.last_for(5)
+            c.heal()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+
+class Links(NetworkTest):
+    def test_lossy(self):
+        c = self.networked()
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50)
+            for name in c.members:
+                c.lossy(name, 0.05)
+            workers.wait_progress(50 * ROUNDS, seconds=120)
+            c.heal()
+            # A third of everything: no progress is asked for, only that nothing is wrong afterwards.
+            for name in c.members:
+                c.lossy(name, 0.3)
+            self.last_for(8)
+            c.heal()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+    def test_slow(self):
+        """One node's link carries 2 Mbit/s; large values queue there while small ones of others go on."""
+        c = self.networked()
+        workers = self.work(c, large=True, patience=8)
+        with workers:
+            workers.wait_progress(50)
+            c.slow("node-2", "2mbit")
+            workers.wait_progress(50 * ROUNDS, seconds=120)
+            c.heal()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+
+
+if __name__ == "__main__":
+    namespaces.enter()
+    cluster.main()

@@ -1,0 +1,230 @@
+"""Bad input and strangers: each is refused with a message that says what to do, and disturbs nobody. L, S8, S9, R8."""
+import os
+import shutil
+import subprocess
+
+import cluster
+from cluster import BIN, ClusterTest, environment, wait_until
+
+
+def run(*arguments, env=None):
+    return subprocess.run([str(BIN / "cofferd"), *arguments], capture_output=True, text=True, timeout=20, env={**environment(), **(env or {})})
+
+
+class Settings(ClusterTest):
+    def test_unknown_key_names_the_nearest(self):
+        c = self.cluster(nodes=0)
+        done = run("--advertize", "x:1")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("--advertise", done.stderr)
+        file = c.folder / "cofferd.toml"
+        file.write_text('resync_dealy = "5s"\n')
+        done = run("--config", str(file))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("resync_delay", done.stderr)
+        self.assertIn("cofferd.toml", done.stderr)
+        done = run(env={"COFFER_METRIC_LISTEN": "127.0.0.1:1"})
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("COFFER_METRICS_LISTEN", done.stderr)
+
+    def test_value_out_of_range_says_what_is_allowed(self):
+        done = run("--weight", "0")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("1 to 1000", done.stderr)
+
+    def test_secret_is_never_taken_from_the_environment(self):
+        done = run(env={"COFFER_SECRET": "hunter2hunter2hunter2"})
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("COFFER_SECRET_FILE", done.stderr)
+        self.assertNotIn("hunter2", done.stderr)
+
+    def test_version_and_help(self):
+        self.assertIn("cofferd", run("--version").stdout)
+        self.assertIn("--data", run("--help").stdout)
+
+    def test_port_in_use(self):
+        c = self.started(nodes=1)
+        taken = c["node-1"].settings["listen"]
+        other = c.add_node("other", listen=taken, form="true").start()
+        self.assert_refused_start(other, taken.split(":")[1])
+        public = c.add_member("other-router", role="router", public_listen=f"127.0.0.1:{c.router_port}", join=taken).start()
+        self.assert_refused_start(public, str(c.router_port))
+
+    def test_data_folder_in_use(self):
+        c = self.started(nodes=1)
+        other = c.add_node("other", data=c["node-1"].settings["data"]).start()
+        self.assert_refused_start(other, "another")
+
+    def test_folder_of_something_else(self):
+        c = self.cluster(nodes=1)
+        c["node-1"].data.mkdir()
+        (c["node-1"].data / "letter.txt").write_text("dear diary")
+        self.assert_refused_start(c["node-1"].start())
+        self.assertEqual((c["node-1"].data / "letter.txt").read_text(), "dear diary")
+        self.assertEqual(os.listdir(c["node-1"].data), ["letter.txt"])
+
+    def test_read_only_data_folder(self):
+        c = self.cluster(nodes=1)
+        node = c["node-1"]
+        node.data.mkdir()
+        if os.getuid() == 0:
+            # Root may write everywhere but on a read-only mount, made in a namespace of the process's own.
+            script = f'mount --bind {node.data} {node.data} && mount -o remount,ro,bind {node.data} && exec "$@"'
+            wrapped = ["unshare", "--mount", "sh", "-c", script, "sh"]
+            if subprocess.run(wrapped + ["true"], capture_output=True).returncode != 0:
+                self.skipTest("as root, without the right to mount: no folder is read-only here")
+        else:
+            node.data.chmod(0o500)
+            wrapped = []
+        done = subprocess.run(wrapped + [str(BIN / "cofferd"), "--data", str(node.data), "--listen", node.settings["listen"], "--public-listen",
+                                         "none", "--role", "node", "--metrics-listen", "none"],
+                              capture_output=True, text=True, timeout=20, env=environment())
+        node.data.chmod(0o700)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr.lower(), "read-only|permission")
+
+
+class Strangers(ClusterTest):
+    def test_wrong_secret(self):
+        c = self.started()
+        wrong = c.folder / "wrong"
+        wrong.write_text("f" * 32)
+        stranger = c.add_node("stranger", join=c.seeds(), secret_file=str(wrong)).start()
+        self.wait_said(stranger, "secret")
+        self.assertNotIn("stranger", [m["name"] for m in c.status()["members"]])
+        c.wait_status(lambda s: s["verdict"] == "VERDICT_HEALTHY", "healthy still")
+
+    def test_foreign_cluster(self):
+        c = self.started()
+        other = self.started(nodes=1)
+        node = other["node-1"]
+        node.kill()
+        node.start(name="foreigner", join=c.seeds())
+        self.wait_said(node, "cluster")
+        other.wait_status(lambda s: True, "it serves its own cluster")
+        self.assertNotIn("foreigner", [m["name"] for m in c.status()["members"]])
+        c.wait_status(lambda s: s["verdict"] == "VERDICT_HEALTHY", "healthy still")
+
+    def test_copied_data_folder(self):
+        """Two processes with one identity: the later one is refused and stops, the first goes on."""
+        c = self.started()
+        id = c.put(b"one of me")
+        # A copy of the files as they lie there, as a careless backup makes it.
+        copy = c.folder / "copy"
+        shutil.copytree(c["node-2"].data, copy)
+        twin = c.add_node("twin", data=str(copy), join=c.seeds()).start()
+        self.assert_refused_start(twin, "a data folder was copied")
+        self.assertTrue(c["node-2"].running)
+        c.wait_healthy()
+        # One that does not know where the first one is hears it from the others; the first is none the worse for it later.
+        others = ",".join(c[n].settings["listen"] for n in ("node-1", "node-3"))
+        twin.start(join=others)
+        self.assert_refused_start(twin, "a data folder was copied")
+        c["node-2"].kill()
+        c["node-2"].start()
+        c.wait_healthy()
+        self.assertNotIn("old copy", c["node-2"].said())
+        self.assertEqual(c.get(id), b"one of me")
+
+
+class Tls(ClusterTest):
+    def certificates(self, c):
+        folder = c.folder / "tls"
+        members = [x for m in c.members for x in ("--member", f"{m}=127.0.0.1")]
+        c.cli("certs", folder, *members, "--client", "ops")
+        return folder
+
+    def secure(self, c, folder):
+        for name, member in c.members.items():
+            for key, ending in [("tls_cert", f"{name}.pem"), ("tls_key", f"{name}.key"), ("tls_ca", "ca.pem")]:
+                member.settings[key] = str(folder / ending)
+        c["router"].settings.update(public_tls_cert=str(folder / "router.pem"), public_tls_key=str(folder / "router.key"),
+                                    public_tls_ca=str(folder / "ca.pem"), public_tls_required="true")
+        c.cli_options = ["--tls-cert", str(folder / "ops.pem"), "--tls-key", str(folder / "ops.key"), "--tls-ca", str(folder / "ca.pem")]
+
+    def test_mutual_tls(self):
+        c = self.cluster()
+        folder = self.certificates(c)
+        self.secure(c, folder)
+        c.start()
+        id = c.put(b"over TLS")
+        self.assertEqual(c.get(id), b"over TLS")
+
+        # Clients: without a certificate, with one of another authority.
+        with_certificate, c.cli_options = c.cli_options, ["--tls-ca", str(folder / "ca.pem")]
+        c.cli("get", id, code=(cluster.FAILURE, cluster.UNAVAILABLE))
+        c.cli_options = []
+        c.cli("get", id, code=(cluster.FAILURE, cluster.UNAVAILABLE))
+        other = c.folder / "other-ca"
+        c.cli("certs", other, "--client", "ops", "--member", "stranger=127.0.0.1")
+        c.cli_options = ["--tls-cert", str(other / "ops.pem"), "--tls-key", str(other / "ops.key"), "--tls-ca", str(folder / "ca.pem")]
+        c.cli("get", id, code=(cluster.FAILURE, cluster.UNAVAILABLE))
+        c.cli_options = with_certificate
+
+        # Members: without TLS, and with a certificate of another authority, though both know the secret.
+        plain = c.add_node("plain", join=c.seeds()).start()
+        self.wait_said(plain, "no link")
+        forged = c.add_node("stranger", join=c.seeds(), tls_cert=str(other / "stranger.pem"), tls_key=str(other / "stranger.key"),
+                            tls_ca=str(other / "ca.pem")).start()
+        self.wait_said(forged, "certificate")
+        names = [m["name"] for m in c.status()["members"]]
+        self.assertNotIn("plain", names)
+        self.assertNotIn("stranger", names)
+        self.assertEqual(c.get(id), b"over TLS")
+
+    def test_missing_and_partial_tls_files(self):
+        c = self.cluster(nodes=1)
+        node = c["node-1"]
+        node.start(tls_cert="/nowhere/cert.pem", tls_key="/nowhere/key.pem", tls_ca="/nowhere/ca.pem")
+        self.assert_refused_start(node, "/nowhere/")
+        node.start(tls_key=None)
+        self.assert_refused_start(node, "tls_key")
+
+
+class Requests(ClusterTest):
+    def test_requests_that_break_a_rule(self):
+        c = self.started(nodes=1, chunk_limit="64KiB")
+        good = c.put(b"x")
+        # An id of a wrong length.
+        self.assertIn("64 hexadecimal digits", c.cli("get", "abcd", code=cluster.USAGE).err)
+        self.assertIn("64 hexadecimal digits", c.cli("put", "--id", good + "00", "/dev/null", code=cluster.USAGE).err)
+        # An unknown zone, also for what exists elsewhere.
+        self.assertIn("coffer zone create", c.cli("get", good, zone="nowhere", code=cluster.NOT_FOUND).err)
+        # Over the limit in one chunk: the limit is in the error. A longer file is stored in pieces.
+        large = c.folder / "large"
+        large.write_bytes(os.urandom(200 << 10))
+        id = c.cli("put", large).out.strip()
+        self.assertEqual(c.cli("get", id).stdout, large.read_bytes())
+        done = c.cli("chain", "append", "big", "x" * (70 << 10), code=cluster.FAILURE)
+        self.assertIn("65536", done.err.replace(" ", "").replace(",", ""))
+        # Empty values are values.
+        empty = c.put(b"")
+        self.assertEqual(c.get(empty), b"")
+        # What was never put, and what was put under an id that is taken.
+        self.assertIn("CHUNK_NOT_FOUND", c.cli("get", "0" * 64, code=cluster.NOT_FOUND).err)
+        c.put(b"first", "--id", "1" * 64)
+        c.put(b"first", "--id", "1" * 64)
+        second = c.folder / "second"
+        second.write_bytes(b"second")
+        self.assertIn("CHUNK_EXISTS", c.cli("put", "--id", "1" * 64, second, code=cluster.FAILURE).err)
+        # A conflicting append names the length.
+        c.cli("chain", "append", "short", "one")
+        self.assertIn("nothing was appended", c.cli("chain", "append", "short", "--position", "0", "other", code=cluster.FAILURE).err)
+
+    def test_zones_are_apart(self):
+        c = self.started(nodes=1)
+        c.cli("zone", "create", "a")
+        c.cli("zone", "create", "b")
+        self.assertIn("ZONE_EXISTS", c.cli("zone", "create", "a", code=cluster.FAILURE).err)
+        id = c.put(b"in a", zone="a")
+        c.cli("get", id, zone="b", code=cluster.NOT_FOUND)
+        self.assertEqual(c.get(id, zone="a"), b"in a")
+        c.cli("zone", "rm", "a", "--yes")
+        c.cli("get", id, zone="a", code=cluster.NOT_FOUND)
+        # The name is free once all that was in it is gone.
+        cluster.wait_until(lambda: c.cli("zone", "create", "a", code=(0, cluster.FAILURE)).returncode == 0, "the name is free again", 30)
+        c.cli("get", id, zone="a", code=cluster.NOT_FOUND)
+
+
+if __name__ == "__main__":
+    cluster.main()
