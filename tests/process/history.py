@@ -101,7 +101,8 @@ def chunk_mistakes(id, operations):
             continue
         seen.add(get.result)
         if not any(p.value == get.result and p.began < get.ended and p.outcome != FAILED for p in puts):
-            yield f"bytes were read that no put can have left: {get.result[:40]!r}"
+            told = [f"{p.outcome} ({p.why})" for p in puts if p.value == get.result]
+            yield f"bytes were read that no put can have left: {get.result[:40]!r}, put: {told or 'never'}"
         if acknowledged and get.result != acknowledged[0].value:
             yield "other bytes were read than those acknowledged"
     if len(seen) > 1:
