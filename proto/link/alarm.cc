@@ -9,16 +9,16 @@ Alarm::~Alarm() {
 }
 
 Alarm::Key Alarm::At(Clock::time_point when, std::function<void()> run) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const Key key{when, next_++};
   due_.emplace(key, std::move(run));
-  changed_.notify_one();
+  changed_.NotifyOne();
   return key;
 }
 
 void Alarm::Cancel(const Key& key) {
   std::function<void()> dropped;  // destroyed outside the lock: it may own what calls us
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   auto found = due_.find(key);
   if (found == due_.end()) return;
   dropped = std::move(found->second);
@@ -27,37 +27,37 @@ void Alarm::Cancel(const Key& key) {
 
 void Alarm::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
-    changed_.notify_one();
+    changed_.NotifyOne();
   }
   if (thread_.joinable()) thread_.join();
 }
 
 void Alarm::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     if (due_.empty()) {
       if (stopping_) return;
-      changed_.wait(lock);
+      changed_.Wait(mutex_);
       continue;
     }
     const auto when = due_.begin()->first.first;
     if (when > Clock::now()) {
       if (stopping_) break;
-      changed_.wait_until(lock, when);
+      changed_.WaitUntil(mutex_, when);
       continue;
     }
     auto run = std::move(due_.begin()->second);
     due_.erase(due_.begin());
-    lock.unlock();
+    lock.Unlock();
     run();
     run = nullptr;
-    lock.lock();
+    lock.Lock();
   }
   std::map<Key, std::function<void()>> rest;
   rest.swap(due_);
-  lock.unlock();
+  lock.Unlock();
   rest.clear();
 }
 

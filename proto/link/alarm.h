@@ -3,11 +3,11 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <thread>
+
+#include "proto/mutex.h"
 
 namespace coffer::link {
 
@@ -31,11 +31,11 @@ class Alarm {
  private:
   void Run();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<Key, std::function<void()>> due_;  // guarded by mutex_
-  std::uint64_t next_ = 1;                    // guarded by mutex_
-  bool stopping_ = false;                     // guarded by mutex_
+  Mutex mutex_;
+  Condition changed_;
+  std::map<Key, std::function<void()>> due_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -115,7 +115,7 @@ void HubImpl::Listen() {
 // ---- Streams come
 
 void HubImpl::OnCall(std::unique_ptr<IncomingCall> call) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (stopping_) return Refuse(std::move(call), {grpc::StatusCode::UNAVAILABLE, "this member is stopping"});
   taker_->Ask();
   if (in_handshake_ >= kMaxInHandshake) {
@@ -139,7 +139,7 @@ void HubImpl::WatchHandshake(const SessionPtr& session) {
 
 void HubImpl::Dial(const std::string& address) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_ || peers_.Reaches(address) || !dialling_.insert(address).second) return;
   }
   Launch({.address = address});
@@ -152,7 +152,7 @@ bool HubImpl::Launch(DialAim aim) {
   });
   auto session = Session::Dial(this, options_, std::move(aim), std::move(stream));
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return false;
     sessions_.insert(session);
     own_nonces_.insert(session->nonce());
@@ -167,7 +167,7 @@ bool HubImpl::Launch(DialAim aim) {
 
 void HubImpl::LaunchBulk(const std::string& address, const NodeId& peer) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_ || !peers_.Dialled(peer, kMainLane) || peers_.Dialled(peer, kBulkLane)) return;
   }
   Launch({.address = address, .lane = kBulkLane, .expect = peer});
@@ -176,12 +176,12 @@ void HubImpl::LaunchBulk(const std::string& address, const NodeId& peer) {
 // ---- Whether they may stay
 
 Identity HubImpl::Self() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return self_;
 }
 
 void HubImpl::SetIdentity(Identity self) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   self_ = std::move(self);
 }
 
@@ -201,7 +201,7 @@ RefusalInfo HubImpl::Judge(const Session& session) {
   RefusalInfo rival;
   bool asks = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!session.dialled() && own_nonces_.contains(session.nonce())) {
       return {"SELF", session.aim().address + " is this member's own address"};
     }
@@ -211,7 +211,7 @@ RefusalInfo HubImpl::Judge(const Session& session) {
   }
   if (asks) {
     alarm_.After(kInFlight, [this, id = peer.id] {
-      std::lock_guard lock(StripeOf(id));
+      MutexLock lock(StripeOf(id));
       handler_->OnContested(id);
     });
   }
@@ -225,7 +225,7 @@ RefusalInfo HubImpl::Judge(const Session& session) {
     return {"CERTIFICATE_MISMATCH", "the certificate of '" + (names ? names->First() : "") + "' is not for " + host +
                                         ", the name this member goes by; make one that names it"};
   }
-  std::lock_guard lock(StripeOf(peer.id));
+  MutexLock lock(StripeOf(peer.id));
   return handler_->Admit(peer, names ? names->First() : std::string());
 }
 
@@ -253,7 +253,7 @@ RefusalInfo HubImpl::JudgeRival(const Session& session, Peer* known, bool* asks)
 
 bool HubImpl::JoinPeer(const SessionPtr& session, std::vector<SessionPtr>* replaced, bool* up, bool* active,
                        std::shared_ptr<Outbox>* outbox) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (session->in_handshake) --in_handshake_;
   session->in_handshake = false;
   if (stopping_ || session->aim().probe) return false;
@@ -285,7 +285,7 @@ bool HubImpl::Attach(const SessionPtr& session) {
   bool up = false, active = false;
   std::shared_ptr<Outbox> outbox;
   {
-    std::lock_guard stripe(StripeOf(id));
+    MutexLock stripe(StripeOf(id));
     if (!JoinPeer(session, &replaced, &up, &active, &outbox)) return false;
     for (auto& old : replaced) old->down = true;
     if (!replaced.empty()) handler_->OnDown(id, "it was started anew");
@@ -294,7 +294,7 @@ bool HubImpl::Attach(const SessionPtr& session) {
   for (auto& old : replaced) old->End("CLOSED", "a newer start of the same member has linked");
   if (active) session->Activate(std::move(outbox));
   if (session->dialled()) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     own_nonces_.erase(session->nonce());
     if (session->aim().lane == kMainLane) dialling_.erase(session->aim().address);
   }
@@ -306,7 +306,7 @@ bool HubImpl::Attach(const SessionPtr& session) {
 
 void HubImpl::Deliver(const Session& session, std::vector<PeerMessage> messages) {
   const NodeId id = session.peer().id;
-  std::lock_guard stripe(StripeOf(id));
+  MutexLock stripe(StripeOf(id));
   if (session.down) return;
   handler_->OnMessages(id, std::move(messages));
 }
@@ -316,11 +316,11 @@ void HubImpl::Detach(const SessionPtr& session) {
   std::vector<SessionPtr> bulk;
   Peers::Detached gone;
   {
-    std::lock_guard stripe(StripeOf(id));
+    MutexLock stripe(StripeOf(id));
     if (session->down) return;
     session->down = true;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       gone = peers_.Detach(session);
       if (gone.last) {
         counters_.dropped_at_end += gone.outbox->Clear();
@@ -349,17 +349,17 @@ void HubImpl::Ended(const SessionPtr& session) {
   if (session->dialled() && aim.lane == kBulkLane) {
     alarm_.After(kBulkRetry, [this, address = aim.address, id = aim.expect] { LaunchBulk(address, id); });
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (session->in_handshake) --in_handshake_;
   if (session->dialled()) own_nonces_.erase(session->nonce());
   sessions_.erase(session);
-  if (sessions_.empty()) all_ended_.notify_all();
+  if (sessions_.empty()) all_ended_.NotifyAll();
 }
 
 void HubImpl::FailDial(const std::string& address, RefusalInfo why) {
   const auto report = [this, address](const RefusalInfo& why) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       dialling_.erase(address);
       if (stopping_) return;
     }
@@ -377,19 +377,19 @@ void HubImpl::FailDial(const std::string& address, RefusalInfo why) {
 }
 
 bool HubImpl::Stopping() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return stopping_;
 }
 
 bool HubImpl::Linked(const NodeId& peer) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return peers_.Find(peer) != nullptr;
 }
 
 void HubImpl::Drop(const NodeId& id, const std::string& why) {
   std::vector<SessionPtr> sessions;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const Peer* peer = peers_.Find(id);
     if (peer == nullptr) return;
     for (const auto& lane : peer->lanes) sessions.insert(sessions.end(), lane.begin(), lane.end());
@@ -412,7 +412,7 @@ bool HubImpl::Queue(const NodeId& to, PeerMessage message) {
 void HubImpl::Flush() {
   std::vector<SessionPtr> sessions;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     sessions.swap(to_pump_);
   }
   for (const auto& session : sessions) session->Pump();
@@ -425,7 +425,7 @@ SessionPtr HubImpl::Enqueue(const NodeId& to, const PeerMessage& message, bool p
     return nullptr;
   }
   const bool bulk = encoded.body_bytes >= options_.large_bytes && MayTakeBulkLane(message.header);
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Peer* peer = peers_.Find(to);
   if (peer == nullptr) {
     ++counters_.dropped_unlinked;
@@ -472,7 +472,7 @@ HubStats HubImpl::stats() const {
   s.oversize_received = counters_.oversize_received;
   s.malformed_received = counters_.malformed_received;
   s.handshakes_refused = counters_.handshakes_refused;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (const auto& [id, peer] : peers_.all()) {
     s.links += peer.lanes[kMainLane].size();
     s.queued_bytes += peer.outbox->bytes();
@@ -486,7 +486,7 @@ void HubImpl::Stop() {
   std::call_once(stopped_, [this] {
     std::vector<SessionPtr> sessions;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       stopping_ = true;
       sessions.assign(sessions_.begin(), sessions_.end());
       to_pump_.clear();
@@ -496,8 +496,8 @@ void HubImpl::Stop() {
     sessions.clear();
     if (server_) server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
     {
-      std::unique_lock lock(mutex_);
-      all_ended_.wait(lock, [this] { return sessions_.empty(); });
+      MutexLock lock(mutex_);
+      while (!sessions_.empty()) all_ended_.Wait(mutex_);
     }
     diagnosis_.Stop();
     alarm_.Stop();

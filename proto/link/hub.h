@@ -3,12 +3,12 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <thread>
 #include <unordered_set>
 
 #include "coffer/internal/v1/peer.grpc.pb.h"
 #include "proto/link/peers.h"
+#include "proto/mutex.h"
 
 namespace coffer::link {
 
@@ -55,9 +55,9 @@ class HubImpl final : public Hub, public SessionHost {
   void WatchHandshake(const SessionPtr& session);
   // Opens the second stream to a peer, again and again while the first one that we dialled is up.
   void LaunchBulk(const std::string& address, const NodeId& peer);
-  // Whether a process may link under the id of a peer that is linked. Under mutex_; `asks`: the peer is to be asked for a
+  // Whether a process may link under the id of a peer that is linked. `asks`: the peer is to be asked for a
   // sign of life.
-  RefusalInfo JudgeRival(const Session& session, Peer* known, bool* asks);
+  RefusalInfo JudgeRival(const Session& session, Peer* known, bool* asks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool JoinPeer(const SessionPtr& session, std::vector<SessionPtr>* replaced, bool* up, bool* active,
                 std::shared_ptr<Outbox>* outbox);
   void Detach(const SessionPtr& session);
@@ -65,7 +65,7 @@ class HubImpl final : public Hub, public SessionHost {
   SessionPtr Enqueue(const NodeId& to, const PeerMessage& message, bool pump_later);
   bool Stopping() const;
   void FailDial(const std::string& address, RefusalInfo why);
-  std::mutex& StripeOf(const NodeId& peer) { return stripes_[BytesHash()(peer) % stripes_.size()]; }
+  Mutex& StripeOf(const NodeId& peer) { return stripes_[BytesHash()(peer) % stripes_.size()]; }
 
   const HubOptions options_;
   Handler* const handler_;
@@ -79,18 +79,18 @@ class HubImpl final : public Hub, public SessionHost {
   std::once_flag stopped_;
 
   // Guards the calls of the handler that concern a peer, and Session::down.
-  std::array<std::mutex, 64> stripes_;
+  std::array<Mutex, 64> stripes_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable all_ended_;           // with mutex_
-  Identity self_;                               // guarded by mutex_
-  Peers peers_;                                 // guarded by mutex_
-  std::unordered_set<SessionPtr> sessions_;     // guarded by mutex_: all that have not ended
-  std::unordered_set<std::string> dialling_;    // guarded by mutex_: addresses
-  std::unordered_set<std::string> own_nonces_;  // guarded by mutex_: of sessions we dialled
-  std::size_t in_handshake_ = 0;                // guarded by mutex_: accepted sessions that have proven nothing yet
-  std::vector<SessionPtr> to_pump_;             // guarded by mutex_: something was queued since the last flush
-  bool stopping_ = false;                       // guarded by mutex_
+  mutable Mutex mutex_;
+  Condition all_ended_;  // with mutex_
+  Identity self_ ABSL_GUARDED_BY(mutex_);
+  Peers peers_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_set<SessionPtr> sessions_ ABSL_GUARDED_BY(mutex_);     // all that have not ended
+  std::unordered_set<std::string> dialling_ ABSL_GUARDED_BY(mutex_);    // addresses
+  std::unordered_set<std::string> own_nonces_ ABSL_GUARDED_BY(mutex_);  // of sessions we dialled
+  std::size_t in_handshake_ ABSL_GUARDED_BY(mutex_) = 0;     // accepted sessions that have proven nothing yet
+  std::vector<SessionPtr> to_pump_ ABSL_GUARDED_BY(mutex_);  // something was queued since the last flush
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   struct Counters {
     std::atomic<std::uint64_t> frames_sent{0}, frames_received{0}, messages_sent{0}, messages_received{0},

@@ -3,7 +3,7 @@
 namespace coffer::link {
 
 int Outbox::Push(bool bulk, Encoded message) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (bytes_ + message.bytes > queue_bytes_) return -1;
   bytes_ += message.bytes;
   const int lane = bulk && bulk_open_ ? kBulkLane : kMainLane;
@@ -15,7 +15,7 @@ std::optional<Outbox::Frame> Outbox::Next(int lane) {
   FrameBuilder builder;
   Frame frame;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     auto& queue = lanes_[lane];
     while (!queue.empty() && (frame.messages == 0 || builder.bytes() + queue.front().bytes <= frame_bytes_)) {
       builder.Add(std::move(queue.front()));
@@ -30,12 +30,12 @@ std::optional<Outbox::Frame> Outbox::Next(int lane) {
 }
 
 void Outbox::Written(std::size_t bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   bytes_ -= bytes;
 }
 
 void Outbox::SetBulkOpen(bool open) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   bulk_open_ = open;
   if (open) return;
   for (auto& message : lanes_[kBulkLane]) lanes_[kMainLane].push_back(std::move(message));
@@ -43,7 +43,7 @@ void Outbox::SetBulkOpen(bool open) {
 }
 
 std::size_t Outbox::Clear() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::size_t lost = 0;
   for (auto& lane : lanes_) {
     lost += lane.size();
@@ -54,7 +54,7 @@ std::size_t Outbox::Clear() {
 }
 
 std::size_t Outbox::bytes() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return bytes_;
 }
 

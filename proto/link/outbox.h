@@ -2,9 +2,9 @@
 #pragma once
 
 #include <deque>
-#include <mutex>
 
 #include "proto/link/envelope.h"
+#include "proto/mutex.h"
 
 namespace coffer::link {
 
@@ -41,10 +41,10 @@ class Outbox {
   const std::size_t queue_bytes_;
   const std::size_t frame_bytes_;
 
-  mutable std::mutex mutex_;
-  std::deque<Encoded> lanes_[kLanes];  // guarded by mutex_
-  std::size_t bytes_ = 0;              // guarded by mutex_: waiting and in flight
-  bool bulk_open_ = false;             // guarded by mutex_
+  mutable Mutex mutex_;
+  std::deque<Encoded> lanes_[kLanes] ABSL_GUARDED_BY(mutex_);
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // waiting and in flight
+  bool bulk_open_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace coffer::link

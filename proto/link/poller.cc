@@ -36,7 +36,7 @@ bool Poller::Poll(std::chrono::steady_clock::time_point until) {
 
 void Poller::Wake() {
   if (waking_) return;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (shut_ || waking_.exchange(true)) return;
   // A moment that is over: gRPC rounds the present one up, to a millisecond from now.
   alarm_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), &woken_);
@@ -47,17 +47,17 @@ void Poller::Woken::Run(bool) {
 }
 
 void Poller::Leave() {
-  std::lock_guard lock(mutex_);
-  if (users_.fetch_sub(1) == 1) unused_.notify_all();
+  MutexLock lock(mutex_);
+  if (users_.fetch_sub(1) == 1) unused_.NotifyAll();
 }
 
 void Poller::AwaitNoUsers() {
-  std::unique_lock lock(mutex_);
-  unused_.wait(lock, [this] { return users_ == 0; });
+  MutexLock lock(mutex_);
+  while (users_ != 0) unused_.Wait(mutex_);
 }
 
 void Poller::Shutdown() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   shut_ = true;
   queue_->Shutdown();
 }

@@ -9,10 +9,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
+
+#include "proto/mutex.h"
 
 namespace coffer::link {
 
@@ -64,12 +64,12 @@ class Poller {
   void Leave();
 
   const std::unique_ptr<grpc::CompletionQueue> queue_;
-  std::mutex mutex_;
-  std::condition_variable unused_;  // with mutex_
+  Mutex mutex_;
+  Condition unused_;  // with mutex_
   std::atomic<int> users_{0};
   std::atomic<bool> waking_{false};  // the alarm is on its way; set under mutex_
-  bool shut_ = false;                // guarded by mutex_
-  grpc::Alarm alarm_;                // guarded by mutex_
+  bool shut_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Alarm alarm_ ABSL_GUARDED_BY(mutex_);
   Woken woken_{this};
 };
 

@@ -10,6 +10,7 @@ std::shared_ptr<Session> Session::Dial(SessionHost* host, const HubOptions& opti
   session->aim_ = aim;
   session->dialler_.emplace(options.secret, host->Self(), std::move(aim));
   session->to_start_ = stream;
+  MutexLock lock(session->mutex_);
   session->stream_ = std::move(stream);
   return session;
 }
@@ -17,13 +18,14 @@ std::shared_ptr<Session> Session::Dial(SessionHost* host, const HubOptions& opti
 std::shared_ptr<Session> Session::Answer(SessionHost* host, const HubOptions& options, std::shared_ptr<Stream> stream) {
   std::shared_ptr<Session> session(new Session(host, options));
   session->acceptor_.emplace(options.secret);
+  MutexLock lock(session->mutex_);
   session->stream_ = std::move(stream);
   return session;
 }
 
 void Session::Start() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     writing_ = true;
   }
   auto stream = std::move(to_start_);
@@ -31,19 +33,19 @@ void Session::Start() {
 }
 
 RefusalInfo Session::ending() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return ending_;
 }
 
 bool Session::Ending() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return !ending_.reason.empty();
 }
 
 void Session::End(const std::string& reason, const std::string& why) {
   std::shared_ptr<Stream> stream;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (ending_.reason.empty()) ending_ = {reason, why};
     stream = stream_;
   }
@@ -53,7 +55,7 @@ void Session::End(const std::string& reason, const std::string& why) {
 void Session::OnConnectDeadline() {
   std::shared_ptr<Stream> stream;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stream = stream_;
   }
   if (!stream || stream->Connected()) return;
@@ -68,7 +70,7 @@ void Session::OnHandshakeDeadline() {
 
 void Session::Activate(std::shared_ptr<Outbox> outbox) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     outbox_ = std::move(outbox);
   }
   Pump();
@@ -79,7 +81,7 @@ void Session::Pump() {
   grpc::ByteBuffer frame;
   std::size_t messages = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (writing_ || !stream_) return;
     if (!control_.empty()) {
       frame = std::move(control_.front());
@@ -101,7 +103,7 @@ void Session::Pump() {
 
 void Session::OnWritten() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     writing_ = false;
     if (in_flight_ > 0) outbox_->Written(in_flight_);
     in_flight_ = 0;
@@ -139,7 +141,7 @@ void Session::OnFrame(grpc::ByteBuffer* frame) {
 RefusalInfo Session::CheckCertificate() {
   std::shared_ptr<Stream> stream;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stream = stream_;
   }
   if (stream) certificate_ = stream->PeerCertificate();
@@ -184,7 +186,7 @@ void Session::AttachOrEnd() {
 
 void Session::SendControl(const std::string& frame) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     control_.push_back(BufferOf(frame));
   }
   Pump();
@@ -194,7 +196,7 @@ void Session::RefusePeer(const RefusalInfo& why) {
   host_->CountRefusal(why);
   std::shared_ptr<Stream> stream;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (ending_.reason.empty()) ending_ = why;
     stream = stream_;
   }
@@ -204,7 +206,7 @@ void Session::RefusePeer(const RefusalInfo& why) {
 void Session::OnEnded(const StreamEnd& end) {
   std::shared_ptr<Stream> stream;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stream = std::move(stream_);
     stream_.reset();
     if (in_flight_ > 0) outbox_->Written(in_flight_);

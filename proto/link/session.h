@@ -5,12 +5,12 @@
 #include <chrono>
 #include <deque>
 #include <memory>
-#include <mutex>
 
 #include "proto/link/alarm.h"
 #include "proto/link/handshake.h"
 #include "proto/link/outbox.h"
 #include "proto/link/stream.h"
+#include "proto/mutex.h"
 
 namespace coffer::link {
 
@@ -114,13 +114,13 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   std::atomic<bool> attached_{false};
   std::atomic<std::chrono::steady_clock::time_point> heard_{};
 
-  mutable std::mutex mutex_;
-  std::shared_ptr<Stream> stream_;        // guarded by mutex_; none once ended
-  std::deque<grpc::ByteBuffer> control_;  // guarded by mutex_: handshake frames to be written
-  std::shared_ptr<Outbox> outbox_;        // guarded by mutex_
-  bool writing_ = false;                  // guarded by mutex_
-  std::size_t in_flight_ = 0;             // guarded by mutex_: bytes of the outbox in the frame being written
-  RefusalInfo ending_;                    // guarded by mutex_
+  mutable Mutex mutex_;
+  std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mutex_);        // none once ended
+  std::deque<grpc::ByteBuffer> control_ ABSL_GUARDED_BY(mutex_);  // handshake frames to be written
+  std::shared_ptr<Outbox> outbox_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes of the outbox in the frame being written
+  RefusalInfo ending_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::link

@@ -3,7 +3,8 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include <atomic>
-#include <mutex>
+
+#include "proto/mutex.h"
 
 namespace coffer::link {
 
@@ -33,10 +34,10 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
     self_ = shared_from_this();
     events_ = std::move(events);
     target_.store(events_.get(), std::memory_order_release);
+    MutexLock lock(mutex_);
     grpc::TemplatedGenericStub<ByteBuffer, ByteBuffer> stub(call_->channel);
     call_->context.set_initial_metadata_corked(true);
     call_->stream = stub.PrepareCall(&call_->context, kLinkMethod, queue_);
-    std::lock_guard lock(mutex_);
     started_ = true;
     out_ = std::move(first);
     PolledClientStream::StartCall(call_->stream.get());
@@ -46,7 +47,7 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
   }
 
   void Write(ByteBuffer frame) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!started_ || ending_ || reading_over_) return;
     out_ = std::move(frame);
     StartWrite(out_);
@@ -55,7 +56,7 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
   void WriteLast(ByteBuffer) override { End("ended"); }
 
   void End(const std::string& why) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (ending_) return;
     ending_ = true;
     why_ = why;
@@ -63,12 +64,12 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
   }
 
   bool Connected() const override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return call_ && call_->channel->GetState(false) == GRPC_CHANNEL_READY;
   }
 
   std::optional<CertificateNames> PeerCertificate() const override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!call_) return std::nullopt;
     return NamesIn(call_->context.auth_context().get());
   }
@@ -80,7 +81,7 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
       StartRead(&in_);
       return;
     }
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     reading_over_ = true;
   }
 
@@ -93,7 +94,7 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
     StreamEnd end;
     std::shared_ptr<Call> call;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       end.local = ending_;
       end.status = ending_ ? grpc::Status(grpc::StatusCode::CANCELLED, why_) : status;
       ending_ = true;
@@ -123,12 +124,12 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
   ByteBuffer in_;
   ByteBuffer out_;  // the write in flight
 
-  mutable std::mutex mutex_;
-  std::shared_ptr<Call> call_;  // guarded by mutex_; none once done
-  bool started_ = false;        // guarded by mutex_
-  bool ending_ = false;         // guarded by mutex_
-  bool reading_over_ = false;   // guarded by mutex_; nothing more may be started
-  std::string why_;             // guarded by mutex_
+  mutable Mutex mutex_;
+  std::shared_ptr<Call> call_ ABSL_GUARDED_BY(mutex_);  // none once done
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reading_over_ ABSL_GUARDED_BY(mutex_) = false;  // nothing more may be started
+  std::string why_ ABSL_GUARDED_BY(mutex_);
 };
 
 // ---- Accepted
@@ -138,7 +139,7 @@ class Accepted final : public Stream, public PolledServerStream {
   explicit Accepted(std::unique_ptr<IncomingCall> call) : PolledServerStream(std::move(call)), context_(&context()) {}
 
   void Start(std::shared_ptr<Accepted> self, std::shared_ptr<StreamEvents> events) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     self_ = std::move(self);
     events_ = std::move(events);
     target_.store(events_.get(), std::memory_order_release);
@@ -146,7 +147,7 @@ class Accepted final : public Stream, public PolledServerStream {
   }
 
   void Write(ByteBuffer frame) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (finishing_ || last_) return;
     writing_ = true;
     out_ = std::move(frame);
@@ -154,14 +155,14 @@ class Accepted final : public Stream, public PolledServerStream {
   }
 
   void WriteLast(ByteBuffer frame) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (finishing_ || last_) return;
     last_ = std::move(frame);
     if (!writing_) WriteLastLocked();
   }
 
   void End(const std::string& why) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (done_) return;
     if (finishing_) {
       context_->TryCancel();
@@ -175,14 +176,14 @@ class Accepted final : public Stream, public PolledServerStream {
   bool Connected() const override { return true; }
 
   std::optional<CertificateNames> PeerCertificate() const override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (done_) return std::nullopt;
     return NamesIn(context_->auth_context().get());
   }
 
   void OnReadDone(bool ok) override {
     if (ok) target_.load(std::memory_order_acquire)->OnFrame(&in_);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!ok) return FinishLocked(grpc::Status(grpc::StatusCode::CANCELLED, "the other side ended the link"));
     if (finishing_ || last_) return;
     in_.Clear();
@@ -191,7 +192,7 @@ class Accepted final : public Stream, public PolledServerStream {
 
   void OnWriteDone(bool ok) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = false;
       if (!ok) return FinishLocked(grpc::Status(grpc::StatusCode::CANCELLED, "the connection broke"));
       if (last_) return WriteLastLocked();
@@ -200,14 +201,14 @@ class Accepted final : public Stream, public PolledServerStream {
   }
 
   void OnCancel() override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     FinishLocked(grpc::Status(grpc::StatusCode::CANCELLED, "the connection broke"));
   }
 
   void OnDone() override {
     StreamEnd end;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       done_ = true;
       end.local = local_;
       end.status = status_;
@@ -218,14 +219,14 @@ class Accepted final : public Stream, public PolledServerStream {
   }
 
  private:
-  void FinishLocked(grpc::Status status) {
+  void FinishLocked(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (finishing_) return;
     finishing_ = true;
     status_ = std::move(status);
     Finish(status_);
   }
 
-  void WriteLastLocked() {
+  void WriteLastLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (finishing_) return;
     finishing_ = local_ = true;
     status_ = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "refused");
@@ -241,13 +242,13 @@ class Accepted final : public Stream, public PolledServerStream {
   ByteBuffer in_;
   ByteBuffer out_;  // the write in flight
 
-  mutable std::mutex mutex_;
-  std::optional<ByteBuffer> last_;  // guarded by mutex_: to be written and finished with
-  bool writing_ = false;            // guarded by mutex_
-  bool finishing_ = false;          // guarded by mutex_: Finish was called, nothing more may be started
-  bool done_ = false;               // guarded by mutex_
-  bool local_ = false;              // guarded by mutex_: we ended it
-  grpc::Status status_;             // guarded by mutex_: how it was finished
+  mutable Mutex mutex_;
+  std::optional<ByteBuffer> last_ ABSL_GUARDED_BY(mutex_);  // to be written and finished with
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finishing_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called, nothing more may be started
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  bool local_ ABSL_GUARDED_BY(mutex_) = false;   // we ended it
+  grpc::Status status_ ABSL_GUARDED_BY(mutex_);  // how it was finished
 };
 
 class Refused final : public PolledServerStream {
