@@ -31,8 +31,8 @@ Outcome OutcomeOf(int code) {
 
 }  // namespace
 
-LoadClient::LoadClient(SimCluster& cluster, Load& load, std::uint8_t number)
-    : cluster_(cluster), load_(load), random_(cluster.random().Next()), name_("client-" + std::to_string(number)) {
+LoadClient::LoadClient(SimCluster& cluster, Load& load, std::uint8_t number, bool only_reads)
+    : cluster_(cluster), load_(load), random_(cluster.random().Next()), name_("client-" + std::to_string(number)), only_reads_(only_reads) {
   self_.bytes.fill(number);
   cluster_.clients[self_] = [this](const NodeId& by, PeerMessage m) { OnMessage(by, std::move(m)); };
 }
@@ -97,20 +97,23 @@ void LoadClient::Begin(PartitionId partition, wire::DataRequest request, std::ve
 }
 
 // As a router that asked some node: it may be behind, or stopped, without knowing.
-void LoadClient::LearnLayout() {
+void LoadClient::LearnLayout(PartitionId partition) {
   const std::size_t i = random_.Below(cluster_.size());
   if (!cluster_.Up(i)) return;
   auto layout = cluster_.node(i).core->layout();
-  if (layout && (!layout_ || layout->epoch > layout_->epoch)) layout_ = std::move(layout);
+  auto& known = LayoutFor(partition);
+  if (layout && (!known || layout->epoch > known->epoch)) known = std::move(layout);
 }
 
 void LoadClient::Attempt() {
   Open& o = *open_;
-  if (!layout_ || !o.calls.empty()) LearnLayout();
+  const PartitionId partition = o.request.partition();
+  if (!LayoutFor(partition) || !o.calls.empty()) LearnLayout(partition);
   o.next_attempt = cluster_.now() + kAttempt;
-  if (!layout_) return;
-  const auto& group = layout_->group(o.request.partition());
-  auto to = cluster_.IndexOf(layout_->members[group.primary].id);
+  const auto layout = LayoutFor(partition);
+  if (!layout) return;
+  const auto& group = layout->group(partition);
+  auto to = cluster_.IndexOf(layout->members[group.primary].id);
   if (o.any_holder) to = random_.Below(cluster_.size());
   if (!to || !cluster_.Up(*to)) {
     o.next_attempt = cluster_.now() + milliseconds(20);
@@ -157,7 +160,9 @@ bool LoadClient::ByPrimary(PartitionId partition, const NodeId& by) const {
 void LoadClient::Act() {
   const std::string& id = load_.ids[random_.Below(load_.ids.size())];
   const std::string& chain = load_.chains[random_.Below(load_.chains.size())];
-  switch (random_.Below(40)) {
+  if (!only_reads_ && load_.deletes_per_mille > 0 && random_.Chance(load_.deletes_per_mille, 1000)) return Delete(id);
+  // What writes goes from 0 to 1 and from 23 on.
+  switch (only_reads_ ? 2 + random_.Below(21) : random_.Below(40)) {
     case 0: return Delete(id);
     case 1: return random_.Chance(1, 12) ? DeleteChain(chain) : Head(chain);
     case 2: case 3: return Head(chain);

@@ -24,6 +24,7 @@ struct Load {
   std::vector<std::string> ids;
   std::vector<std::string> chains;
   Duration think{};
+  std::uint64_t deletes_per_mille = 0;
   ChunkChecker chunks;
   ChainChecker chains_seen;
   // Something was answered that must be durable from now on; by this node.
@@ -36,7 +37,7 @@ struct Load {
 
 class LoadClient {
  public:
-  LoadClient(SimCluster& cluster, Load& load, std::uint8_t number);
+  LoadClient(SimCluster& cluster, Load& load, std::uint8_t number, bool only_reads = false);
 
   // Begins operations at random times until Stop.
   void Go();
@@ -66,7 +67,10 @@ class LoadClient {
   void Poll();
   void OnMessage(const NodeId& by, PeerMessage message);
   void Finish(const wire::DataResponse* response, const std::vector<Payload>& bodies, const NodeId& by);
-  void LearnLayout();
+  // The layout it goes by for a partition. One that only reads learns of each partition by itself, and so asks a deposed primary
+  // for as long as that answers.
+  std::shared_ptr<const cluster::Layout>& LayoutFor(PartitionId partition) { return layouts_[only_reads_ ? partition : 0]; }
+  void LearnLayout(PartitionId partition);
   bool ByPrimary(PartitionId partition, const NodeId& by) const;
   void Report(const std::optional<std::string>& complaint) {
     if (complaint) cluster_.Violate(*complaint);
@@ -86,9 +90,10 @@ class LoadClient {
   Random random_;
   NodeId self_;
   std::string name_;
+  const bool only_reads_;
   std::uint64_t next_call_ = 1;
   std::uint64_t next_body_ = 1;
-  std::shared_ptr<const cluster::Layout> layout_;
+  std::map<PartitionId, std::shared_ptr<const cluster::Layout>> layouts_;
   std::optional<Open> open_;
   bool going_ = false;
   std::map<std::string, std::pair<std::uint64_t, Digest>> heads_;  // of chains as last seen: length and hash

@@ -28,6 +28,7 @@ struct Options {
   double minutes = 0;
   std::int64_t safety_s = 20;
   std::string file;
+  std::string aim;
   bool timeline = false;
   bool shrink = false;
   bool expect_failure = false;
@@ -36,10 +37,11 @@ struct Options {
 };
 
 [[noreturn]] void Usage() {
-  std::cerr << "usage: sim [--seed N] [--seeds COUNT | --minutes M] [--safety SECONDS] [--scenario FILE] [--bug NAME] [--timeline] [--shrink]\n"
-               "           [--expect-failure] [--counts] [--twice]\n"
+  std::cerr << "usage: sim [--seed N] [--seeds COUNT | --minutes M] [--safety SECONDS] [--scenario FILE] [--bug NAME] [--aim NAME]\n"
+               "           [--timeline] [--shrink] [--expect-failure] [--counts] [--twice]\n"
                "  --bug NAME        plant this bug (docs/testing.md); --expect-failure: exit 0 only if some run fails\n"
                "  --bugs            list them\n"
+               "  --aim NAME        faults aimed at one rule, for every seed (tests/sim/scenario_adversary.cc)\n"
                "  --counts          print faults by kind and how often each rule's branch was taken, for tests/swarm\n"
                "  --twice           every run a second time: the same events must happen in the same order (I21)\n";
   std::exit(2);
@@ -58,6 +60,10 @@ Options Read(int argc, char** argv) {
     else if (name == "--minutes") o.minutes = std::atof(value().c_str());
     else if (name == "--safety") o.safety_s = std::atoll(value().c_str());
     else if (name == "--scenario") o.file = value();
+    else if (name == "--aim") {
+      Scenario none;
+      if (!AimFaults(none, o.aim = value())) Usage();
+    }
     else if (name == "--timeline") o.timeline = true;
     else if (name == "--shrink") o.shrink = true;
     else if (name == "--expect-failure") o.expect_failure = true;
@@ -136,7 +142,7 @@ int Main(int argc, char** argv) {
     One(o, *scenario, &totals);
   } else {
     for (std::uint64_t seed = o.seed; o.minutes > 0 ? spent() < o.minutes * 60 : seed < o.seed + o.seeds; ++seed) {
-      const Scenario scenario = RandomScenario(seed, o.safety_s);
+      const Scenario scenario = RandomScenario(seed, o.safety_s, o.aim);
       if (o.seeds == 1 && o.minutes == 0) std::cout << Print(scenario);
       if (!One(o, scenario, &totals) && (o.shrink || o.expect_failure)) break;
     }

@@ -31,6 +31,7 @@ class Runner {
     cluster_.log_keep = static_cast<std::uint64_t>(scenario.knob("log_keep"));
     load_.zone = Zone();
     load_.think = milliseconds(scenario.knob("think_ms"));
+    load_.deletes_per_mille = static_cast<std::uint64_t>(scenario.knob("deletes"));
     for (int i = 0; i < scenario.knob("ids"); ++i) load_.ids.push_back(load_.NewId());
     for (int i = 0; i < scenario.knob("chains"); ++i) load_.chains.push_back(load_.NewId());
     load_.saw_chunk = [this](const std::string& id, const NodeId&) {
@@ -46,6 +47,9 @@ class Runner {
     };
     for (int i = 0; i < scenario.knob("clients"); ++i) {
       clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i)));
+    }
+    for (int i = 0; i < scenario.knob("readers"); ++i) {
+      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(220 + i), /*only_reads=*/true));
     }
   }
 
@@ -149,6 +153,7 @@ class Runner {
     cluster_.faults.lose_per_mille = static_cast<int>(scenario_.knob("lose"));
     cluster_.faults.repeat_per_mille = static_cast<int>(scenario_.knob("repeat"));
     cluster_.faults.delay_long_per_mille = static_cast<int>(scenario_.knob("late"));
+    cluster_.faults.outlive_per_mille = static_cast<int>(scenario_.knob("outlive"));
     cluster_.faults.long_delay = milliseconds(scenario_.knob("late_ms"));
     cluster_.faults.min_delay = microseconds(scenario_.knob("min_delay_us"));
     cluster_.faults.max_delay = microseconds(scenario_.knob("max_delay_us"));

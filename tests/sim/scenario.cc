@@ -45,6 +45,8 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"partitions", 6},
       {"voters", 3},
       {"clients", 3},
+      {"readers", 0},        // clients that only read, and keep asking the primary they know for as long as it answers
+      {"deletes", 0},        // per mille of the clients' operations, besides those they would do anyway
       {"think_ms", 20},      // a client's longest pause between operations
       {"ids", 60},           // chunks the clients share
       {"chains", 4},         // chains they share
@@ -56,6 +58,7 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"repeat", 0},
       {"late", 0},           // per mille that come up to late_ms later, out of order
       {"late_ms", 200},
+      {"outlive", 0},        // per mille of the replication's messages that arrive although their connection is over
       {"min_delay_us", 100},
       {"max_delay_us", 600},
   };

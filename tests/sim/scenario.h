@@ -52,7 +52,12 @@ std::string Print(const Scenario& scenario);
 // Nothing, and why in `error`, when the text can't be read.
 std::optional<Scenario> Parse(const std::string& text, std::string* error);
 
-// Everything drawn from the seed. `safety_seconds`: how long faults go on.
-Scenario RandomScenario(std::uint64_t seed, std::int64_t safety_seconds);
+// Replaces the faults by some that are aimed at one rule, with the clients and the network they need. False: no aim has this name.
+bool AimFaults(Scenario& scenario, const std::string& aim);
+// Each aim for every tenth seed; the others keep what they have.
+void MaybeAimFaults(Scenario& scenario);
+
+// Everything drawn from the seed. `safety_seconds`: how long faults go on. `aim`: its faults for every seed; "": see MaybeAimFaults.
+Scenario RandomScenario(std::uint64_t seed, std::int64_t safety_seconds, const std::string& aim = "");
 
 }  // namespace coffer::sim

@@ -14,12 +14,14 @@ class Draw {
     scenario_.set("safety_s", safety_seconds);
   }
 
-  Scenario Run() {
+  Scenario Run(const std::string& aim) {
     Size();
     Network();
     Load();
     Schedule();
     Followers();
+    if (aim.empty()) MaybeAimFaults(scenario_);
+    else AimFaults(scenario_, aim);
     std::stable_sort(scenario_.faults.begin(), scenario_.faults.end(), [](const Fault& a, const Fault& b) { return a.at_us < b.at_us; });
     return std::move(scenario_);
   }
@@ -145,6 +147,8 @@ class Draw {
 
 }  // namespace
 
-Scenario RandomScenario(std::uint64_t seed, std::int64_t safety_seconds) { return Draw(seed, safety_seconds).Run(); }
+Scenario RandomScenario(std::uint64_t seed, std::int64_t safety_seconds, const std::string& aim) {
+  return Draw(seed, safety_seconds).Run(aim);
+}
 
 }  // namespace coffer::sim

@@ -30,6 +30,9 @@ struct NetworkFaults {
   int repeat_per_mille = 0;
   int delay_long_per_mille = 0;  // up to `long_delay` instead: reorders
   Duration long_delay = std::chrono::milliseconds(200);
+  // Of the replication's messages: they arrive although their connection is over, even at the next process of the receiver. No
+  // connection of ours does that; term and boot are to keep such messages out all the same (R2.2, A10).
+  int outlive_per_mille = 0;
 };
 
 // What a node's disk does.
@@ -202,6 +205,7 @@ class SimCluster {
   void See(std::size_t self, std::size_t peer, std::uint64_t generation, bool up, bool refused);
   void Deliver(const NodeId& from, const NodeId& to, PeerMessage message);
   void Arrive(std::size_t from, std::size_t to, std::uint64_t generation, PeerMessage message);
+  void ArriveLate(std::size_t from, const NodeId& to, PeerMessage message);
   Instant ArrivalTime(std::uint64_t link, Duration extra);
 
   Random random_;

@@ -18,6 +18,12 @@ PeerMessage ThroughTheWire(const PeerMessage& message) {
   return copy;
 }
 
+bool Fenced(int kind) {
+  using K = coffer::internal::v1::Peer::KindCase;
+  return kind == K::kReplicate || kind == K::kReplicateAck || kind == K::kContact || kind == K::kContactAnswer || kind == K::kConfirm ||
+         kind == K::kConfirmAnswer || kind == K::kPromise || kind == K::kAccepted;
+}
+
 }  // namespace
 
 SimCluster::Connection& SimCluster::Between(std::size_t a, std::size_t b) { return connections_[std::minmax(a, b)]; }
@@ -135,6 +141,8 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
   if (!extra_delay_.empty()) {
     if (const auto it = extra_delay_.find({x, y}); it != extra_delay_.end()) extra = it->second;
   }
+  const bool outlives = a && b && faults.outlive_per_mille > 0 && Fenced(message.header.kind_case()) &&
+                        random_.Chance(static_cast<std::uint64_t>(faults.outlive_per_mille), 1000);
   for (int t = 0; t < times; ++t) {
     const Instant at = ArrivalTime(x << 32 | y, extra);
     Mix(static_cast<std::uint64_t>(message.header.kind_case()) << 32 | message.header.ByteSizeLong());
@@ -147,6 +155,8 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
         SimNode& n = *nodes_[b];
         Carry(b, n.core->Receive(NodeNow(n), from, std::move(copy)));
       });
+    } else if (outlives) {
+      Push(at, [this, a = *a, to, copy = ThroughTheWire(message)]() mutable { ArriveLate(a, to, std::move(copy)); });
     } else {
       AtNode(*b, at, [this, a = *a, b = *b, generation, copy = ThroughTheWire(message)]() mutable {
         Arrive(a, b, generation, std::move(copy));
@@ -168,6 +178,16 @@ void SimCluster::Arrive(std::size_t from, std::size_t to, std::uint64_t generati
   }
   if (seen != generation || !n.core) return;
   Carry(to, n.core->Receive(NodeNow(n), nodes_[from]->id, std::move(message)));
+}
+
+// Whatever became of the connection and of both processes: it arrives if the two are connected now.
+void SimCluster::ArriveLate(std::size_t from, const NodeId& to, PeerMessage message) {
+  const auto b = IndexOf(to);
+  if (!b || !Up(*b) || blocked_.contains({from, *b})) return;
+  AtNode(*b, now_, [this, from, b = *b, message = std::move(message)]() mutable {
+    SimNode& n = *nodes_[b];
+    if (Between(from, b).seen[b > from] != 0) Carry(b, n.core->Receive(NodeNow(n), nodes_[from]->id, std::move(message)));
+  });
 }
 
 }  // namespace coffer::sim
