@@ -46,7 +46,7 @@ bool RefusedBeforeWriting(const google::rpc::Status& rpc) {
   // among them: a call under way may end with those.
   static constexpr std::string_view kRefusals[] = {
       "NOT_SENT",    "TOO_FEW_COPIES", "PARTITION_ACTIVATING", "REPAIRING",      "REPAIR_WAITS",  "NO_LAYOUT",
-      "NOT_A_VOTER", "DISK_FULL",      "QUEUE_FULL",           "TOO_MANY_BYTES", "TOO_MANY_CALLS"};
+      "NOT_A_VOTER", "DISK_FULL",      "QUEUE_FULL",           "TOO_MANY_BYTES", "TOO_MANY_CALLS", "DISK_READ_FAILED"};
   for (const google::protobuf::Any& any : rpc.details()) {
     google::rpc::ErrorInfo info;
     if (!any.Is<google::rpc::ErrorInfo>() || !any.UnpackTo(&info) || info.domain() != "coffer") continue;

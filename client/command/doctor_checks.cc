@@ -139,7 +139,9 @@ void CheckDisks(const v1::Status& s, std::vector<Finding>& out) {
     fullest = std::max(fullest, m.disk_used());
     const std::string percent = std::to_string(static_cast<int>(m.disk_used() * 100 + 0.5)) + "% full";
     if (m.read_only()) {
-      out.push_back({Grade::kBad, "disk of " + m.name(), percent + "; it refuses writes", "coffer explain DISK_FULL"});
+      const bool failed = m.read_only_reason() == v1::READ_ONLY_REASON_DISK_FAILED;
+      out.push_back({Grade::kBad, "disk of " + m.name(), (failed ? "failed" : percent) + "; it refuses writes",
+                     failed ? "coffer explain DISK_FAILED" : "coffer explain DISK_FULL"});
     } else if (m.disk_used() >= kDiskBad) {
       out.push_back({Grade::kBad, "disk of " + m.name(), percent, "free or add room now, or add a node"});
     } else if (m.disk_used() >= kDiskWarn) {

@@ -25,6 +25,11 @@ constexpr Duration kSettled = seconds(30);
 constexpr Duration kDiskSilence = seconds(10);
 constexpr std::size_t kPartitionsPerDiscard = 512;
 
+coffer::v1::ReadOnlyReason WhyReadOnly(const StoreHealth& health) {
+  if (health.failed) return coffer::v1::READ_ONLY_REASON_DISK_FAILED;
+  return health.full ? coffer::v1::READ_ONLY_REASON_DISK_FULL : coffer::v1::READ_ONLY_REASON_UNSPECIFIED;
+}
+
 Incarnation FirstIncarnation(Boot boot) { return Incarnation(boot.value << 20); }
 
 }  // namespace
@@ -54,16 +59,15 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
       zones(ctx, [this](wire::DataRequest request) { ReceiveData(ctx.self, std::move(request), {}); },
             [this](const wire::ZoneRecord& zone, Waiter waiter, std::function<void()> done) {
               writes.PurgeZone(zone, waiter, std::move(done));
-            }),
+            },
+            [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }),
       repairs(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
       started(now) {
   ctx.started = ctx.now = now;
   ctx.membership = &membership;
   ctx.durable = std::move(recovered);
   if (Planted(Bug::kAddForgottenAtRestart)) ctx.durable.adds.clear();
-  store.ReadMetas([this](PartitionId p, const PartitionMeta& meta) {
-    ctx.replicas[p] = std::make_unique<PartitionReplica>(p, ctx.store, meta, ctx.config.log_keep);
-  });
+  RecoverReplicas();
   if (!remembered.empty()) Execute(membership.Remember(now, remembered));
   // A shell without a data folder (a test's) brings no lineage.
   if (ctx.durable.lineage.empty()) ctx.durable.lineage.push_back({ctx.config.boot, {}, 0});
@@ -73,6 +77,22 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
   }
   judges.erase(ctx.self);
   introductions.Start(std::move(judges));
+}
+
+void NodeCore::State::RecoverReplicas() {
+  auto note = [this](ReadOutcome outcome, const std::string& what) {
+    if (outcome == ReadOutcome::kFound) return;
+    if (outcome == ReadOutcome::kFailed) {
+      return ctx.FailStop("the disk answered with an error while " + what + " was read; stopping. Nothing was changed. Look at the "
+                          "kernel's log and at the disk, then start again.");
+    }
+    ctx.Retire(what + " does not verify: what this copy promised is not known any more. The other copies are safe; the node starts under "
+               "a new id and fills itself from them.");
+  };
+  note(ctx.store.ReadMetas([&](PartitionId p, const PartitionMeta& meta) {
+    auto& replica = ctx.replicas[p] = std::make_unique<PartitionReplica>(p, ctx.store, meta, ctx.config.log_keep);
+    note(replica->tail(), "the end of the log of partition " + std::to_string(p));
+  }), "the list of partitions");
 }
 
 std::string NodeCore::State::NameOf(const NodeId& id) const {
@@ -385,6 +405,7 @@ void NodeCore::State::RefreshFacts(bool urgent) {
   facts.set_blocks(blocks);
   facts.set_data_bytes(bytes);
   facts.set_read_only(ctx.health.full || ctx.health.failed);
+  facts.set_read_only_reason(WhyReadOnly(ctx.health));
   if (ctx.health.total_bytes > 0) {
     const double used = 1.0 - static_cast<double>(ctx.health.free_bytes) / static_cast<double>(ctx.health.total_bytes);
     facts.set_disk_used_permille(static_cast<std::uint32_t>(used * 1000));
@@ -459,6 +480,7 @@ wire::NodeReport NodeCore::State::Report(Instant now) const {
   self->set_repaired_blocks(ctx.counters.repaired_blocks);
   self->set_quarantined_writes(ctx.counters.quarantined);
   self->set_read_only(ctx.health.full || ctx.health.failed);
+  self->set_read_only_reason(WhyReadOnly(ctx.health));
   self->set_last_error(ctx.health.failure);
   if (ctx.health.total_bytes > 0) {
     self->set_disk_used(1.0 - static_cast<double>(ctx.health.free_bytes) / static_cast<double>(ctx.health.total_bytes));

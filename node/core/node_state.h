@@ -53,6 +53,7 @@ struct NodeCore::State {
   // The layout is durable: authority under older terms ends, new terms begin.
   void MakeEffective(std::shared_ptr<const cluster::Layout> layout);
   void ChangeTerm(PartitionId partition, const cluster::Group* before, const cluster::Group& after);
+  void RecoverReplicas();
   void RefreshFacts(bool urgent);
   void SightEpochs();
   void AskToDiscard();

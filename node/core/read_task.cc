@@ -240,15 +240,24 @@ class Reader {
   void ListZones() {
     const auto& op = data().list_zones();
     std::vector<wire::ZoneRecord> all;
-    store_.Scan(partition(), "", std::string(16, '\0') + std::string(64, '\xff'), [&](const ScannedRecord& record) {
+    const auto scan = store_.Scan(partition(), "", std::string(16, '\0') + std::string(64, '\xff'), [&](const ScannedRecord& record) {
       if (record.key.kind != RecordKind::kZone || !Shown(record.header.stamp.seq)) return true;
       RecordHeader header;
       Payload value;
       if (Troubled(store_.Read(partition(), record.key, &header, &value), record.key)) return false;
       wire::ZoneRecord zone;
-      if (value && zone.ParseFromString(*value) && zone.name() > op.after()) all.push_back(std::move(zone));
+      if (!value || !zone.ParseFromString(*value)) {
+        result_.damaged.push_back({partition(), record.key});
+        return false;
+      }
+      if (zone.name() > op.after()) all.push_back(std::move(zone));
       return true;
     });
+    if (!result_.damaged.empty()) return;
+    if (scan != ReadOutcome::kFound) {
+      *response_.mutable_status() = RefuseUnreadable(partition());
+      return;
+    }
     std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
     const std::size_t limit = op.limit() == 0 ? 1000 : op.limit();
     response_.mutable_zones()->set_more(all.size() > limit);

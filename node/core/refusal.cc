@@ -21,4 +21,11 @@ google::rpc::Status Refuse(Code code, std::string_view reason, std::string messa
   return status;
 }
 
+google::rpc::Status RefuseUnreadable(PartitionId partition) {
+  return Refuse(Code::kUnavailable, "DISK_READ_FAILED",
+                "a part of partition " + std::to_string(partition) + " can't be read on this node's disk; nothing was done. Its other "
+                "copy is safe. Look at this disk, or stop the node: another one takes over.",
+                std::chrono::milliseconds(500));
+}
+
 }  // namespace coffer::node

@@ -27,4 +27,7 @@ enum class Code : int {
 // A status with an ErrorInfo (domain "coffer"); `retry_after` adds a RetryInfo.
 google::rpc::Status Refuse(Code code, std::string_view reason, std::string message, std::optional<Duration> retry_after = {});
 
+// A part of the index of `partition` can't be read on this node's disk; nothing was done.
+google::rpc::Status RefuseUnreadable(PartitionId partition);
+
 }  // namespace coffer::node

@@ -41,6 +41,9 @@ class PartitionReplica {
   PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep);
 
   PartitionId id() const { return id_; }
+  // Whether the writes after meta.committed could be read when this was made. If not, what they did to the records is not
+  // known here, and this copy must not be used (R11).
+  ReadOutcome tail() const { return tail_; }
   const PartitionMeta& meta() const { return meta_; }   // ahead of the disk by what is being written
   Seq last() const { return meta_.last.seq; }
   Seq durable() const { return durable_; }
@@ -119,6 +122,7 @@ class PartitionReplica {
   const StoreReader& store_;
   const std::uint64_t log_keep_;
   PartitionMeta meta_;
+  ReadOutcome tail_ = ReadOutcome::kFound;
   Seq durable_;
   std::deque<WriteWithBodies> window_;            // applied, not yet durable
   std::map<std::string, Overlaid> records_;       // by encoded key

@@ -89,6 +89,12 @@ bool Writes::Troubled(Request& r, ReadOutcome outcome, const RecordKey& key) {
   return true;
 }
 
+bool Writes::Unreadable(Request& r, ReadOutcome scan) {
+  if (scan == ReadOutcome::kFound) return false;
+  AnswerRefusal(ctx_, r.waiter, RefuseUnreadable(r.partition));
+  return true;
+}
+
 void Writes::PutChunk(Request r) {
   const auto id = BlockId::From(r.wire.put_chunk().id());
   const std::uint64_t limit = ctx_.layout->settings.chunk_limit_bytes;
@@ -222,7 +228,8 @@ void Writes::DeleteChain(Request r) {
   wire::Write write = NewWrite(wire::WRITE_KIND_DELETE_CHAIN, r.zone, chain->view());
   if (end.deleted) {
     RecordHeader mark;
-    replica.Find({r.zone, RecordKind::kChainDelete, *chain, 0}, &mark);
+    const RecordKey mark_key{r.zone, RecordKind::kChainDelete, *chain, 0};
+    if (Troubled(r, replica.Find(mark_key, &mark), mark_key)) return;
     return Repeat(r, mark.stamp.seq, std::move(write), {}, Response(r));
   }
   std::uint64_t blocks = 0;
@@ -230,7 +237,7 @@ void Writes::DeleteChain(Request r) {
   std::string after = EncodeKey({r.zone, RecordKind::kEntry, *chain, ~std::uint64_t{0}});
   after.resize(after.size() - 8);
   const std::string last = EncodeKey({r.zone, RecordKind::kEntry, *chain, 0});
-  replica.CountLive(after, last, &blocks, &bytes);
+  if (Unreadable(r, replica.CountLive(after, last, &blocks, &bytes))) return;
   write.set_removed_blocks(1);
   write.set_removed_bytes(bytes);
   Order(r, std::move(write), {}, Response(r));
@@ -313,7 +320,7 @@ void Writes::DropZone(Request r) {
   if (outcome == ReadOutcome::kFound) return Repeat(r, mark.stamp.seq, std::move(write), {}, Response(r));
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
-  replica.CountLive(r.zone.view(), r.zone.str() + std::string(64, '\xff'), &blocks, &bytes);
+  if (Unreadable(r, replica.CountLive(r.zone.view(), r.zone.str() + std::string(64, '\xff'), &blocks, &bytes))) return;
   write.set_removed_blocks(blocks);
   write.set_removed_bytes(bytes);
   Order(r, std::move(write), {}, Response(r));

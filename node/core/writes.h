@@ -53,6 +53,8 @@ class Writes {
   void AnswerAbsent(Request& r, google::rpc::Status status);
   // Answers and returns true when the look-up ended badly.
   bool Troubled(Request& r, ReadOutcome outcome, const RecordKey& key);
+  // True when a scan did not see all there is; the request is refused then: what is missing must not pass for nothing.
+  bool Unreadable(Request& r, ReadOutcome scan);
   // Whether the zone was deleted and its blocks are dropped. False: the look-up ended badly, and that is answered.
   bool ZoneGone(Request& r, const ZoneId& zone, bool* gone);
   void Conflict(Request& r, const ChainEnd& end);

@@ -21,18 +21,27 @@ void ZoneDeletion::Begin(const wire::ZoneRecord& zone, const Waiter& waiter) {
 }
 
 void ZoneDeletion::OnRegistryActive() {
+  look_at_ = kNever;
   const PartitionId registry = cluster::RegistryPartition(ctx_.layout->partition_count());
   std::vector<wire::ZoneRecord> deleting;
-  ctx_.store.Scan(registry, "", std::string(16, '\0') + std::string(64, '\xff'), [&](const ScannedRecord& record) {
+  bool all = true;
+  const auto scan = ctx_.store.Scan(registry, "", std::string(16, '\0') + std::string(64, '\xff'), [&](const ScannedRecord& record) {
+    if (record.key.kind != RecordKind::kZone) return true;
     RecordHeader header;
     Payload value;
     wire::ZoneRecord zone;
-    if (record.key.kind == RecordKind::kZone && ctx_.store.Read(registry, record.key, &header, &value) == ReadOutcome::kFound &&
-        value && zone.ParseFromString(*value) && zone.deleting()) {
+    const auto read = ctx_.store.Read(registry, record.key, &header, &value);
+    if (read == ReadOutcome::kAbsent) return true;
+    if (read != ReadOutcome::kFound || !value || !zone.ParseFromString(*value)) {
+      all = false;
+      repair_(registry, record.key);
+    } else if (zone.deleting()) {
       deleting.push_back(std::move(zone));
     }
     return true;
   });
+  // A deletion that was not seen would never end: what could not be read is looked at again.
+  if (!all || scan != ReadOutcome::kFound) look_at_ = ctx_.now + kAskAgain;
   for (const auto& zone : deleting) Begin(zone, Waiter{});
 }
 
@@ -84,6 +93,7 @@ void ZoneDeletion::OnResponse(const wire::DataResponse& response) {
 }
 
 void ZoneDeletion::Tick() {
+  if (ctx_.now >= look_at_) OnRegistryActive();
   for (auto& [zone, job] : jobs_) {
     if (!job.left.empty()) {
       Ask(job);

@@ -15,18 +15,23 @@ namespace coffer::node {
 class ZoneDeletion {
  public:
   // `to_self` handles a DataRequest addressed to this node.
+  // `repair` mends a record that does not verify.
   ZoneDeletion(Context& context, std::function<void(wire::DataRequest)> to_self,
-               std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge)
-      : ctx_(context), to_self_(std::move(to_self)), purge_(std::move(purge)) {}
+               std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge,
+               std::function<void(PartitionId, const RecordKey&)> repair)
+      : ctx_(context), to_self_(std::move(to_self)), purge_(std::move(purge)), repair_(std::move(repair)) {}
 
   // The zone is marked as being deleted; `waiter` is answered once no partition serves it any more.
   void Begin(const wire::ZoneRecord& zone, const Waiter& waiter);
   // The registry became ours: deletions begun by an earlier primary go on.
   void OnRegistryActive();
-  void OnRegistryEnded() { jobs_.clear(); }
+  void OnRegistryEnded() {
+    jobs_.clear();
+    look_at_ = kNever;
+  }
   void OnResponse(const wire::DataResponse& response);
   void Tick();
-  Instant NextDeadline() const { return jobs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(20); }
+  Instant NextDeadline() const { return jobs_.empty() ? look_at_ : ctx_.now + std::chrono::milliseconds(20); }
 
  private:
   struct Job {
@@ -41,7 +46,9 @@ class ZoneDeletion {
   Context& ctx_;
   const std::function<void(wire::DataRequest)> to_self_;
   const std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge_;
+  const std::function<void(PartitionId, const RecordKey&)> repair_;
   std::map<ZoneId, Job> jobs_;
+  Instant look_at_ = kNever;  // when the registry, which could not be read to its end, is looked through again
   std::map<std::uint64_t, std::pair<ZoneId, PartitionId>> calls_;
   std::uint64_t next_call_ = 1;
 };

@@ -27,7 +27,7 @@ bool MayFollowOwnSuccess(Code code, const wire::DataRequest& request) {
 bool RefusedBeforeOrdering(const Status& status) {
   const std::string reason = ReasonOf(status);
   return reason == "TOO_FEW_COPIES" || reason == "PARTITION_ACTIVATING" || reason == "DISK_FULL" ||
-         reason == "QUEUE_FULL" || reason == "REPAIRING";
+         reason == "QUEUE_FULL" || reason == "REPAIRING" || reason == "DISK_READ_FAILED";
 }
 
 std::uint32_t Milliseconds(Duration d) {

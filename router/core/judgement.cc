@@ -29,7 +29,9 @@ Facts Gather(const StatusInputs& inputs, const v1::Status& status) {
       case v1::MEMBER_STATE_SUSPECT: facts.suspect.push_back(member.name()); continue;
       default: break;
     }
-    if (member.read_only()) (member.disk_used() >= 0.8 ? facts.full : facts.failed).push_back(member.name());
+    if (member.read_only()) {
+      (member.read_only_reason() == v1::READ_ONLY_REASON_DISK_FAILED ? facts.failed : facts.full).push_back(member.name());
+    }
     if (member.epoch() < status.epoch()) facts.behind.push_back(member.name());
   }
   for (const auto& member : inputs.layout->members) facts.storage += member.TakesData();

@@ -29,7 +29,9 @@ void RouterCore::State::StartOp(CallId call, Slot slot, OpSpec spec) {
 }
 
 void RouterCore::State::ResolveZone(CallId call, const std::string& name) {
-  if (zones_.Wait(name, call)) LookUp(name, calls_.at(call).call_deadline);
+  if (!zones_.Wait(now_, name, call)) return;
+  // While an older answer serves, nobody waits for this one: it has its time.
+  LookUp(name, zones_.Remembers(name) ? kNever : calls_.at(call).call_deadline);
 }
 
 void RouterCore::State::Respond(CallId call, std::string response) {

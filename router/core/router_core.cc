@@ -178,6 +178,7 @@ void RouterCore::State::OpEnded(OpResult result) {
 bool RouterCore::State::MoveResults() {
   dispatcher_.Tick(now_);
   auto done = dispatcher_.TakeDone();
+  zones_.Overdue(now_, &zone_answers_);
   auto answers = std::exchange(zone_answers_, {});
   for (OpResult& result : done) OpEnded(std::move(result));
   for (const auto& answer : answers) {
@@ -329,7 +330,7 @@ void RouterCore::SetWallClock(Instant now, std::uint64_t ms_since_1970) {
 Instant RouterCore::NextDeadline() const {
   const State& s = *state_;
   Instant next = std::min({s.membership_.NextDeadline(), s.agreement_.NextDeadline(), s.dispatcher_.NextDeadline(),
-                           s.maintain_at_});
+                           s.maintain_at_, s.zones_.NextOverdue()});
   if (!s.wakes_.empty()) next = std::min(next, s.wakes_.begin()->first);
   if (!s.deadlines_.empty()) next = std::min(next, s.deadlines_.begin()->first);
   return next;

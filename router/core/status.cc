@@ -57,6 +57,7 @@ void FromGossip(const wire::MemberFacts& facts, v1::MemberStatus* status) {
   status->set_data_bytes(facts.data_bytes());
   status->set_disk_used(facts.disk_used_permille() / 1000.0);
   status->set_read_only(facts.read_only());
+  status->set_read_only_reason(facts.read_only_reason());
   status->set_failure_domain(facts.failure_domain());
 }
 

@@ -7,8 +7,10 @@ namespace coffer::router {
 
 const ZoneId* ZoneDirectory::Find(Instant now, const std::string& name) const {
   auto it = known_.find(name);
-  if (it == known_.end() || now - it->second.at >= config_.ttl) return nullptr;
-  return &it->second.id;
+  if (it == known_.end()) return nullptr;
+  if (now - it->second.at < config_.ttl) return &it->second.id;
+  auto lookup = lookups_.find(name);
+  return lookup != lookups_.end() && now - lookup->second.began >= config_.patience ? &it->second.id : nullptr;
 }
 
 void ZoneDirectory::Remember(Instant now, const std::string& name, const ZoneId& id) {
@@ -20,10 +22,29 @@ void ZoneDirectory::Remember(Instant now, const std::string& name, const ZoneId&
   known_[name] = {id, now};
 }
 
-bool ZoneDirectory::Wait(const std::string& name, Waiter waiter) {
-  auto [it, fresh] = lookups_.try_emplace(name);
+bool ZoneDirectory::Wait(Instant now, const std::string& name, Waiter waiter) {
+  auto [it, fresh] = lookups_.try_emplace(name, Lookup{now, {}, {}});
   (fresh ? it->second.first : it->second.later).insert(waiter);
   return fresh;
+}
+
+void ZoneDirectory::Overdue(Instant now, std::vector<Answer>* answers) {
+  for (auto& [name, lookup] : lookups_) {
+    auto known = known_.find(name);
+    if (known == known_.end() || now - lookup.began < config_.patience) continue;
+    for (auto* waiters : {&lookup.first, &lookup.later}) {
+      for (const Waiter waiter : std::exchange(*waiters, {})) answers->push_back({waiter, Ok(), known->second.id});
+    }
+  }
+}
+
+Instant ZoneDirectory::NextOverdue() const {
+  Instant next = kNever;
+  for (const auto& [name, lookup] : lookups_) {
+    const bool waited_for = !lookup.first.empty() || !lookup.later.empty();
+    if (waited_for && known_.contains(name)) next = std::min(next, lookup.began + config_.patience);
+  }
+  return next;
 }
 
 bool ZoneDirectory::Done(Instant now, const std::string& name, const Status& status, const ZoneId& id,
@@ -36,6 +57,7 @@ bool ZoneDirectory::Done(Instant now, const std::string& name, const Status& sta
   if (IsOk(status)) {  // "exists" holds for those who came later too
     for (const Waiter waiter : std::exchange(it->second.first, {})) answers->push_back({waiter, status, id});
   }
+  it->second.began = now;
   if (!it->second.first.empty()) return true;
   lookups_.erase(it);
   return false;

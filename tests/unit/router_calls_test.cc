@@ -57,6 +57,36 @@ TEST_CASE("zones are created, listed by pages and deleted") {
   CHECK(put.end->message().find("\"b\"") != std::string::npos);
 }
 
+TEST_CASE("a remembered zone goes on being used while nobody can look it up") {
+  RouterWorld world(2);
+  const ZoneId zone = world.AddZone("shop");
+  world.Settle();
+  const PartitionId registry = cluster::RegistryPartition(world.layout().partition_count());
+  const std::size_t keeper = world.layout().group(registry).primary;
+  const BlockId here = BlockOn(world, zone, 1 - keeper);
+  const BlockId there = BlockOn(world, zone, keeper);
+  REQUIRE(world.Do(Put("shop", here, "x")).end->code() == 0);
+  REQUIRE(world.Do(Put("shop", there, "y")).end->code() == 0);
+  // Of two nodes one is off: no layout is decided, so the registry has no primary that answers.
+  world.Kill(keeper);
+  world.Run(seconds(60));
+  for (const auto& [block, bytes] : {std::pair(here, "x"), std::pair(there, "y"), std::pair(here, "x")}) {
+    const Instant before = world.now();
+    auto& get = world.Do(Get("shop", block));
+    REQUIRE(get.end->code() == 0);
+    CHECK(Only<v1::GetResponse>(get).data() == bytes);
+    CHECK(world.now() - before < seconds(1));
+  }
+  // Only what was never known has to wait.
+  CHECK(world.Do(Get("other", here)).end->code() != 0);
+  // Once it can be asked again, what it says counts.
+  world.truth().deleted_zones.insert(zone.str());
+  world.truth().zones.erase("shop");
+  world.Start(keeper);
+  world.Run(seconds(20));
+  CHECK(ReasonOf(*world.Do(Get("shop", Id(9))).end) == "ZONE_UNKNOWN");
+}
+
 TEST_CASE("a zone that was created without an answer is created again by the same id only") {
   RouterWorld world(2);
   world.Settle();

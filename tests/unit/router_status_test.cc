@@ -421,12 +421,14 @@ TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a l
   }
   SECTION("full") {
     cluster.reports[0].mutable_self()->set_read_only(true);
-    cluster.reports[0].mutable_self()->set_disk_used(0.96);
+    cluster.reports[0].mutable_self()->set_read_only_reason(v1::READ_ONLY_REASON_DISK_FULL);
+    cluster.reports[0].mutable_self()->set_disk_used(0.3);  // a large reserve
     code = "DISK_FULL";
   }
   SECTION("failed") {
     cluster.reports[0].mutable_self()->set_read_only(true);
-    cluster.reports[0].mutable_self()->set_disk_used(0.3);
+    cluster.reports[0].mutable_self()->set_read_only_reason(v1::READ_ONLY_REASON_DISK_FAILED);
+    cluster.reports[0].mutable_self()->set_disk_used(0.96);
     code = "DISK_FAILED";
   }
   SECTION("one copy") {
