@@ -110,6 +110,7 @@ class Reader {
                   "the chunk has " + std::to_string(value->size()) + " bytes; byte " + std::to_string(op.offset()) + " is past its end");
     }
     response_.set_total_size(value->size());
+    response_.set_settled(header.stamp.seq <= result_.task.committed);
     result_.bytes_read = value->size();
     const std::uint64_t rest = value->size() - op.offset();
     const std::uint64_t length = op.length() == 0 ? rest : std::min(rest, op.length());

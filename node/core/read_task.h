@@ -15,6 +15,7 @@ struct ReadTask {
   NodeId reply_to;            // who asked
   wire::Peer request;         // a DataRequest or FetchRequest
   Seq limit;                  // chain reads: entries of later writes are not shown; 0: all
+  Seq committed;              // chunk reads: a put up to here is known to be committed
   bool confirmed = false;     // the primary has confirmed its authority: "absent" may be said
   Instant asked{};            // when the request arrived
   std::uint64_t staleness_ms = 0;

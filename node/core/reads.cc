@@ -47,6 +47,7 @@ void Reads::Dispatch(const NodeId& from, wire::DataRequest request, bool confirm
   ReadTask task;
   task.reply_to = from;
   task.limit = limit;
+  task.committed = ctx_.Replica(request.partition()).committed();
   task.confirmed = confirmed;
   task.asked = ctx_.now;
   task.epoch = ctx_.layout->epoch;

@@ -79,7 +79,8 @@ ReadChunk TakeChunk(CallHost& host, const ZoneId& zone, const BlockId& id, std::
     return read;
   }
   read.data = std::move(result.bodies[0]);
-  if (offset == 0 && size == read.total_size) host.cache().Insert(result.asked, zone, id, read.data);
+  const bool whole = offset == 0 && size == read.total_size;
+  if (whole && result.response.settled()) host.cache().Insert(result.asked, zone, id, read.data);
   return read;
 }
 

@@ -380,6 +380,21 @@ TEST_CASE("a cached chunk is served without a node, and not after its deletion")
   CHECK(world.Do(Get("shop", Id(1))).end->code() == static_cast<int>(Code::kNotFound));
 }
 
+TEST_CASE("a chunk that is not known to be committed is answered and not kept: another content may win") {
+  RouterWorld world(1);
+  world.AddZone("shop");
+  world.Settle();
+  world.Do(Put("shop", Id(1), "x"));
+  world.truth().unsettled = true;
+  CHECK(Only<v1::GetResponse>(world.Do(Get("shop", Id(1)))).data() == "x");
+  const int asked = Gets(world.node(0));
+  world.truth().unsettled = false;
+  CHECK(Only<v1::GetResponse>(world.Do(Get("shop", Id(1)))).data() == "x");
+  CHECK(Gets(world.node(0)) == asked + 1);
+  CHECK(Only<v1::GetResponse>(world.Do(Get("shop", Id(1)))).data() == "x");
+  CHECK(Gets(world.node(0)) == asked + 1);
+}
+
 TEST_CASE("a read that was on its way while the chunk was deleted does not bring it back into the cache") {
   RouterWorld world(1);
   world.AddZone("shop");

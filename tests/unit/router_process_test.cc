@@ -120,6 +120,7 @@ class FakeNode final : public link::Handler {
         *response.mutable_status() = MakeError(Code::kNotFound, "CHUNK_NOT_FOUND", "none");
       } else {
         response.set_total_size(it->second->size());
+        response.set_settled(true);
         out->push_back(it->second);
       }
     }

@@ -379,6 +379,7 @@ wire::DataResponse RouterWorld::Execute(const wire::DataRequest& request, const 
       return fail(Code::kOutOfRange, "OUT_OF_RANGE");
     }
     response.set_total_size(chunk.size());
+    response.set_settled(!truth_.unsettled);
     out->push_back(std::make_shared<const std::string>(
         chunk.substr(op.offset(), op.length() == 0 ? std::string::npos : op.length())));
   } else if (request.has_has_chunks()) {
