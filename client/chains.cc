@@ -5,6 +5,7 @@
 #include "cluster/sha256.h"
 #include "coffer/v1/chains.pb.h"
 #include "google/rpc/status.pb.h"
+#include "proto/mutex.h"
 
 namespace coffer::client {
 namespace {
@@ -103,10 +104,10 @@ class LastAppender : public std::enable_shared_from_this<LastAppender> {
   }
 
   void Cancel() {
-    std::unique_lock<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     cancelled_ = true;
     const Ticket running = running_;
-    guard.unlock();
+    guard.Unlock();
     running.Cancel();
   }
 
@@ -118,10 +119,10 @@ class LastAppender : public std::enable_shared_from_this<LastAppender> {
   Duration Left() const { return std::max<Duration>(deadline_ - SteadyNow(), std::chrono::milliseconds(1)); }
   void Closed() { done_(Status::Failed(Code::kCancelled, "the client is being closed", "CANCELLED")); }
   void Keep(Ticket ticket) {
-    std::unique_lock<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     running_ = ticket;
     const bool cancel = cancelled_;
-    guard.unlock();
+    guard.Unlock();
     if (cancel) ticket.Cancel();
   }
 
@@ -131,9 +132,9 @@ class LastAppender : public std::enable_shared_from_this<LastAppender> {
   const CallOptions options_;
   const Instant deadline_;
   const Callback<AppendResult> done_;
-  std::mutex lock_;
-  Ticket running_;          // guarded by lock_
-  bool cancelled_ = false;  // guarded by lock_
+  Mutex lock_;
+  Ticket running_ ABSL_GUARDED_BY(lock_);
+  bool cancelled_ ABSL_GUARDED_BY(lock_) = false;
 };
 
 Job LastAppender::AppendJob(const Client::Impl& client, const BlockId& chain, std::uint64_t position,

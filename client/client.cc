@@ -5,6 +5,7 @@
 #include "client/client_impl.h"
 #include "coffer/v1/chunks.pb.h"
 #include "google/rpc/status.pb.h"
+#include "proto/mutex.h"
 
 namespace coffer::client {
 namespace {
@@ -88,7 +89,7 @@ Client::~Client() {
   impl_->closing = true;
   std::set<std::shared_ptr<Follower>> followers;
   {
-    std::lock_guard<std::mutex> guard(impl_->followers_lock);
+    MutexLock guard(impl_->followers_lock);
     followers = impl_->followers;
   }
   for (const auto& f : followers) f->Cancel();
@@ -223,7 +224,7 @@ Ticket Client::Follow(const std::string& method, std::function<std::string()> ne
   auto follower = std::make_shared<Follower>(impl_, method, std::move(next_request), silence, std::move(on_message),
                                              std::move(done));
   {
-    std::lock_guard<std::mutex> guard(impl_->followers_lock);
+    MutexLock guard(impl_->followers_lock);
     impl_->followers.insert(follower);
   }
   follower->Start();

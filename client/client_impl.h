@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -11,6 +10,7 @@
 
 #include "client/client.h"
 #include "client/engine.h"
+#include "proto/mutex.h"
 
 namespace coffer::client {
 
@@ -20,8 +20,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   explicit Impl(ClientOptions o);
 
   ClientOptions options;
-  std::mutex followers_lock;
-  std::set<std::shared_ptr<Follower>> followers;  // guarded by followers_lock
+  Mutex followers_lock;
+  std::set<std::shared_ptr<Follower>> followers ABSL_GUARDED_BY(followers_lock);
   std::atomic<bool> closing{false};
   std::unique_ptr<Engine> engine;  // last: its end runs callbacks that use the rest
 
@@ -68,18 +68,17 @@ class Follower : public std::enable_shared_from_this<Follower> {
   const std::function<std::string()> next_request_;
   const Duration silence_;
   const std::function<void(std::string)> on_message_;
-  Callback<Done> done_;
 
-  std::mutex lock_;
-  // Guarded by lock_.
-  Ticket running_;
-  bool active_ = false;  // a job is under way
-  bool cancelled_ = false;
-  bool ever_heard_ = false;
-  bool finished_ = false;
-  std::uint64_t turn_ = 0;      // counts jobs
-  std::uint64_t messages_ = 0;  // of this turn
-  int failures_ = 0;            // since the last message
+  Mutex lock_;
+  Callback<Done> done_ ABSL_GUARDED_BY(lock_);
+  Ticket running_ ABSL_GUARDED_BY(lock_);
+  bool active_ ABSL_GUARDED_BY(lock_) = false;  // a job is under way
+  bool cancelled_ ABSL_GUARDED_BY(lock_) = false;
+  bool ever_heard_ ABSL_GUARDED_BY(lock_) = false;
+  bool finished_ ABSL_GUARDED_BY(lock_) = false;
+  std::uint64_t turn_ ABSL_GUARDED_BY(lock_) = 0;      // counts jobs
+  std::uint64_t messages_ ABSL_GUARDED_BY(lock_) = 0;  // of this turn
+  int failures_ ABSL_GUARDED_BY(lock_) = 0;            // since the last message
 };
 
 }  // namespace coffer::client

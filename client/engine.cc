@@ -59,7 +59,7 @@ Engine::~Engine() {
 
 void Engine::Close() {
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     if (stopping_) return;
     stopping_ = true;
     std::vector<JobId> ids;
@@ -74,14 +74,14 @@ void Engine::Close() {
   Flush();
   driver_.join();
   transport_.reset();
-  std::unique_lock<std::mutex> guard(lock_);
-  flushed_.wait(guard, [this] { return !flushing_ && deferred_.empty(); });
+  MutexLock guard(lock_);
+  while (flushing_ || !deferred_.empty()) flushed_.Wait(lock_);
 }
 
 Engine::JobId Engine::Start(Job job) {
   JobId id = 0;
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     const std::uint64_t bytes = job.request.size();
     const bool full = bytes_ > 0 && bytes_ + bytes > options_.max_in_flight_bytes;
     if (full || stopping_) {
@@ -112,7 +112,7 @@ Engine::JobId Engine::Start(Job job) {
 
 void Engine::Cancel(JobId id) {
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     const auto it = jobs_.find(id);
     if (it == jobs_.end()) return;
     it->second->cancelled = true;
@@ -122,7 +122,7 @@ void Engine::Cancel(JobId id) {
 }
 
 void Engine::After(Duration delay, std::function<void()> what) {
-  std::lock_guard<std::mutex> guard(lock_);
+  MutexLock guard(lock_);
   if (stopping_) return;
   const Instant at = SteadyNow() + delay;
   later_.emplace(at, std::move(what));
@@ -130,7 +130,7 @@ void Engine::After(Duration delay, std::function<void()> what) {
 }
 
 std::uint64_t Engine::in_flight_bytes() const {
-  std::lock_guard<std::mutex> guard(lock_);
+  MutexLock guard(lock_);
   return bytes_;
 }
 
@@ -165,7 +165,7 @@ void Engine::SuspectSilent(Instant now, const Running& job) {
 
 std::size_t Engine::Choose(const Running& job, bool elsewhere) const {
   const Instant now = SteadyNow();
-  const auto score = [&](std::size_t r) {
+  const auto score = [&](std::size_t r) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     int s = 0;
     if (transport_->state(r) == RouterState::kFailed) s += 8;
     if (transport_->state(r) != RouterState::kUp) s += 1;
@@ -252,6 +252,7 @@ void Engine::End(JobId id, Running& job, const RetryOutput& output) {
 }
 
 void Engine::OnSent(std::uint64_t call) {
+  lock_.AssertHeld();
   const auto it = calls_.find(call);
   if (it == calls_.end()) return;
   Running& job = *jobs_.at(it->second.job);
@@ -260,6 +261,7 @@ void Engine::OnSent(std::uint64_t call) {
 }
 
 void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
+  lock_.AssertHeld();
   const Instant now = SteadyNow();
   heard_[router] = now;
   const auto it = calls_.find(reply.id());
@@ -289,6 +291,7 @@ void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
 }
 
 void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
+  lock_.AssertHeld();
   penalised_[router] = SteadyNow() + kPenalty;
   for (const LostCall& call : lost) {
     const auto it = calls_.find(call.id);
@@ -315,19 +318,19 @@ void Engine::Fail(std::uint64_t call, const Status& why, const AttemptFailure& f
 }
 
 void Engine::Flush() {
-  std::unique_lock<std::mutex> guard(lock_);
+  MutexLock guard(lock_);
   if (flushing_) return;  // the thread that flushes takes ours along
   flushing_ = true;
   while (!deferred_.empty()) {
     std::vector<Deferred> batch;
     batch.swap(deferred_);
-    guard.unlock();
+    guard.Unlock();
     for (Deferred& callback : batch) callback();
     batch.clear();
-    guard.lock();
+    guard.Lock();
   }
   flushing_ = false;
-  flushed_.notify_all();
+  flushed_.NotifyAll();
 }
 
 void Engine::Tick(Instant now) {
@@ -355,7 +358,7 @@ void Engine::Drive() {
   for (;;) {
     Instant next = kNever;
     {
-      std::lock_guard<std::mutex> guard(lock_);
+      MutexLock guard(lock_);
       if (stopping_) return;
       Tick(SteadyNow());
       if (!timers_.empty()) next = timers_.begin()->first;

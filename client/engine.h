@@ -2,12 +2,10 @@
 // time.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -16,6 +14,7 @@
 #include "client/retry.h"
 #include "client/status.h"
 #include "client/transport.h"
+#include "proto/mutex.h"
 
 namespace google::rpc {
 class Status;
@@ -84,37 +83,35 @@ class Engine : private TransportEvents {
   void OnLost(std::size_t router, const std::vector<LostCall>& calls, const std::string& why) override;
   void Flush() override;
 
-  // All with lock_ held.
-  void Obey(JobId id, Running& job, const RetryOutput& output);
-  void Launch(JobId id, Running& job, const RetryOutput& output);
-  void End(JobId id, Running& job, const RetryOutput& output);
-  void Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure);
-  void Schedule(JobId id, Running& job);
-  void Tick(Instant now);
-  void SuspectSilent(Instant now, const Running& job);
-  bool GivenUpConnecting(Instant now, const Running& job) const;
-  std::size_t Choose(const Running& job, bool elsewhere) const;
-  std::string Unreachable() const;
+  void Obey(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Launch(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void End(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Schedule(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Tick(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void SuspectSilent(Instant now, const Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool GivenUpConnecting(Instant now, const Running& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  std::size_t Choose(const Running& job, bool elsewhere) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  std::string Unreachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Drive();
 
   const EngineOptions options_;
-  mutable std::mutex lock_;
-  // Guarded by lock_.
-  std::unordered_map<JobId, std::unique_ptr<Running>> jobs_;
-  std::unordered_map<std::uint64_t, Sent> calls_;
-  std::multimap<Instant, JobId> timers_;
-  std::multimap<Instant, std::function<void()>> later_;
-  std::vector<Deferred> deferred_;  // callbacks to run without the lock
-  std::vector<Instant> penalised_;  // per router: not preferred until then
-  std::vector<Instant> heard_;      // per router: its last frame
-  std::uint64_t next_id_ = 1;
-  std::uint64_t bytes_ = 0;
-  HedgeBudget budget_;
-  Random seeds_;
-  Instant sleeping_until_ = kNever;
-  bool flushing_ = false;  // one thread at a time runs callbacks, so that they keep their order
-  std::condition_variable flushed_;
-  bool stopping_ = false;
+  mutable Mutex lock_;
+  std::unordered_map<JobId, std::unique_ptr<Running>> jobs_ ABSL_GUARDED_BY(lock_);
+  std::unordered_map<std::uint64_t, Sent> calls_ ABSL_GUARDED_BY(lock_);
+  std::multimap<Instant, JobId> timers_ ABSL_GUARDED_BY(lock_);
+  std::multimap<Instant, std::function<void()>> later_ ABSL_GUARDED_BY(lock_);
+  std::vector<Deferred> deferred_ ABSL_GUARDED_BY(lock_);  // callbacks to run without the lock
+  std::vector<Instant> penalised_ ABSL_GUARDED_BY(lock_);  // per router: not preferred until then
+  std::vector<Instant> heard_ ABSL_GUARDED_BY(lock_);      // per router: its last frame
+  std::uint64_t next_id_ ABSL_GUARDED_BY(lock_) = 1;
+  std::uint64_t bytes_ ABSL_GUARDED_BY(lock_) = 0;
+  HedgeBudget budget_ ABSL_GUARDED_BY(lock_);
+  Random seeds_ ABSL_GUARDED_BY(lock_);
+  Instant sleeping_until_ ABSL_GUARDED_BY(lock_) = kNever;
+  bool flushing_ ABSL_GUARDED_BY(lock_) = false;  // one thread at a time runs callbacks, so that they keep their order
+  Condition flushed_;
+  bool stopping_ ABSL_GUARDED_BY(lock_) = false;
 
   std::unique_ptr<Transport> transport_;
   std::thread driver_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "client/client_impl.h"
+#include "proto/mutex.h"
 
 namespace coffer::client {
 namespace {
@@ -41,7 +42,7 @@ void Follower::Start() {
     return Finish(Status::Failed(Code::kCancelled, "the client is being closed", "CANCELLED"));
   std::uint64_t turn;
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     if (finished_ || cancelled_) return;
     active_ = true;
     messages_ = 0;
@@ -57,7 +58,7 @@ void Follower::Start() {
   const Ticket ticket = client->Run(std::move(job));
   bool late = false;
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     if (turn_ == turn) running_ = ticket;
     late = cancelled_;
   }
@@ -67,7 +68,7 @@ void Follower::Start() {
 
 void Follower::OnMessage(std::string message) {
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     if (cancelled_) return;
     ++messages_;
     failures_ = 0;
@@ -80,7 +81,7 @@ void Follower::OnEnd(const Status& status) {
   const auto client = client_.lock();
   Duration pause;
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     active_ = false;
     const bool unreachable = !ever_heard_ && status.retry_class == RetryClass::kRetryLater;
     if (!client || client->closing || cancelled_ || ForGood(status.code) || unreachable) {
@@ -91,9 +92,9 @@ void Follower::OnEnd(const Status& status) {
     }
   }
   if (pause == Duration::zero()) {
-    std::unique_lock<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     const bool ours = cancelled_;
-    guard.unlock();
+    guard.Unlock();
     return Finish(ours ? Status::Failed(Code::kCancelled, "cancelled by the caller", "CANCELLED") : status);
   }
   client->engine->After(pause, [weak = weak_from_this()] {
@@ -107,11 +108,11 @@ void Follower::ListenForSilence(std::uint64_t turn, std::uint64_t messages) {
   client->engine->After(silence_, [weak = weak_from_this(), turn, messages] {
     const auto self = weak.lock();
     if (!self) return;
-    std::unique_lock<std::mutex> guard(self->lock_);
+    MutexLock guard(self->lock_);
     if (self->finished_ || self->turn_ != turn || !self->active_) return;
     const std::uint64_t now = self->messages_;
     const Ticket running = self->running_;
-    guard.unlock();
+    guard.Unlock();
     if (now == messages) {
       running.Cancel();  // its end starts the next turn
     } else {
@@ -124,7 +125,7 @@ void Follower::Cancel() {
   Ticket running;
   bool idle;
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     if (cancelled_ || finished_) return;
     cancelled_ = true;
     idle = !active_;
@@ -137,14 +138,14 @@ void Follower::Cancel() {
 void Follower::Finish(Status status) {
   Callback<Done> done;
   {
-    std::lock_guard<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     if (finished_) return;
     finished_ = true;
     done = std::move(done_);
   }
   const auto self = shared_from_this();  // the set may hold the last reference
   if (const auto client = client_.lock()) {
-    std::lock_guard<std::mutex> guard(client->followers_lock);
+    MutexLock guard(client->followers_lock);
     client->followers.erase(self);
   }
   if (status.ok()) status = Status::Failed(Code::kCancelled, "the stream ended", "CANCELLED");

@@ -2,14 +2,13 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "client/status.h"
+#include "proto/mutex.h"
 
 namespace coffer::client {
 
@@ -40,24 +39,25 @@ class Future {
  public:
   // Waits and returns the result; every operation has a deadline, so this ends.
   Result<T> Get() const {
-    std::unique_lock<std::mutex> guard(shared_->lock);
-    shared_->arrived.wait(guard, [this] { return shared_->result.has_value(); });
+    MutexLock guard(shared_->lock);
+    while (!shared_->result) shared_->arrived.Wait(shared_->lock);
     return *shared_->result;
   }
   // As Get, but gives the value away: for large ones. Only one caller may.
   Result<T> Take() {
-    std::unique_lock<std::mutex> guard(shared_->lock);
-    shared_->arrived.wait(guard, [this] { return shared_->result.has_value(); });
+    MutexLock guard(shared_->lock);
+    while (!shared_->result) shared_->arrived.Wait(shared_->lock);
     return std::move(*shared_->result);
   }
   bool Ready() const {
-    std::lock_guard<std::mutex> guard(shared_->lock);
+    MutexLock guard(shared_->lock);
     return shared_->result.has_value();
   }
   // False if it is not ready after `time`.
   bool WaitFor(std::chrono::milliseconds time) const {
-    std::unique_lock<std::mutex> guard(shared_->lock);
-    return shared_->arrived.wait_for(guard, time, [this] { return shared_->result.has_value(); });
+    MutexLock guard(shared_->lock);
+    const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->lock) { return shared_->result.has_value(); };
+    return shared_->arrived.WaitFor(shared_->lock, time, ready);
   }
   void Cancel() const { ticket_.Cancel(); }
 
@@ -66,18 +66,18 @@ class Future {
   static Future Of(Start start) {
     Future out;
     out.ticket_ = start([shared = out.shared_](Result<T> result) {
-      std::lock_guard<std::mutex> guard(shared->lock);
+      MutexLock guard(shared->lock);
       shared->result = std::move(result);
-      shared->arrived.notify_all();
+      shared->arrived.NotifyAll();
     });
     return out;
   }
 
  private:
   struct Shared {
-    std::mutex lock;
-    std::condition_variable arrived;
-    std::optional<Result<T>> result;
+    Mutex lock;
+    Condition arrived;
+    std::optional<Result<T>> result ABSL_GUARDED_BY(lock);
   };
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   Ticket ticket_;

@@ -4,7 +4,6 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
 #include <set>
 #include <unordered_set>
@@ -20,16 +19,16 @@ struct Link;
 
 struct Transport::Impl {
   TransportOptions options;
-  std::mutex* lock;
+  Mutex* lock;
   TransportEvents* events;
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   std::vector<std::unique_ptr<Link>> links;
   std::set<Lane*> lanes;  // all that may still call back
-  std::condition_variable no_lanes;
+  Condition no_lanes;
   bool closing = false;
   grpc::CompletionQueue queue;
-  std::mutex alarm_lock;
-  std::unique_ptr<grpc::Alarm> alarm;  // guarded by alarm_lock; non-null while a wake is under way
+  Mutex alarm_lock;
+  std::unique_ptr<grpc::Alarm> alarm ABSL_GUARDED_BY(alarm_lock);  // non-null while a wake is under way
 
   void Connect(Link& link);
   void OnConnectivity(Link& link, std::uint64_t generation);
@@ -113,7 +112,7 @@ void Lane::Open(v1::Stream::Stub* stub) {
 
 void Lane::OnReadDone(bool ok) {
   {
-    std::lock_guard<std::mutex> guard(*impl_->lock);
+    MutexLock guard(*impl_->lock);
     if (ok) {
       for (v1::Reply& reply : *incoming_.mutable_replies()) {
         if (sent.count(reply.id()) == 0) continue;  // dropped meanwhile
@@ -136,7 +135,7 @@ void Lane::OnReadDone(bool ok) {
 }
 
 void Lane::OnWriteDone(bool ok) {
-  std::lock_guard<std::mutex> guard(*impl_->lock);
+  MutexLock guard(*impl_->lock);
   writing = false;
   if (ok && link_->sides[bulk_].lane == this) impl_->Pump(*link_, bulk_);
 }
@@ -144,7 +143,7 @@ void Lane::OnWriteDone(bool ok) {
 void Lane::OnDone(const grpc::Status& status) {
   Transport::Impl* impl = impl_;
   {
-    std::lock_guard<std::mutex> guard(*impl->lock);
+    MutexLock guard(*impl->lock);
     Side& side = link_->sides[bulk_];
     if (side.lane == this) side.lane = nullptr;
     if (!impl->closing) {
@@ -159,9 +158,9 @@ void Lane::OnDone(const grpc::Status& status) {
     }
   }
   impl->events->Flush();
-  std::lock_guard<std::mutex> guard(*impl->lock);
+  MutexLock guard(*impl->lock);
   impl->lanes.erase(this);
-  if (impl->lanes.empty()) impl->no_lanes.notify_all();
+  if (impl->lanes.empty()) impl->no_lanes.NotifyAll();
   delete this;
 }
 
@@ -243,7 +242,7 @@ void Transport::Impl::Pump(Link& link, bool bulk) {
   lane.StartWrite(&lane.frame);
 }
 
-Transport::Transport(TransportOptions options, std::mutex* lock, TransportEvents* events) : impl_(new Impl) {
+Transport::Transport(TransportOptions options, Mutex* lock, TransportEvents* events) : impl_(new Impl) {
   impl_->credentials = link::ChannelCredentialsFor({options.tls_certificate, options.tls_key, options.tls_ca});
   impl_->lock = lock;
   impl_->events = events;
@@ -258,17 +257,17 @@ Transport::Transport(TransportOptions options, std::mutex* lock, TransportEvents
 
 Transport::~Transport() {
   {
-    std::unique_lock<std::mutex> guard(*impl_->lock);
+    MutexLock guard(*impl_->lock);
     impl_->closing = true;
     for (Lane* lane : impl_->lanes) lane->Cancel();
-    impl_->no_lanes.wait(guard, [&] { return impl_->lanes.empty(); });
+    while (!impl_->lanes.empty()) impl_->no_lanes.Wait(*impl_->lock);
     for (auto& link : impl_->links) {
       link->stub.reset();
       link->channel.reset();  // ends the watches of its connectivity
     }
   }
   {
-    std::lock_guard<std::mutex> guard(impl_->alarm_lock);
+    MutexLock guard(impl_->alarm_lock);
     if (impl_->alarm) impl_->alarm->Cancel();
   }
   impl_->queue.Shutdown();
@@ -351,20 +350,20 @@ void Transport::WaitUntil(Instant when) {
   const auto deadline = std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(left);
   if (impl_->queue.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return;
   if (tag == nullptr) {
-    std::lock_guard<std::mutex> guard(impl_->alarm_lock);
+    MutexLock guard(impl_->alarm_lock);
     impl_->alarm.reset();
     return;
   }
   std::unique_ptr<Watch> watch(static_cast<Watch*>(tag));
   {
-    std::lock_guard<std::mutex> guard(*impl_->lock);
+    MutexLock guard(*impl_->lock);
     impl_->OnConnectivity(*watch->link, watch->generation);
   }
   impl_->events->Flush();
 }
 
 void Transport::Wake() {
-  std::lock_guard<std::mutex> guard(impl_->alarm_lock);
+  MutexLock guard(impl_->alarm_lock);
   if (impl_->alarm) return;
   impl_->alarm = std::make_unique<grpc::Alarm>();
   impl_->alarm->Set(&impl_->queue, std::chrono::system_clock::now(), nullptr);

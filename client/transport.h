@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "cluster/ids.h"
+#include "proto/mutex.h"
 
 namespace coffer::v1 {
 class Reply;
@@ -54,7 +54,7 @@ enum class RouterState { kIdle, kConnecting, kUp, kFailed };
 class Transport {
  public:
   // Throws std::runtime_error when a TLS file can't be used.
-  Transport(TransportOptions options, std::mutex* lock, TransportEvents* events);
+  Transport(TransportOptions options, Mutex* lock, TransportEvents* events);
   // Ends all streams and waits until no event can come any more. Without the lock.
   ~Transport();
 

@@ -1,10 +1,10 @@
 // Zones. A zone's id is what makes creating and deleting it repeat-safe: it is the same in every attempt.
-#include "coffer/v1/zones.pb.h"
-
 #include <algorithm>
 #include <random>
 
 #include "client/client_impl.h"
+#include "coffer/v1/zones.pb.h"
+#include "proto/mutex.h"
 
 namespace coffer::client {
 namespace {
@@ -50,10 +50,10 @@ class ZoneDeleter : public std::enable_shared_from_this<ZoneDeleter> {
   }
 
   void Cancel() {
-    std::unique_lock<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     cancelled_ = true;
     const Ticket running = running_;
-    guard.unlock();
+    guard.Unlock();
     running.Cancel();
   }
 
@@ -70,10 +70,10 @@ class ZoneDeleter : public std::enable_shared_from_this<ZoneDeleter> {
   }
   void Closed() { done_(Status::Failed(Code::kCancelled, "the client is being closed", "CANCELLED")); }
   void Keep(Ticket ticket) {
-    std::unique_lock<std::mutex> guard(lock_);
+    MutexLock guard(lock_);
     running_ = ticket;
     const bool cancel = cancelled_;
-    guard.unlock();
+    guard.Unlock();
     if (cancel) ticket.Cancel();
   }
 
@@ -82,9 +82,9 @@ class ZoneDeleter : public std::enable_shared_from_this<ZoneDeleter> {
   const CallOptions options_;
   const Instant deadline_;
   const Callback<Done> done_;
-  std::mutex lock_;
-  Ticket running_;          // guarded by lock_
-  bool cancelled_ = false;  // guarded by lock_
+  Mutex lock_;
+  Ticket running_ ABSL_GUARDED_BY(lock_);
+  bool cancelled_ ABSL_GUARDED_BY(lock_) = false;
 };
 
 }  // namespace

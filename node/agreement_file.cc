@@ -218,7 +218,7 @@ AgreementFile::Opened AgreementFile::Create(const std::string& folder, const Nod
 }
 
 AgreementFile::Saved AgreementFile::Save(const AgreementFileState& state) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (failed_) return *failed_;
   Saved saved = SaveLocked(state);
   if (!saved.ok) failed_ = saved;

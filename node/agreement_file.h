@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +19,7 @@
 #include "cluster/ids.h"
 #include "cluster/layout.h"
 #include "cluster/lineage.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -64,7 +64,8 @@ class AgreementFile {
     std::string message;  // what happened; for kLoaded: empty, or which file was bad and has been repaired
   };
   // Files agreement-a and agreement-b in `folder`.
-  static Opened Open(const std::string& folder, const NodeId& owner, DiskFaults* faults = nullptr);
+  static Opened Open(const std::string& folder, const NodeId& owner,
+                     DiskFaults* faults = nullptr) ABSL_NO_THREAD_SAFETY_ANALYSIS;  // nobody else has it yet
   // Makes both files, preallocated, with this state; what was there is overwritten.
   static Opened Create(const std::string& folder, const NodeId& owner, const AgreementFileState& state,
                        DiskFaults* faults = nullptr);
@@ -86,16 +87,16 @@ class AgreementFile {
     std::uint64_t allocated = 0;
   };
   AgreementFile(const std::string& folder, const NodeId& owner, DiskFaults* faults);
-  Saved SaveLocked(const AgreementFileState& state);
+  Saved SaveLocked(const AgreementFileState& state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Saved WriteSlot(Slot* slot, const std::string& bytes);
   Saved Reserve(Slot* slot, std::uint64_t bytes);
 
   const NodeId owner_;
   DiskFaults* const faults_;
-  std::mutex mutex_;
-  std::array<Slot, 2> slots_;    // guarded by mutex_
-  std::uint64_t sequence_ = 0;   // guarded by mutex_
-  std::optional<Saved> failed_;  // guarded by mutex_
+  Mutex mutex_;
+  std::array<Slot, 2> slots_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<Saved> failed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::node

@@ -25,21 +25,23 @@ void CoreDriver::Start() {
 
 void CoreDriver::Stop() {
   {
-    // Taken one after the other: a waiter that has just looked at `stopping_` must be asleep before it is woken.
-    std::scoped_lock lock(mutex_, save_mutex_, read_mutex_);
+    // All of them: a waiter that has just looked at `stopping_` must be asleep before it is woken.
+    MutexLock lock(mutex_);
+    MutexLock save_lock(save_mutex_);
+    MutexLock read_lock(read_mutex_);
     if (stopping_) return;
     stopping_ = true;
   }
   sinks_.Wake();
-  save_wake_.notify_all();
-  read_wake_.notify_all();
+  save_wake_.NotifyAll();
+  read_wake_.NotifyAll();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void CoreDriver::Post(Input input) {
   bool wake = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return;
     inputs_.push_back(std::move(input));
     wake = MustWake();
@@ -51,27 +53,29 @@ bool CoreDriver::MustWake() { return driver_ != std::this_thread::get_id() && st
 
 bool CoreDriver::Ask(std::function<void(const NodeCore&, Instant)> question) {
   struct Answer {
-    std::mutex mutex;
-    std::condition_variable ready;
-    bool done = false;
+    Mutex mutex;
+    Condition ready;
+    bool done ABSL_GUARDED_BY(mutex) = false;
   };
   auto answer = std::make_shared<Answer>();
   bool wake = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return false;
     inputs_.push_back([answer, question = std::move(question)](NodeCore& core, Instant now) {
-      std::lock_guard answer_lock(answer->mutex);
+      MutexLock answer_lock(answer->mutex);
       if (!answer->done) question(core, now);
       answer->done = true;
-      answer->ready.notify_all();
+      answer->ready.NotifyAll();
       return NodeCore::Output{};
     });
     wake = MustWake();
   }
   if (wake) sinks_.Wake();
-  std::unique_lock lock(answer->mutex);
-  const bool answered = answer->ready.wait_for(lock, std::chrono::seconds(10), [&] { return answer->done; });
+  MutexLock lock(answer->mutex);
+  const bool answered =
+      answer->ready.WaitFor(answer->mutex, std::chrono::seconds(10),
+                            [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(answer->mutex) { return answer->done; });
   answer->done = true;  // a late driver must not touch what the caller gave up
   return answered;
 }
@@ -83,14 +87,14 @@ void CoreDriver::Run() {
     const Instant deadline = std::min(core_->NextDeadline(), next_health);
     bool idle = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (stopping_) return;
       idle = waiting_ = inputs_.empty();
     }
     sinks_.Poll(idle ? deadline : Instant{});
     std::deque<Input> batch;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       waiting_ = false;
       if (stopping_) return;
       batch.swap(inputs_);
@@ -116,10 +120,10 @@ void CoreDriver::Carry(NodeCore::Output output) {
   for (auto& persist : output.persist) Persist(std::move(persist));
   if (!output.reads.empty()) {
     {
-      std::lock_guard lock(read_mutex_);
+      MutexLock lock(read_mutex_);
       for (ReadTask& task : output.reads) to_read_.push_back(std::move(task));
     }
-    read_wake_.notify_all();
+    read_wake_.NotifyAll();
   }
   for (const std::string& address : output.dial) sinks_.Dial(address);
   for (const NodeId& peer : output.drop_links) sinks_.DropLink(peer);
@@ -139,17 +143,17 @@ void CoreDriver::Persist(NodeCore::Output::Persist persist) {
   }
   {
     // Only the newest state matters: whoever waits for an older one is served by it too.
-    std::lock_guard lock(save_mutex_);
+    MutexLock lock(save_mutex_);
     to_save_ = std::move(std::get<NodeDurable>(persist.what));
     save_tickets_.push_back(ticket);
   }
-  save_wake_.notify_one();
+  save_wake_.NotifyOne();
 }
 
 // The batches of one group commit end together: one input for all of them.
 void CoreDriver::Done(std::uint64_t ticket, bool ok) {
   {
-    std::lock_guard lock(done_mutex_);
+    MutexLock lock(done_mutex_);
     done_[ticket] = ok;
     if (done_posted_ || ticket != next_done_) return;
     done_posted_ = true;
@@ -161,7 +165,7 @@ NodeCore::Output CoreDriver::ReportDone(NodeCore& core, Instant now) {
   std::vector<std::uint64_t> durable;
   bool failed = false;
   {
-    std::lock_guard lock(done_mutex_);
+    MutexLock lock(done_mutex_);
     done_posted_ = false;
     for (; !failed && !done_.empty() && done_.begin()->first == next_done_; ++next_done_) {
       failed = !done_.begin()->second;
@@ -183,8 +187,8 @@ void CoreDriver::Save() {
     NodeDurable durable;
     std::vector<std::uint64_t> tickets;
     {
-      std::unique_lock lock(save_mutex_);
-      save_wake_.wait(lock, [&] { return to_save_.has_value() || stopping_; });
+      MutexLock lock(save_mutex_);
+      while (!to_save_ && !stopping_) save_wake_.Wait(save_mutex_);
       if (stopping_) return;
       durable = *std::exchange(to_save_, std::nullopt);
       tickets.swap(save_tickets_);
@@ -198,8 +202,8 @@ void CoreDriver::ReadLoop() {
   while (true) {
     ReadTask task;
     {
-      std::unique_lock lock(read_mutex_);
-      read_wake_.wait(lock, [&] { return !to_read_.empty() || stopping_; });
+      MutexLock lock(read_mutex_);
+      while (to_read_.empty() && !stopping_) read_wake_.Wait(read_mutex_);
       if (stopping_) return;
       task = std::move(to_read_.front());
       to_read_.pop_front();

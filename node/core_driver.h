@@ -5,12 +5,10 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -18,6 +16,7 @@
 
 #include "node/core/node_core.h"
 #include "node/store.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -67,8 +66,8 @@ class CoreDriver {
 
  private:
   void Run();
-  // Whether the driver must be woken for what was just posted; mutex_ is held.
-  bool MustWake();
+  // Whether the driver must be woken for what was just posted.
+  bool MustWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Carries out what a round of inputs led to.
   void Carry(NodeCore::Output output);
   void Persist(NodeCore::Output::Persist persist);
@@ -83,26 +82,26 @@ class CoreDriver {
   DriverSinks& sinks_;
   const int read_threads_;
 
-  std::mutex mutex_;
-  std::deque<Input> inputs_;
-  bool waiting_ = false;  // the driver waits in Poll, and has not been woken
-  bool stopping_ = false;
+  Mutex mutex_;
+  std::deque<Input> inputs_ ABSL_GUARDED_BY(mutex_);
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // the driver waits in Poll, and has not been woken
+  std::atomic<bool> stopping_{false};             // changed under all the locks of this class but done_mutex_
   std::atomic<std::thread::id> driver_{};
 
   // Persists end in any order, the core is told in theirs.
-  std::mutex done_mutex_;
-  std::map<std::uint64_t, bool> done_;
-  std::uint64_t next_done_ = 1;
-  bool done_posted_ = false;  // a ReportDone waits in inputs_
+  Mutex done_mutex_;
+  std::map<std::uint64_t, bool> done_ ABSL_GUARDED_BY(done_mutex_);
+  std::uint64_t next_done_ ABSL_GUARDED_BY(done_mutex_) = 1;
+  bool done_posted_ ABSL_GUARDED_BY(done_mutex_) = false;  // a ReportDone waits in inputs_
 
-  std::mutex save_mutex_;
-  std::condition_variable save_wake_;
-  std::optional<NodeDurable> to_save_;
-  std::vector<std::uint64_t> save_tickets_;
+  Mutex save_mutex_;
+  Condition save_wake_;
+  std::optional<NodeDurable> to_save_ ABSL_GUARDED_BY(save_mutex_);
+  std::vector<std::uint64_t> save_tickets_ ABSL_GUARDED_BY(save_mutex_);
 
-  std::mutex read_mutex_;
-  std::condition_variable read_wake_;
-  std::deque<ReadTask> to_read_;
+  Mutex read_mutex_;
+  Condition read_wake_;
+  std::deque<ReadTask> to_read_ ABSL_GUARDED_BY(read_mutex_);
 
   std::shared_ptr<const cluster::Layout> layout_;  // driver's thread only
   std::vector<std::thread> threads_;

@@ -280,7 +280,7 @@ bool DataFolder::WritePeers(const std::vector<wire::MemberFacts>& peers) {
   ByteWriter body;
   body.Varint(std::min<std::uint64_t>(peers.size(), kMostPeers));
   for (std::size_t i = 0; i < peers.size() && i < kMostPeers; ++i) body.Text(peers[i].SerializeAsString());
-  std::lock_guard lock(peers_mutex_);
+  MutexLock lock(peers_mutex_);
   return ReplaceFile(File("members"), SealRow(kMembersKey, body.bytes()), options_.faults).ok();
 }
 

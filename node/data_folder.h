@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "cluster/ids.h"
 #include "cluster/message.h"
 #include "node/agreement_file.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -130,7 +130,7 @@ class DataFolder {
   std::unique_ptr<AgreementFile> agreement_;
   AgreementFileState recovered_;
   std::vector<std::string> notices_;
-  std::mutex peers_mutex_;
+  Mutex peers_mutex_;
 };
 
 }  // namespace coffer::node

@@ -252,19 +252,19 @@ leveldb::Status DiskEnv::LockFile(const std::string& path, leveldb::FileLock** l
 }
 
 std::string DiskEnv::failure() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return failure_;
 }
 
 void DiskEnv::StartWaiting() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   may_wait_ = true;
 }
 
 void DiskEnv::StopWaiting() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   may_wait_ = false;
-  stopped_.notify_all();
+  stopped_.NotifyAll();
 }
 
 void DiskEnv::CountFolder(const std::string& folder) {
@@ -298,7 +298,7 @@ leveldb::Status DiskEnv::GiveUp(const std::string& what, const std::string& path
 }
 
 bool DiskEnv::SetFailure(std::string message) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (failed_) return false;
   failure_ = std::move(message);
   failed_ = true;
@@ -315,9 +315,9 @@ leveldb::Status DiskEnv::SyncFolderOf(const std::string& path) {
 }
 
 bool DiskEnv::WaitForSpace() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   ++waiting_;
-  if (may_wait_) stopped_.wait_for(lock, std::chrono::milliseconds(100));
+  if (may_wait_) stopped_.WaitFor(mutex_, std::chrono::milliseconds(100));
   --waiting_;
   return may_wait_;
 }

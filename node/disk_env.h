@@ -14,13 +14,13 @@
 #include <leveldb/env.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
+
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -93,10 +93,10 @@ class DiskEnv final : public leveldb::EnvWrapper {
 
   DiskFaults* const faults_;
   const std::function<void(const std::string&)> on_failure_;
-  mutable std::mutex mutex_;
-  std::condition_variable stopped_;
-  std::string failure_;    // guarded by mutex_
-  bool may_wait_ = false;  // guarded by mutex_
+  mutable Mutex mutex_;
+  Condition stopped_;
+  std::string failure_ ABSL_GUARDED_BY(mutex_);
+  bool may_wait_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> failed_{false};
   std::atomic<bool> trust_lost_{false};
   std::atomic<int> waiting_{0};

@@ -33,29 +33,29 @@ std::uint64_t SpaceGuard::ReserveLocked() const {
 
 void SpaceGuard::Refresh() {
   const DiskSpace now = source_();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   space_ = now;
   const std::uint64_t reserve = ReserveLocked();
   full_ = now.free_bytes < (full_ ? reserve + reserve / 4 : reserve);
 }
 
 bool SpaceGuard::full() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return full_;
 }
 
 bool SpaceGuard::AtTheFloor() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return space_.free_bytes < ReserveLocked() / 8;
 }
 
 DiskSpace SpaceGuard::space() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return space_;
 }
 
 std::uint64_t SpaceGuard::reserve() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return ReserveLocked();
 }
 

@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "cluster/ids.h"
 #include "node/leveldb_store.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -35,13 +35,13 @@ class SpaceGuard {
   std::uint64_t reserve() const;
 
  private:
-  std::uint64_t ReserveLocked() const;
+  std::uint64_t ReserveLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const std::function<DiskSpace()> source_;
   const std::optional<std::uint64_t> configured_;
   const std::uint64_t least_;
-  mutable std::mutex mutex_;
-  DiskSpace space_;    // guarded by mutex_
-  bool full_ = false;  // guarded by mutex_
+  mutable Mutex mutex_;
+  DiskSpace space_ ABSL_GUARDED_BY(mutex_);
+  bool full_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // A small preallocated file that is overwritten and synced to see whether the disk answers. For one thread.

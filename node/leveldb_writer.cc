@@ -51,12 +51,12 @@ LevelDbWriter::LevelDbWriter(leveldb::DB* db, ValueLog* values, DiskEnv* env, Sp
 
 LevelDbWriter::~LevelDbWriter() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
   }
   env_->StopWaiting();
-  wake_writer_.notify_all();
-  wake_others_.notify_all();
+  wake_writer_.NotifyAll();
+  wake_others_.NotifyAll();
   writer_.join();
   watcher_.join();
   reclaimer_.join();
@@ -72,14 +72,14 @@ void LevelDbWriter::SubmitMoves(std::vector<ValueMove> moves, std::uint64_t empt
 
 void LevelDbWriter::Enqueue(Queued queued) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     queue_.push_back(std::move(queued));
   }
-  wake_writer_.notify_one();
+  wake_writer_.NotifyOne();
 }
 
 std::string LevelDbWriter::failure() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return failure_;
 }
 
@@ -94,18 +94,18 @@ void LevelDbWriter::FillCounters(LevelDbStore::Counters* counters) const {
 }
 
 void LevelDbWriter::WriteLoop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
-    Group group = NextGroup(&lock);
+    Group group = NextGroup();
     if (group.empty()) return;
     bool ok = failure_.empty();
-    if (ok) ok = Commit(&group, &lock);
-    lock.unlock();
+    if (ok) ok = Commit(&group);
+    lock.Unlock();
     for (auto& queued : group) {
       if (queued.done) queued.done(ok);
     }
     group.clear();
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -113,18 +113,18 @@ bool LevelDbWriter::MustHold(const StoreBatch& batch) const {
   return failure_.empty() && AddsData(batch) && guard_->AtTheFloor();
 }
 
-LevelDbWriter::Group LevelDbWriter::NextGroup(std::unique_lock<std::mutex>* lock) {
-  wake_writer_.wait(*lock, [this] { return stopping_ || !queue_.empty(); });
+LevelDbWriter::Group LevelDbWriter::NextGroup() {
+  while (!stopping_ && queue_.empty()) wake_writer_.Wait(mutex_);
   while (!queue_.empty() && MustHold(queue_.front().batch)) {
     holding_ = true;
     if (stopping_) {
       failure_ = "stopped while waiting for free space on the disk of " + options_.folder;
       break;
     }
-    wake_writer_.wait_for(*lock, options_.probe_interval);
-    lock->unlock();
+    wake_writer_.WaitFor(mutex_, options_.probe_interval);
+    mutex_.Unlock();
     guard_->Refresh();
-    lock->lock();
+    mutex_.Lock();
   }
   holding_ = false;
   Group group;
@@ -140,8 +140,8 @@ LevelDbWriter::Group LevelDbWriter::NextGroup(std::unique_lock<std::mutex>* lock
 }
 
 // Puts back what does not fit behind a long erasure.
-bool LevelDbWriter::Commit(Group* group, std::unique_lock<std::mutex>* lock) {
-  lock->unlock();
+bool LevelDbWriter::Commit(Group* group) {
+  mutex_.Unlock();
   writing_ = true;
   LevelDbBatch batch(db_, values_, {options_.inline_value_bytes, options_.erase_at_once}, &next_erase_);
   std::size_t taken = 0;
@@ -160,11 +160,11 @@ bool LevelDbWriter::Commit(Group* group, std::unique_lock<std::mutex>* lock) {
     if (guard_->full()) status = values_->RemoveSpares(1);
   }
   if (!status.ok()) FailBy(status);
-  lock->lock();
+  mutex_.Lock();
   if (status.ok()) {
     in_bulk = in_bulk || !batch.long_erases().empty();
     (in_bulk ? reclaim_ : erased_in_).insert(batch.erased_in().begin(), batch.erased_in().end());
-    if (in_bulk) wake_others_.notify_all();
+    if (in_bulk) wake_others_.NotifyAll();
     for (std::size_t i = group->size(); i > taken; --i) queue_.push_front(std::move((*group)[i - 1]));
     group->resize(taken);
   }
@@ -199,12 +199,13 @@ leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch) {
 }
 
 void LevelDbWriter::WatchLoop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopping_) {
-    wake_others_.wait_for(lock, options_.probe_interval, [this] { return stopping_; });
+    wake_others_.WaitFor(mutex_, options_.probe_interval,
+                         [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
     if (stopping_) return;
     const bool failed = !failure_.empty();
-    lock.unlock();
+    lock.Unlock();
     guard_->Refresh();
     // A compaction may meet a failure while nobody writes.
     if (!failed && !env_->failure().empty()) FailBy(leveldb::Status::OK());
@@ -217,15 +218,15 @@ void LevelDbWriter::WatchLoop() {
         Fail(error, true);
       }
     }
-    if (guard_->full()) wake_others_.notify_all();
-    lock.lock();
+    if (guard_->full()) wake_others_.NotifyAll();
+    lock.Lock();
   }
 }
 
 void LevelDbWriter::ReclaimLoop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopping_) {
-    wake_others_.wait(lock, [this] {
+    wake_others_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return stopping_ || !reclaim_.empty() || (!erased_in_.empty() && guard_->full() && failure_.empty());
     });
     if (stopping_) return;
@@ -234,7 +235,7 @@ void LevelDbWriter::ReclaimLoop() {
     reclaim_.erase(partition);
     erased_in_.erase(partition);
     if (!failure_.empty()) continue;
-    lock.unlock();
+    lock.Unlock();
     for (const Space space : {Space::kHeader, Space::kValue}) {
       const std::string begin = StoredKey(space, partition, {});
       const std::string end = StoredKeysEnd(space, partition);
@@ -244,7 +245,7 @@ void LevelDbWriter::ReclaimLoop() {
     }
     ++reclaims_;
     guard_->Refresh();
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -262,7 +263,7 @@ void LevelDbWriter::Fail(const std::string& what, bool trust_lost) {
              "look at the kernel's log and at the disk's health first."
            : "Remove the cause and start it again.");
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!failure_.empty()) return;
     failure_ = message;
   }

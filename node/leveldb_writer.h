@@ -6,10 +6,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -19,6 +17,7 @@
 #include "node/disk_guard.h"
 #include "node/leveldb_batch.h"
 #include "node/leveldb_store.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -55,9 +54,10 @@ class LevelDbWriter {
   void Enqueue(Queued queued);
   void WriteLoop();
   // Blocks until there is a group to write. Empty: the end.
-  Group NextGroup(std::unique_lock<std::mutex>* lock);
-  bool MustHold(const StoreBatch& batch) const;
-  bool Commit(Group* group, std::unique_lock<std::mutex>* lock);
+  Group NextGroup() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MustHold(const StoreBatch& batch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Lets go of the mutex in between.
+  bool Commit(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   leveldb::Status Add(const Queued& queued, LevelDbBatch* batch);
   leveldb::Status CommitBatch(LevelDbBatch* batch);
   void WatchLoop();
@@ -75,15 +75,15 @@ class LevelDbWriter {
   SyncProbe probe_;               // watch thread only
   std::uint64_t next_erase_ = 0;  // writer thread only
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_writer_;
-  std::condition_variable wake_others_;
-  std::deque<Queued> queue_;  // guarded by mutex_
-  bool stopping_ = false;     // guarded by mutex_
-  std::string failure_;       // guarded by mutex_
-  std::set<PartitionId>
-      erased_in_;  // guarded by mutex_; erased bits and pieces: worth a compaction once the disk is full
-  std::set<PartitionId> reclaim_;  // guarded by mutex_; erased in bulk: worth a compaction at once
+  mutable Mutex mutex_;
+  Condition wake_writer_;
+  Condition wake_others_;
+  std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string failure_ ABSL_GUARDED_BY(mutex_);
+  // Erased bits and pieces: worth a compaction once the disk is full.
+  std::set<PartitionId> erased_in_ ABSL_GUARDED_BY(mutex_);
+  std::set<PartitionId> reclaim_ ABSL_GUARDED_BY(mutex_);  // erased in bulk: worth a compaction at once
   std::atomic<bool> holding_{false};
   std::atomic<bool> writing_{false};
   std::atomic<Clock::rep> last_sync_{0};

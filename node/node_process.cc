@@ -94,7 +94,10 @@ void NodeProcess::StartCore() {
   NodeDurable durable{recovered.agreement, recovered.adds, recovered.lineage, recovered.remembered};
   auto core = std::make_unique<NodeCore>(std::move(config), std::move(durable), folder_->ReadPeers(), *store_, RandomSeed(),
                                          CoreDriver::Now());
-  layout_ = core->layout();
+  {
+    MutexLock lock(mutex_);
+    layout_ = core->layout();
+  }
   driver_ = std::make_unique<CoreDriver>(std::move(core), *store_, static_cast<DriverSinks&>(*this), options_.read_threads);
 }
 
@@ -124,8 +127,8 @@ void NodeProcess::Keep() {
   for (int round = 0;; ++round) {
     bool alone = false;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, seconds(1), [&] { return stopping_; });
+      MutexLock lock(mutex_);
+      changed_.WaitFor(mutex_, seconds(1), [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
       if (stopping_) return;
       alone = peers_.empty() || !layout_;
     }
@@ -144,12 +147,12 @@ void NodeProcess::Keep() {
 }
 
 bool NodeProcess::HasCluster() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return layout_ != nullptr || had_cluster_;
 }
 
 std::shared_ptr<const cluster::Layout> NodeProcess::layout() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return layout_;
 }
 
@@ -158,8 +161,8 @@ bool NodeProcess::Form(const std::string& cluster_name, const cluster::Settings&
   ClusterId cluster;
   RAND_bytes(cluster.bytes.data(), static_cast<int>(cluster.bytes.size()));
   driver_->Post([=](NodeCore& core, Instant now) { return core.Form(now, cluster, cluster_name, settings); });
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return layout_ != nullptr || stopping_ || failed_; });
+  MutexLock lock(mutex_);
+  while (layout_ == nullptr && !stopping_ && !failed_) changed_.Wait(mutex_);
   return layout_ != nullptr && layout_->cluster == cluster;
 }
 
@@ -179,19 +182,19 @@ bool NodeProcess::Drain(milliseconds at_most) {
   while (true) {
     bool left = false;
     if (!driver_->Ask([&](const NodeCore& core, Instant) { left = core.Left(); }) || left) return left;
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (std::chrono::steady_clock::now() >= end || stopping_ || failed_) return false;
-    changed_.wait_for(lock, milliseconds(50));
+    changed_.WaitFor(mutex_, milliseconds(50));
   }
 }
 
 void NodeProcess::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (keeper_.joinable()) keeper_.join();
   if (driver_) driver_->Stop();
   if (hub_) hub_->Stop();
@@ -200,11 +203,11 @@ void NodeProcess::Stop() {
 
 void NodeProcess::Fail(const std::string& message, bool new_identity) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (failed_ || stopping_) return;
     failed_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (options_.on_failure) options_.on_failure(message, new_identity);
 }
 
@@ -233,7 +236,7 @@ bool NodeProcess::SaveDurable(const NodeDurable& durable) {
 void NodeProcess::OnLayout(const std::shared_ptr<const cluster::Layout>& layout) {
   bool first = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     layout_ = layout;
     first = folder_->identity().cluster != layout->cluster;
   }
@@ -243,7 +246,7 @@ void NodeProcess::OnLayout(const std::shared_ptr<const cluster::Layout>& layout)
     hub_->SetIdentity(SelfIdentity());
     Say(NodeEvent::Level::kInfo, "this node belongs to cluster " + layout->cluster_name + " (" + Short(layout->cluster) + ")");
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void NodeProcess::OnStop(const std::string& message) {
@@ -258,7 +261,7 @@ void NodeProcess::OnRetire(const std::string& message) {
 }
 
 link::RefusalInfo NodeProcess::Admit(const link::Identity& peer, const std::string& certificate_name) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (layout_ && !certificate_name.empty()) {
     const auto index = layout_->IndexOf(peer.id);
     if (index != cluster::kNoMember && !layout_->members[index].certificate_name.empty() &&
@@ -276,7 +279,7 @@ void NodeProcess::OnContested(const NodeId& peer) {
 
 void NodeProcess::OnUp(const link::Identity& peer) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     peers_[peer.id] = peer;
     dial_failures_.erase(peer.address);
   }
@@ -286,7 +289,7 @@ void NodeProcess::OnUp(const link::Identity& peer) {
 
 void NodeProcess::OnDown(const NodeId& peer, const std::string&) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     peers_.erase(peer);
   }
   driver_->Post([peer](NodeCore& core, Instant now) { return core.LinkDown(now, peer, false); });
@@ -296,7 +299,7 @@ void NodeProcess::OnDialFailed(const std::string& address, const link::RefusalIn
   if (why.reason == "SELF") return;
   bool tell = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     std::string& last = dial_failures_[address];
     tell = std::exchange(last, why.reason) != why.reason;
   }

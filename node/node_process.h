@@ -2,12 +2,10 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -18,6 +16,7 @@
 #include "node/leveldb_store.h"
 #include "node/quarantine.h"
 #include "proto/link/link.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -125,14 +124,14 @@ class NodeProcess final : private DriverSinks, private link::Handler {
   std::unique_ptr<link::Hub> hub_;
   std::thread keeper_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::shared_ptr<const cluster::Layout> layout_;          // guarded by mutex_
-  std::map<NodeId, link::Identity> peers_;                 // linked; guarded by mutex_
-  std::map<std::string, std::string> dial_failures_;       // last reason told, by address; guarded by mutex_
-  bool had_cluster_ = false;                               // before this start
-  bool stopping_ = false;                                  // guarded by mutex_
-  bool failed_ = false;                                    // guarded by mutex_
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::shared_ptr<const cluster::Layout> layout_ ABSL_GUARDED_BY(mutex_);
+  std::map<NodeId, link::Identity> peers_ ABSL_GUARDED_BY(mutex_);            // linked
+  std::map<std::string, std::string> dial_failures_ ABSL_GUARDED_BY(mutex_);  // last reason told, by address
+  bool had_cluster_ = false;                                                  // before this start
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace coffer::node

@@ -86,7 +86,7 @@ std::string QuarantineFile::OpenLocked() {
 }
 
 std::string QuarantineFile::Append(const std::vector<QuarantineRecord>& records) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (fd_ >= 0 && size_ > most_bytes_) {
     ::close(fd_);
     fd_ = -1;

@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cluster/ids.h"
 #include "cluster/message.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -37,13 +37,13 @@ class QuarantineFile {
   std::string Append(const std::vector<QuarantineRecord>& records);
 
  private:
-  std::string OpenLocked();
+  std::string OpenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const std::string path_;
   const std::uint64_t most_bytes_;
   DiskFaults* const faults_;
-  std::mutex mutex_;
-  int fd_ = -1;             // guarded by mutex_
-  std::uint64_t size_ = 0;  // guarded by mutex_
+  Mutex mutex_;
+  int fd_ ABSL_GUARDED_BY(mutex_) = -1;
+  std::uint64_t size_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // What a reading found.

@@ -23,10 +23,10 @@ ValueCleaner::ValueCleaner(leveldb::DB* db, const ValueLog* values, const SpaceG
 
 ValueCleaner::~ValueCleaner() {
   {
-    std::lock_guard lock(signal_->mutex);
+    MutexLock lock(signal_->mutex);
     signal_->stopping = true;
   }
-  signal_->wake.notify_all();
+  signal_->wake.NotifyAll();
   thread_.join();
 }
 
@@ -101,13 +101,13 @@ bool ValueCleaner::Commit(std::vector<ValueMove> moves, std::uint64_t emptied) {
   std::size_t bytes = 0;
   for (const ValueMove& move : moves) bytes += move.value->size();
   writer_->SubmitMoves(std::move(moves), emptied, [signal = signal_](bool ok) {
-    std::lock_guard lock(signal->mutex);
+    MutexLock lock(signal->mutex);
     signal->committed = ok;
-    signal->wake.notify_all();
+    signal->wake.NotifyAll();
   });
   {
-    std::unique_lock lock(signal_->mutex);
-    signal_->wake.wait(lock, [this] { return signal_->stopping || signal_->committed.has_value(); });
+    MutexLock lock(signal_->mutex);
+    while (!signal_->stopping && !signal_->committed) signal_->wake.Wait(signal_->mutex);
     if (signal_->stopping || !*std::exchange(signal_->committed, std::nullopt)) return false;
   }
   moved_bytes_ += bytes;
@@ -115,8 +115,9 @@ bool ValueCleaner::Commit(std::vector<ValueMove> moves, std::uint64_t emptied) {
 }
 
 bool ValueCleaner::Pause(std::chrono::nanoseconds time) {
-  std::unique_lock lock(signal_->mutex);
-  return !signal_->wake.wait_for(lock, time, [this] { return signal_->stopping; });
+  MutexLock lock(signal_->mutex);
+  return !signal_->wake.WaitFor(signal_->mutex, time,
+                                [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(signal_->mutex) { return signal_->stopping; });
 }
 
 }  // namespace coffer::node

@@ -8,17 +8,16 @@
 #include <leveldb/db.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "node/leveldb_writer.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -53,10 +52,10 @@ class ValueCleaner {
 
   // Shared with the callback of a commit, which may come when this is gone: a writer that waits for space is not waited for.
   struct Signal {
-    std::mutex mutex;
-    std::condition_variable wake;
-    bool stopping = false;          // guarded by mutex
-    std::optional<bool> committed;  // guarded by mutex
+    Mutex mutex;
+    Condition wake;
+    bool stopping ABSL_GUARDED_BY(mutex) = false;
+    std::optional<bool> committed ABSL_GUARDED_BY(mutex);
   };
   const std::shared_ptr<Signal> signal_ = std::make_shared<Signal>();
   std::atomic<std::uint64_t> moved_bytes_{0};

@@ -51,6 +51,7 @@ leveldb::Status ValueLog::Load() {
   std::vector<std::string> names;
   if (auto status = env_->GetChildren(options_.folder, &names); !status.ok()) return status;
   env_->CountFolder(options_.folder);
+  MutexLock lock(mutex_);
   for (const auto& [number, row] : rows) segments_[number] = {row, nullptr};
   for (const std::string& name : names) {
     const auto number = NumberOf(name);
@@ -88,11 +89,10 @@ leveldb::Status ValueLog::LoadRows(std::map<std::uint64_t, SegmentRow>* rows) co
 leveldb::Status ValueLog::Put(PartitionId partition, std::string_view key, const RecordHeader& header,
                               const Payload& value, std::string* locator) {
   const std::uint64_t bytes = StoredValueBytes(key.size(), value->size());
-  const auto active = segments_.find(active_);
-  if (active == segments_.end() || active->second.row.size - active->second.row.end < bytes) {
+  if (!FitsActive(bytes)) {
     if (auto status = OpenSegment(bytes); !status.ok()) return status;
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Segment& segment = segments_[active_];
   const ValueLocator place{{active_, segment.row.end}, static_cast<std::uint32_t>(value->size())};
   const ValueRecord record{partition, std::string(key), place.size, ValueChecksum(partition, key, header, *value)};
@@ -109,7 +109,7 @@ void ValueLog::Erase(PartitionId partition, std::string_view key, std::string_vi
   if (locator.empty()) return batch->Delete(StoredKey(Space::kValue, partition, key));
   const auto place = DecodeLocator(locator);
   if (!place) return;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto it = segments_.find(place->at.segment);
   if (it == segments_.end()) return;
   SegmentRow& row = it->second.row;
@@ -118,11 +118,17 @@ void ValueLog::Erase(PartitionId partition, std::string_view key, std::string_vi
 }
 
 void ValueLog::Drop(std::uint64_t segment) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto it = segments_.find(segment);
   if (it == segments_.end()) return;
   it->second.row.live = 0;
   touched_.insert(segment);
+}
+
+bool ValueLog::FitsActive(std::uint64_t bytes) const {
+  MutexLock lock(mutex_);
+  const auto active = segments_.find(active_);
+  return active != segments_.end() && active->second.row.size - active->second.row.end >= bytes;
 }
 
 leveldb::Status ValueLog::OpenSegment(std::uint64_t bytes) {
@@ -133,7 +139,7 @@ leveldb::Status ValueLog::OpenSegment(std::uint64_t bytes) {
   if (!file) {
     if (auto status = SegmentFile::Create(env_, path, size, &file); !status.ok()) return status;
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   // The one before may have been emptied while it was written.
   if (active_ != 0) touched_.insert(active_);
   active_ = next_++;
@@ -142,18 +148,23 @@ leveldb::Status ValueLog::OpenSegment(std::uint64_t bytes) {
 }
 
 leveldb::Status ValueLog::TakeSpare(std::uint64_t size, const std::string& path, std::shared_ptr<SegmentFile>* file) {
-  const auto fits = [size](const auto& spare) { return spare->size() >= size; };
-  const auto it = std::find_if(spares_.begin(), spares_.end(), fits);
-  if (it == spares_.end()) return leveldb::Status::OK();
-  if (auto status = (*it)->Rename(path, file); !status.ok()) return status;
-  std::lock_guard lock(mutex_);
-  spares_.erase(it);
+  std::shared_ptr<SegmentFile> spare;
+  {
+    MutexLock lock(mutex_);
+    const auto fits = [size](const auto& spare) { return spare->size() >= size; };
+    const auto it = std::find_if(spares_.begin(), spares_.end(), fits);
+    if (it == spares_.end()) return leveldb::Status::OK();
+    spare = *it;
+  }
+  if (auto status = spare->Rename(path, file); !status.ok()) return status;
+  MutexLock lock(mutex_);
+  std::erase(spares_, spare);
   return leveldb::Status::OK();
 }
 
 leveldb::Status ValueLog::Prepare(bool sync, leveldb::WriteBatch* batch) {
   if (auto status = WritePending(); !status.ok()) return status;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::set<std::uint64_t> later;
   for (const std::uint64_t number : touched_) {
     const auto it = segments_.find(number);
@@ -198,7 +209,7 @@ leveldb::Status ValueLog::WritePending() {
 
 leveldb::Status ValueLog::Committed() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     full_below_ = std::max(full_below_, active_);
     for (const std::uint64_t number : emptied_) {
       const auto it = segments_.find(number);
@@ -212,15 +223,20 @@ leveldb::Status ValueLog::Committed() {
 }
 
 leveldb::Status ValueLog::RemoveSpares(std::size_t keep) {
-  while (spares_.size() > keep) {
-    // Those of a size of their own fit nobody else: they go first.
-    const auto larger = [](const auto& a, const auto& b) { return a->size() < b->size(); };
-    const auto it = std::max_element(spares_.begin(), spares_.end(), larger);
-    if (auto status = (*it)->Remove(); !status.ok()) return status;
-    std::lock_guard lock(mutex_);
-    spares_.erase(it);
+  // Only the writing thread changes them; others count them meanwhile.
+  for (;;) {
+    std::shared_ptr<SegmentFile> spare;
+    {
+      MutexLock lock(mutex_);
+      if (spares_.size() <= keep) return leveldb::Status::OK();
+      // Those of a size of their own fit nobody else: they go first.
+      const auto larger = [](const auto& a, const auto& b) { return a->size() < b->size(); };
+      spare = *std::max_element(spares_.begin(), spares_.end(), larger);
+    }
+    if (auto status = spare->Remove(); !status.ok()) return status;
+    MutexLock lock(mutex_);
+    std::erase(spares_, spare);
   }
-  return leveldb::Status::OK();
 }
 
 ReadOutcome ValueLog::Get(PartitionId partition, std::string_view key, const RecordHeader& header,
@@ -254,7 +270,7 @@ ReadOutcome ValueLog::Get(PartitionId partition, std::string_view key, const Rec
 }
 
 std::optional<std::uint64_t> ValueLog::MostGarbage(int percent, const std::set<std::uint64_t>& but) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::optional<std::uint64_t> most;
   double share = percent / 100.0;
   for (const auto& [number, segment] : segments_) {
@@ -272,7 +288,7 @@ ReadOutcome ValueLog::Next(std::uint64_t segment, std::uint64_t offset, std::opt
   std::shared_ptr<SegmentFile> file;
   std::uint64_t end = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto it = segments_.find(segment);
     if (it == segments_.end() || !it->second.file) return ReadOutcome::kFound;
     file = it->second.file;
@@ -291,7 +307,7 @@ ReadOutcome ValueLog::Next(std::uint64_t segment, std::uint64_t offset, std::opt
 }
 
 ValueLog::Counts ValueLog::counts() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Counts counts;
   for (const auto& [number, segment] : segments_) {
     const bool full = number < full_below_;
@@ -310,7 +326,7 @@ std::string ValueLog::PathOf(std::uint64_t segment) const {
 }
 
 std::shared_ptr<SegmentFile> ValueLog::FileOf(std::uint64_t segment) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto it = segments_.find(segment);
   return it == segments_.end() ? nullptr : it->second.file;
 }

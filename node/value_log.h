@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -26,6 +25,7 @@
 #include "node/segment_file.h"
 #include "node/store.h"
 #include "node/value_record.h"
+#include "proto/mutex.h"
 
 namespace coffer::node {
 
@@ -98,6 +98,7 @@ class ValueLog {
       : env_(env), db_(db), options_(std::move(options)) {}
   leveldb::Status Load();
   leveldb::Status LoadRows(std::map<std::uint64_t, SegmentRow>* rows) const;
+  bool FitsActive(std::uint64_t bytes) const;
   leveldb::Status OpenSegment(std::uint64_t bytes);
   leveldb::Status TakeSpare(std::uint64_t size, const std::string& path, std::shared_ptr<SegmentFile>* file);
   leveldb::Status WritePending();
@@ -115,10 +116,10 @@ class ValueLog {
   std::set<std::uint64_t> touched_;  // their rows change with the batch
   std::set<std::uint64_t> emptied_;  // spare once the batch is durable
 
-  mutable std::mutex mutex_;
-  std::map<std::uint64_t, Segment> segments_;         // guarded by mutex_; changed by the writing thread only
-  std::vector<std::shared_ptr<SegmentFile>> spares_;  // guarded by mutex_; changed by the writing thread only
-  std::uint64_t full_below_ = 0;  // guarded by mutex_; segments below are full, and all in them was committed
+  mutable Mutex mutex_;
+  std::map<std::uint64_t, Segment> segments_ ABSL_GUARDED_BY(mutex_);         // changed by the writing thread only
+  std::vector<std::shared_ptr<SegmentFile>> spares_ ABSL_GUARDED_BY(mutex_);  // changed by the writing thread only
+  std::uint64_t full_below_ ABSL_GUARDED_BY(mutex_) = 0;  // segments below are full, and all in them was committed
 };
 
 }  // namespace coffer::node

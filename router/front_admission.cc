@@ -18,7 +18,7 @@ void Admission::Permit::Release() {
 }
 
 Status Admission::Enter(const std::string& peer, std::uint64_t bytes, Permit* permit) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto found = peers_.find(peer);
   const Use mine = found == peers_.end() ? Use{} : found->second;
   if (all_.calls >= limits_.calls) return TooManyCalls(limits_.calls);
@@ -37,7 +37,7 @@ Status Admission::Enter(const std::string& peer, std::uint64_t bytes, Permit* pe
 }
 
 void Admission::Leave(const std::string& peer, std::uint64_t bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   all_.calls -= 1;
   all_.bytes -= bytes;
   const auto mine = peers_.find(peer);
@@ -47,7 +47,7 @@ void Admission::Leave(const std::string& peer, std::uint64_t bytes) {
 }
 
 Admission::Use Admission::InUse() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return all_;
 }
 

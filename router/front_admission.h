@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 
+#include "proto/mutex.h"
 #include "router/core/errors.h"
 
 namespace coffer::router {
@@ -52,9 +52,9 @@ class Admission {
   void Leave(const std::string& peer, std::uint64_t bytes);
 
   const AdmissionLimits limits_;
-  mutable std::mutex mutex_;
-  Use all_;                                      // guarded by mutex_
-  std::unordered_map<std::string, Use> peers_;   // guarded by mutex_: only peers with calls under way
+  mutable Mutex mutex_;
+  Use all_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Use> peers_ ABSL_GUARDED_BY(mutex_);  // only peers with calls under way
 };
 
 }  // namespace coffer::router

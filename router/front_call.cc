@@ -21,7 +21,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   }
 
   void OnResponse(std::string message) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     answer_ = std::move(message);
   }
 
@@ -42,7 +42,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
  private:
   void FinishOnce(Status status) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (finished_) return;
       finished_ = true;
       if (IsOk(status)) *response_ = BufferOf(std::move(answer_));
@@ -55,9 +55,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   Admission::Permit permit_;
   Canceller canceller_;
   std::shared_ptr<UnaryCall> self_;  // until OnDone
-  std::mutex mutex_;
-  std::string answer_;               // guarded by mutex_
-  bool finished_ = false;            // guarded by mutex_; afterwards response_ is gRPC's
+  Mutex mutex_;
+  std::string answer_ ABSL_GUARDED_BY(mutex_);
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // afterwards response_ is gRPC's
   ByteBuffer* const response_;
 };
 
@@ -85,18 +85,18 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
   }
 
   void OnResponse(std::string message) override {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (end_) return;
     if (queued_ + message.size() > most_bytes_) {
       // All streaming methods read: what is dropped can be asked for again.
       end_ = TooManyBytes(most_bytes_);
-      lock.unlock();
+      lock.Unlock();
       canceller_.Cancel();
       return Proceed();
     }
     queued_ += message.size();
     queue_.push_back(std::move(message));
-    lock.unlock();
+    lock.Unlock();
     Proceed();
   }
 
@@ -106,13 +106,13 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
   }
 
   bool Writable() const override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return end_ || queued_ < writable_bytes_;
   }
 
   void OnWriteDone(bool ok) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = false;
       queued_ -= writing_bytes_;
       if (!ok) DropQueue();
@@ -125,7 +125,7 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
   void OnCancel() override {
     canceller_.Cancel();
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       DropQueue();
     }
     End(Cancelled());
@@ -139,34 +139,33 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
  private:
   void End(Status status) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!end_) end_ = std::move(status);
     }
     Proceed();
   }
 
-  // mutex_ is held.
-  void DropQueue() {
+  void DropQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     queue_.clear();
     queued_ = writing_ ? writing_bytes_ : 0;
   }
 
   // Writes what waits, or finishes when there is nothing more to write.
   void Proceed() {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (writing_ || finished_) return;
     if (!queue_.empty()) {
       writing_ = true;
       writing_bytes_ = queue_.front().size();
       buffer_ = BufferOf(std::move(queue_.front()));
       queue_.pop_front();
-      lock.unlock();
+      lock.Unlock();
       return StartWrite(&buffer_);
     }
     if (!end_) return;
     finished_ = true;
     const Status status = *end_;
-    lock.unlock();
+    lock.Unlock();
     record_.End(CodeOf(status));
     Finish(ToGrpc(status));
   }
@@ -178,13 +177,13 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
   Admission::Permit permit_;
   Canceller canceller_;
   std::shared_ptr<StreamingCall> self_;  // until OnDone
-  mutable std::mutex mutex_;
-  std::deque<std::string> queue_;        // guarded by mutex_
-  std::uint64_t queued_ = 0;             // guarded by mutex_: bytes in queue_ and of the write in flight
-  std::uint64_t writing_bytes_ = 0;      // guarded by mutex_
-  bool writing_ = false;                 // guarded by mutex_
-  bool finished_ = false;                // guarded by mutex_
-  std::optional<Status> end_;            // guarded by mutex_
+  mutable Mutex mutex_;
+  std::deque<std::string> queue_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes in queue_ and of the write in flight
+  std::uint64_t writing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<Status> end_ ABSL_GUARDED_BY(mutex_);
   ByteBuffer buffer_;                    // of the write in flight
 };
 
@@ -222,7 +221,7 @@ std::shared_ptr<CallHandle> EnterAndInvoke(FrontState* state, Method method, con
 
 void Canceller::Set(std::shared_ptr<CallHandle> handle) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (ended_ || !handle) return;
     handle_ = handle;
     if (!cancelled_) return;
@@ -233,7 +232,7 @@ void Canceller::Set(std::shared_ptr<CallHandle> handle) {
 void Canceller::Cancel() {
   std::shared_ptr<CallHandle> handle;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     cancelled_ = true;
     handle = handle_;
   }
@@ -242,7 +241,7 @@ void Canceller::Cancel() {
 
 void Canceller::Ended() {
   std::shared_ptr<CallHandle> last;  // destroyed outside the lock
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   ended_ = true;
   last.swap(handle_);
 }

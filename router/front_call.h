@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "proto/mutex.h"
 #include "router/front_state.h"
 
 namespace coffer::router {
@@ -29,10 +30,10 @@ class Canceller {
   void Ended();
 
  private:
-  std::mutex mutex_;
-  std::shared_ptr<CallHandle> handle_;  // guarded by mutex_
-  bool cancelled_ = false;              // guarded by mutex_
-  bool ended_ = false;                  // guarded by mutex_
+  Mutex mutex_;
+  std::shared_ptr<CallHandle> handle_ ABSL_GUARDED_BY(mutex_);
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace coffer::router

@@ -83,10 +83,10 @@ ListenerProbe::ListenerProbe(Options options) : options_(std::move(options)), th
 
 ListenerProbe::~ListenerProbe() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   thread_.join();
 }
 
@@ -106,8 +106,8 @@ void ListenerProbe::Run() {
 }
 
 bool ListenerProbe::SleepFor(milliseconds interval) {
-  std::unique_lock lock(mutex_);
-  return !wake_.wait_for(lock, interval, [this] { return stopping_; });
+  MutexLock lock(mutex_);
+  return !wake_.WaitFor(mutex_, interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
 }
 
 }  // namespace coffer::router

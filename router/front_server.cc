@@ -4,13 +4,13 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
-#include <condition_variable>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include "proto/link/credentials.h"
 #include "proto/link/endpoint.h"
+#include "proto/mutex.h"
 #include "router/front_probe.h"
 #include "router/front_services.h"
 #include "router/front_state.h"
@@ -81,7 +81,7 @@ class Server final : public FrontServer {
   void Drain() override {
     state_.draining = true;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       PublishHealth(false);
     }
     state_.to_drain.DrainAll();
@@ -89,11 +89,11 @@ class Server final : public FrontServer {
 
   void Stop(milliseconds patience) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (stopped_) return;
       stopped_ = true;
     }
-    wake_.notify_all();
+    wake_.NotifyAll();
     Drain();
     probe_.reset();
     health_.join();
@@ -108,7 +108,7 @@ class Server final : public FrontServer {
 
  private:
   // Only what has changed: watchers of health hear of every setting.
-  void PublishHealth(bool serving) {
+  void PublishHealth(bool serving) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (published_ == static_cast<int>(serving)) return;
     published_ = serving;
     auto* health = server_->GetHealthCheckService();
@@ -117,8 +117,9 @@ class Server final : public FrontServer {
   }
 
   void FollowHealth() {
-    std::unique_lock lock(mutex_);
-    while (!wake_.wait_for(lock, state_.options.health_interval, [this] { return stopped_; })) {
+    MutexLock lock(mutex_);
+    const auto stopped = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; };
+    while (!wake_.WaitFor(mutex_, state_.options.health_interval, stopped)) {
       PublishHealth(state_.api.Serving() && !state_.draining);
     }
   }
@@ -127,10 +128,10 @@ class Server final : public FrontServer {
   const std::vector<std::unique_ptr<grpc::Service>> services_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopped_ = false;   // guarded by mutex_
-  int published_ = -1;     // guarded by mutex_: the health last told, -1 none
+  Mutex mutex_;
+  Condition wake_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  int published_ ABSL_GUARDED_BY(mutex_) = -1;  // the health last told, -1 none
   std::thread health_;
   std::unique_ptr<ListenerProbe> probe_;
 };

@@ -40,19 +40,19 @@ std::string Replaced(std::string text, std::string_view from, std::string_view t
 }  // namespace
 
 void DrainList::Add(const std::shared_ptr<Drainable>& one) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   all_[one.get()] = one;
 }
 
 void DrainList::Remove(const Drainable* one) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   all_.erase(one);
 }
 
 void DrainList::DrainAll() {
   std::vector<std::shared_ptr<Drainable>> alive;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     for (const auto& [key, one] : all_) {
       if (auto still = one.lock()) alive.push_back(std::move(still));
     }

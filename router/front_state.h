@@ -6,8 +6,8 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
 
+#include "proto/mutex.h"
 #include "router/front_server.h"
 
 namespace coffer::router {
@@ -28,8 +28,8 @@ class DrainList {
   void DrainAll();
 
  private:
-  std::mutex mutex_;
-  std::map<const Drainable*, std::weak_ptr<Drainable>> all_;  // guarded by mutex_
+  Mutex mutex_;
+  std::map<const Drainable*, std::weak_ptr<Drainable>> all_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct FrontState {

@@ -51,7 +51,10 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamSession::Star
   state->to_drain.Add(session);
   Status status = state->admission.Enter(session->caller_.peer, 0, &session->permit_);
   if (IsOk(status) && state->draining) status = Stopping();
-  if (!IsOk(status)) session->broken_ = ToGrpc(status);
+  if (!IsOk(status)) {
+    MutexLock lock(session->mutex_);
+    session->broken_ = ToGrpc(status);
+  }
   session->Proceed();
   return session.get();
 }
@@ -60,7 +63,7 @@ void StreamSession::Drain() {
   const Status stopping = Stopping();
   std::vector<std::shared_ptr<Call>> lasting;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     draining_ = true;
     for (const auto& [id, call] : calls_) {
       if (MayLast(call->record.method())) lasting.push_back(call);
@@ -86,7 +89,7 @@ void StreamSession::OnReadDone(bool ok) {
     for (StreamCall& call : calls) Accept(std::move(call));
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     reading_ = false;
     if (!ok) read_closed_ = true;
   }
@@ -99,18 +102,18 @@ void StreamSession::Accept(StreamCall call) {
   const std::size_t bytes = call.request.size();
   if (!call.known || !method) {
     const Status status = UnknownMethod(call.method);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return Enqueue(EncodeReply(call.id, std::nullopt, &status));
   }
   auto sink = std::make_shared<Call>(shared_from_this(), call.id, bytes, *method);
   const Status status = Open(call, sink, &sink->permit);
   if (!IsOk(status)) {
     sink->record.End(CodeOf(status));
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return Enqueue(EncodeReply(call.id, std::nullopt, &status));
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (sink->dropped) return;
   }
   const auto deadline = LessMargin(std::chrono::milliseconds(call.deadline_ms));
@@ -122,13 +125,13 @@ Status StreamSession::Open(const StreamCall& call, const std::shared_ptr<Call>& 
   if (call.deadline_ms == 0) return DeadlineRequired();
   Status status = state_.admission.Enter(caller_.peer, sink->request_bytes, permit);
   if (!IsOk(status)) return status;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (draining_) return Stopping();
   if (open_ >= bounds.calls) return TooManyCalls(bounds.calls);
   if (request_bytes_ + sink->request_bytes > bounds.request_bytes) return TooManyBytes(bounds.request_bytes);
   if (broken_ || finished_) return Cancelled();
   if (!calls_.emplace(call.id, sink).second) {
-    lock.unlock();
+    lock.Unlock();
     const std::string what = "call id " + std::to_string(call.id) + " is used by two open calls of the stream";
     Break(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, what));
     return Cancelled();
@@ -141,7 +144,7 @@ Status StreamSession::Open(const StreamCall& call, const std::shared_ptr<Call>& 
 void StreamSession::CancelCall(std::uint64_t id) {
   std::shared_ptr<Call> call;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto found = calls_.find(id);
     if (found == calls_.end()) return;
     call = std::move(found->second);
@@ -154,7 +157,7 @@ void StreamSession::CancelCall(std::uint64_t id) {
 void StreamSession::Reply(Call* call, std::optional<std::string> response, const Status* status) {
   bool too_much = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (status) {
       open_ -= 1;
       request_bytes_ -= call->request_bytes;
@@ -184,13 +187,13 @@ void StreamSession::Enqueue(EncodedReply reply) {
 }
 
 bool StreamSession::Writable() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return broken_ || finished_ || reply_bytes_ < state_.options.stream.reply_bytes / 4;
 }
 
 void StreamSession::OnWriteDone(bool ok) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     writing_ = false;
     reply_bytes_ -= writing_bytes_;
     writing_bytes_ = 0;
@@ -204,7 +207,7 @@ void StreamSession::OnCancel() { Break(grpc::Status(grpc::StatusCode::CANCELLED,
 void StreamSession::Break(grpc::Status why) {
   std::unordered_map<std::uint64_t, std::shared_ptr<Call>> calls;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!broken_) broken_ = std::move(why);
     calls.swap(calls_);
     for (auto& [id, call] : calls) call->dropped = true;
@@ -217,12 +220,12 @@ void StreamSession::Break(grpc::Status why) {
 
 // gRPC takes no new operation after Finish, so only one thread at a time starts operations; the others leave it to that one.
 void StreamSession::Proceed() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!starting_ && !finished_) {
     if (!writing_ && (broken_ || ((read_closed_ || draining_) && Idle()))) {
       finished_ = true;
       const grpc::Status status = broken_ ? *broken_ : read_closed_ ? grpc::Status::OK : ToGrpc(Stopping());
-      lock.unlock();
+      lock.Unlock();
       return Finish(status);
     }
     const bool write = !writing_ && !replies_.empty();
@@ -233,10 +236,10 @@ void StreamSession::Proceed() {
     writing_ |= write;
     reading_ |= read;
     starting_ = true;
-    lock.unlock();
+    lock.Unlock();
     if (write) StartWrite(&write_buffer_);
     if (read) StartRead(&read_buffer_);
-    lock.lock();
+    lock.Lock();
     starting_ = false;
   }
 }

@@ -5,10 +5,10 @@
 
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 
+#include "proto/mutex.h"
 #include "router/front_call.h"
 #include "router/front_frame.h"
 #include "router/front_state.h"
@@ -51,29 +51,28 @@ class StreamSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Break(grpc::Status why);
   // Writes, reads or finishes, whichever is due.
   void Proceed();
-  // mutex_ is held.
-  bool Idle() const { return calls_.empty() && replies_.empty(); }
-  void Enqueue(EncodedReply reply);
+  bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return calls_.empty() && replies_.empty(); }
+  void Enqueue(EncodedReply reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   FrontState& state_;
   const Caller caller_;
   Admission::Permit permit_;
   std::shared_ptr<StreamSession> self_;  // until OnDone
 
-  mutable std::mutex mutex_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<Call>> calls_;  // guarded by mutex_: open, not cancelled
-  std::uint64_t open_ = 0;            // guarded by mutex_: under way, also those that were cancelled
-  std::uint64_t request_bytes_ = 0;   // guarded by mutex_: of those
-  std::deque<EncodedReply> replies_;  // guarded by mutex_
-  std::uint64_t reply_bytes_ = 0;     // guarded by mutex_: waiting and being written
-  std::size_t writing_bytes_ = 0;     // guarded by mutex_
-  bool writing_ = false;              // guarded by mutex_
-  bool reading_ = false;              // guarded by mutex_
-  bool read_closed_ = false;          // guarded by mutex_: the caller sends no more
-  bool starting_ = false;             // guarded by mutex_: a thread is starting operations
-  bool draining_ = false;             // guarded by mutex_
-  bool finished_ = false;             // guarded by mutex_
-  std::optional<grpc::Status> broken_;  // guarded by mutex_: ends at once with this
+  mutable Mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mutex_);  // open, not cancelled
+  std::uint64_t open_ ABSL_GUARDED_BY(mutex_) = 0;           // under way, also those that were cancelled
+  std::uint64_t request_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of those
+  std::deque<EncodedReply> replies_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t reply_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // waiting and being written
+  std::size_t writing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool read_closed_ ABSL_GUARDED_BY(mutex_) = false;  // the caller sends no more
+  bool starting_ ABSL_GUARDED_BY(mutex_) = false;     // a thread is starting operations
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<grpc::Status> broken_ ABSL_GUARDED_BY(mutex_);  // ends at once with this
   grpc::ByteBuffer read_buffer_;      // of the read in flight
   grpc::ByteBuffer write_buffer_;     // of the write in flight
 };

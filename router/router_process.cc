@@ -6,12 +6,12 @@
 #include <functional>
 #include <future>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <thread>
 #include <utility>
 
+#include "proto/mutex.h"
 #include "router/core/errors.h"
 #include "router/core/methods.h"
 
@@ -101,7 +101,7 @@ class Process final : public RouterProcess, private link::Handler {
   RouterMetrics Metrics() const override {
     RouterMetrics metrics;
     {
-      std::lock_guard lock(published_mutex_);
+      MutexLock lock(published_mutex_);
       metrics = published_;
     }
     metrics.links = hub_->stats();
@@ -109,7 +109,7 @@ class Process final : public RouterProcess, private link::Handler {
     return metrics;
   }
   std::shared_ptr<const cluster::Layout> layout() const override {
-    std::lock_guard lock(published_mutex_);
+    MutexLock lock(published_mutex_);
     return layout_;
   }
   int peer_port() const override { return options_.listen.empty() ? 0 : hub_->port(); }
@@ -126,17 +126,17 @@ class Process final : public RouterProcess, private link::Handler {
    public:
     Handle(Process* process, CallId call) : process_(process), call_(call) {}
     void Cancel() override {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (process_) process_->Post([call = call_](RouterCore& core, Instant now) { return core.Cancel(now, call); });
     }
     void Ended() {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       process_ = nullptr;
     }
 
    private:
-    std::mutex mutex_;
-    Process* process_;  // guarded by mutex_; null once the call has ended, which is before the process goes
+    Mutex mutex_;
+    Process* process_ ABSL_GUARDED_BY(mutex_);  // null once the call has ended, which is before the process goes
     const CallId call_;
   };
   struct Client {
@@ -191,21 +191,21 @@ class Process final : public RouterProcess, private link::Handler {
   std::atomic<CallId> next_call_{1};
   std::atomic<std::thread::id> driver_id_{};
 
-  std::mutex inbox_mutex_;
-  std::deque<Input> inbox_;     // guarded by inbox_mutex_, like the three below; calls in it are bounded by Reserve
-  std::uint64_t inbox_most_ = 0;
-  bool waiting_ = false;  // the driver waits in Poll, and has not been woken
-  bool stopping_ = false;
+  Mutex inbox_mutex_;
+  std::deque<Input> inbox_ ABSL_GUARDED_BY(inbox_mutex_);  // calls in it are bounded by Reserve
+  std::uint64_t inbox_most_ ABSL_GUARDED_BY(inbox_mutex_) = 0;
+  bool waiting_ ABSL_GUARDED_BY(inbox_mutex_) = false;  // the driver waits in Poll, and has not been woken
+  bool stopping_ ABSL_GUARDED_BY(inbox_mutex_) = false;
 
   std::map<CallId, Client> clients_;  // the driver's, and after it Stop's
 
-  mutable std::mutex published_mutex_;
-  RouterMetrics published_;                           // guarded by published_mutex_
-  std::shared_ptr<const cluster::Layout> layout_;     // guarded by published_mutex_
-  Instant published_at_{};                            // the driver's
+  mutable Mutex published_mutex_;
+  RouterMetrics published_ ABSL_GUARDED_BY(published_mutex_);
+  std::shared_ptr<const cluster::Layout> layout_ ABSL_GUARDED_BY(published_mutex_);
+  Instant published_at_{};  // the driver's
 
-  std::mutex stop_mutex_;
-  bool stopped_ = false;  // guarded by stop_mutex_
+  Mutex stop_mutex_;
+  bool stopped_ ABSL_GUARDED_BY(stop_mutex_) = false;
   std::unique_ptr<link::Hub> hub_;
   std::thread driver_;
 };
@@ -280,7 +280,7 @@ link::RefusalInfo Process::Admit(const link::Identity& peer, const std::string& 
 bool Process::Post(Input input) {
   bool wake = false;
   {
-    std::lock_guard lock(inbox_mutex_);
+    MutexLock lock(inbox_mutex_);
     if (stopping_) return false;
     inbox_.push_back(std::move(input));
     inbox_most_ = std::max<std::uint64_t>(inbox_most_, inbox_.size());
@@ -303,12 +303,12 @@ void Process::Drive() {
     const Instant until = std::min(core.NextDeadline(), Now() + kLongestSleep);
     bool idle = false;
     {
-      std::lock_guard lock(inbox_mutex_);
+      MutexLock lock(inbox_mutex_);
       idle = waiting_ = inbox_.empty() && !stopping_;
     }
     hub_->Poll(ToSteady(idle ? until : Instant{}));  // what comes over the links is posted by this thread
     {
-      std::lock_guard lock(inbox_mutex_);
+      MutexLock lock(inbox_mutex_);
       waiting_ = false;
       batch.swap(inbox_);
       if (stopping_ && batch.empty()) return;
@@ -333,7 +333,7 @@ void Process::Execute(RouterCore& core, Instant now, RouterCore::Output output) 
   while (true) {
     if (output.adopted) {
       {
-        std::lock_guard lock(published_mutex_);
+        MutexLock lock(published_mutex_);
         layout_ = output.adopted;
       }
       has_layout_ = true;
@@ -376,10 +376,10 @@ void Process::Publish(const RouterCore& core, Instant now) {
     ++(member.state == cluster::Liveness::kAlive ? metrics.members_alive : metrics.members_not_alive);
   }
   {
-    std::lock_guard lock(inbox_mutex_);
+    MutexLock lock(inbox_mutex_);
     metrics.inbox_most = inbox_most_;
   }
-  std::lock_guard lock(published_mutex_);
+  MutexLock lock(published_mutex_);
   published_ = std::move(metrics);
 }
 
@@ -395,7 +395,7 @@ void Process::EndAll() {
 }
 
 void Process::Stop() {
-  std::lock_guard lock(stop_mutex_);
+  MutexLock lock(stop_mutex_);
   if (std::exchange(stopped_, true)) return;
   draining_ = true;
   auto left = std::make_shared<std::promise<void>>();
@@ -406,7 +406,7 @@ void Process::Stop() {
   });
   left->get_future().wait();
   {
-    std::lock_guard inbox_lock(inbox_mutex_);
+    MutexLock inbox_lock(inbox_mutex_);
     stopping_ = true;
   }
   hub_->Wake();

@@ -129,15 +129,21 @@ client::Status BenchWorker::Prepare(const std::function<void(std::uint64_t)>& st
     settle(std::clamp<std::size_t>((16u << 20) / size, 4, kFillAtOnce));
   }
   settle(0);
-  for (std::size_t c = 0; plan_.Has(BenchOp::kLast) && c < chains_.size() && failure.ok(); ++c) {
+  std::vector<Chain> chains;
+  {
+    MutexLock lock(mutex_);
+    chains = chains_;
+  }
+  for (std::size_t c = 0; plan_.Has(BenchOp::kLast) && c < chains.size() && failure.ok(); ++c) {
     std::vector<client::NewEntry> entries;
     std::uint64_t bytes = 0;
     for (std::uint64_t i = 0; i < plan_.last; ++i) {
       entries.push_back({ValueOf(c * plan_.last + i), ""});
       bytes += entries.back().body.size();
     }
-    const auto appended = client_->Append(chains_[c].id, 0, Digest(), std::move(entries)).Get();
+    const auto appended = client_->Append(chains[c].id, 0, Digest(), std::move(entries)).Get();
     if (!appended.ok()) return appended.status;
+    MutexLock lock(mutex_);
     chains_[c].position = appended.value.head.length;
     chains_[c].predecessor = appended.value.head.hash;
     step(bytes);
@@ -150,7 +156,7 @@ client::Status BenchWorker::Prepare(const std::function<void(std::uint64_t)>& st
 
 void BenchWorker::Start(Instant now, Instant from, Instant end) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     from_ = from;
     end_ = end;
     if (plan_.per_second > 0) {
@@ -176,7 +182,7 @@ Instant BenchWorker::Pace(Instant now) {
   while (true) {
     std::optional<Instant> due;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       due = Next(now);
       if (!due) return arrivals_ && under_way_ < in_flight_ ? arrivals_->next() : kNever;
     }
@@ -185,24 +191,26 @@ Instant BenchWorker::Pace(Instant now) {
 }
 
 void BenchWorker::Stop(Instant now) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   end_ = std::min(end_, now);
 }
 
 void BenchWorker::Drain(Instant most) {
-  std::unique_lock lock(mutex_);
-  const auto done = [&] { return under_way_ == 0 && (!arrivals_ || arrivals_->next() >= end_); };
-  idle_.wait_until(lock, std::chrono::steady_clock::time_point(most.time_since_epoch()), done);
+  MutexLock lock(mutex_);
+  const auto done = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return under_way_ == 0 && (!arrivals_ || arrivals_->next() >= end_);
+  };
+  idle_.WaitUntil(mutex_, std::chrono::steady_clock::time_point(most.time_since_epoch()), done);
   while (arrivals_ && arrivals_->Take(end_)) ++result_.unserved;
 }
 
 BenchResult BenchWorker::Figures() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return result_;
 }
 
 Histogram BenchWorker::TakeRecent() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return std::exchange(recent_, Histogram());
 }
 
@@ -210,7 +218,7 @@ void BenchWorker::Ended(BenchOp op, Instant due, std::uint64_t bytes, const clie
   const Instant now = Now();
   std::optional<Instant> next;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     --under_way_;
     BenchTally& tally = result_.ops[static_cast<std::size_t>(op)];
     const bool measured = due >= from_ && due < end_;
@@ -228,7 +236,7 @@ void BenchWorker::Ended(BenchOp op, Instant due, std::uint64_t bytes, const clie
       if (!result_.first_error) result_.first_error = status;
     }
     next = Next(now);
-    if (under_way_ == 0) idle_.notify_all();
+    if (under_way_ == 0) idle_.NotifyAll();
   }
   if (next) Begin(*next);
 }
@@ -239,7 +247,7 @@ void BenchWorker::Ended(BenchOp op, Instant due, std::uint64_t bytes, const clie
 void BenchWorker::Begin(Instant due) {
   BenchOp op;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     op = plan_.mix.Draw(random_);
   }
   switch (op) {
@@ -259,7 +267,7 @@ void BenchWorker::Begin(Instant due) {
 void BenchWorker::BeginPut(Instant due) {
   std::uint64_t key = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     key = next_key_++;
   }
   client_->Put(IdOf(key), ValueOf(key), {}, [this, due, size = SizeOf(key)](Result<client::PutResult> put) {
@@ -270,7 +278,7 @@ void BenchWorker::BeginPut(Instant due) {
 void BenchWorker::BeginGet(Instant due) {
   std::uint64_t key = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     key = keys_.Draw(random_);
   }
   const std::uint64_t size = SizeOf(key);
@@ -285,7 +293,7 @@ void BenchWorker::BeginGet(Instant due) {
 void BenchWorker::BeginHas(Instant due) {
   std::uint64_t key = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     key = keys_.Draw(random_);
   }
   client_->Has({IdOf(key)}, {}, [this, due](Result<std::vector<bool>> has) {
@@ -296,7 +304,7 @@ void BenchWorker::BeginHas(Instant due) {
 void BenchWorker::BeginLast(Instant due) {
   BlockId chain;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     chain = chains_[random_.Below(chains_.size())].id;
   }
   const CallOptions options = OptionsFor(plan_.last * plan_.LargestSize());
@@ -312,7 +320,7 @@ void BenchWorker::BeginAppend(Instant due) {
   auto append = std::make_shared<Appending>();
   append->due = due;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     append->body = ValueOf(next_key_++);
     append->chain = next_chain_;
     next_chain_ = (next_chain_ + 1) % chains_.size();
@@ -334,7 +342,7 @@ void BenchWorker::SendAppend(std::shared_ptr<Appending> append) {
                         result.status.code == client::Code::kAborted && conflict && conflict->length < append->position;
                     bool given_up = !early;
                     {
-                      std::lock_guard lock(mutex_);
+                      MutexLock lock(mutex_);
                       Chain& chain = chains_[append->chain];
                       if (chain.id != append->id || Now() - append->due > plan_.timeout) given_up = true;
                       // What follows a lost append can't succeed: a new chain.

@@ -2,11 +2,9 @@
 #pragma once
 
 #include <array>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +13,7 @@
 #include "client/command/bench_draw.h"
 #include "client/command/bench_histogram.h"
 #include "client/command/bench_schedule.h"
+#include "proto/mutex.h"
 
 namespace coffer::command {
 
@@ -104,11 +103,11 @@ class BenchWorker {
   void SendAppend(std::shared_ptr<Appending> append);
   void Ended(BenchOp op, Instant due, std::uint64_t bytes, const client::Status& status, bool wrong = false);
   // Whether one more may begin, and when it was due.
-  std::optional<Instant> Next(Instant now);
+  std::optional<Instant> Next(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   BlockId IdOf(std::uint64_t key) const;
   std::uint64_t SizeOf(std::uint64_t key) const;
   std::string ValueOf(std::uint64_t key) const;
-  BlockId FreshChain();
+  BlockId FreshChain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const BenchPlan& plan_;
   const std::uint64_t number_;
@@ -116,19 +115,19 @@ class BenchWorker {
   const KeyLots keys_;
   std::string noise_;  // values are cut from here
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_.
-  std::condition_variable idle_;
-  Random random_;
-  std::optional<ArrivalSchedule> arrivals_;
-  Instant from_{}, end_{};
-  std::uint64_t under_way_ = 0;
-  std::uint64_t next_key_ = 0;
-  std::uint64_t next_chain_id_ = 0;
-  std::size_t next_chain_ = 0;
-  std::vector<Chain> chains_;
-  BenchResult result_;
-  Histogram recent_;
+  mutable Mutex mutex_;
+  Condition idle_;
+  Random random_ ABSL_GUARDED_BY(mutex_);
+  std::optional<ArrivalSchedule> arrivals_ ABSL_GUARDED_BY(mutex_);
+  Instant from_ ABSL_GUARDED_BY(mutex_){};
+  Instant end_ ABSL_GUARDED_BY(mutex_){};
+  std::uint64_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t next_key_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t next_chain_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::size_t next_chain_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<Chain> chains_ ABSL_GUARDED_BY(mutex_);
+  BenchResult result_ ABSL_GUARDED_BY(mutex_);
+  Histogram recent_ ABSL_GUARDED_BY(mutex_);
 
   std::unique_ptr<client::Client> client_;  // last: its end runs callbacks that use the rest
 };

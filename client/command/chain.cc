@@ -1,14 +1,13 @@
 // coffer chain: append-only series of entries.
 #include <CLI/CLI.hpp>
-#include <condition_variable>
 #include <istream>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "client/command/command.h"
 #include "client/command/format.h"
 #include "client/command/registry.h"
+#include "proto/mutex.h"
 
 namespace coffer::command {
 namespace {
@@ -214,23 +213,23 @@ struct TailArguments {
 
 int Follow(Session& session, const BlockId& chain, std::uint64_t from, const TailArguments& a) {
   struct Shared {
-    std::mutex lock;
-    std::condition_variable changed;
-    std::vector<client::Entry> entries;
-    std::optional<client::Status> end;
+    Mutex lock;
+    Condition changed;
+    std::vector<client::Entry> entries ABSL_GUARDED_BY(lock);
+    std::optional<client::Status> end ABSL_GUARDED_BY(lock);
   };
   auto shared = std::make_shared<Shared>();
   const client::Ticket ticket = session.client().Watch(
       chain, from, {},
       [shared](std::vector<client::Entry> fresh) {
-        std::lock_guard<std::mutex> guard(shared->lock);
+        MutexLock guard(shared->lock);
         for (client::Entry& e : fresh) shared->entries.push_back(std::move(e));
-        shared->changed.notify_all();
+        shared->changed.NotifyAll();
       },
       [shared](client::Result<client::Done> end) {
-        std::lock_guard<std::mutex> guard(shared->lock);
+        MutexLock guard(shared->lock);
         shared->end = end.status;
-        shared->changed.notify_all();
+        shared->changed.NotifyAll();
       });
   const auto limit = session.timeout();
   const auto until = std::chrono::steady_clock::now() + limit.value_or(std::chrono::hours(24 * 365));
@@ -238,8 +237,11 @@ int Follow(Session& session, const BlockId& chain, std::uint64_t from, const Tai
     std::vector<client::Entry> batch;
     std::optional<client::Status> end;
     {
-      std::unique_lock<std::mutex> guard(shared->lock);
-      shared->changed.wait_until(guard, until, [&] { return !shared->entries.empty() || shared->end; });
+      MutexLock guard(shared->lock);
+      const auto ready = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared->lock) {
+        return !shared->entries.empty() || shared->end;
+      };
+      shared->changed.WaitUntil(shared->lock, until, ready);
       batch.swap(shared->entries);
       end = shared->end;
     }

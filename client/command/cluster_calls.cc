@@ -1,10 +1,9 @@
 #include "client/command/cluster_calls.h"
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 
 #include "client/messages.h"
+#include "proto/mutex.h"
 
 namespace coffer::command {
 namespace {
@@ -23,25 +22,25 @@ v1::Status FetchStatus(Session& session) {
 bool FollowStatus(Session& session, std::optional<std::chrono::milliseconds> limit,
                   const std::function<bool(const v1::Status&)>& on_status) {
   struct Shared {
-    std::mutex lock;
-    std::condition_variable changed;
-    std::deque<std::string> waiting;
-    std::optional<client::Status> end;
+    Mutex lock;
+    Condition changed;
+    std::deque<std::string> waiting ABSL_GUARDED_BY(lock);
+    std::optional<client::Status> end ABSL_GUARDED_BY(lock);
   };
   auto shared = std::make_shared<Shared>();
   // At least one status a second is promised: five seconds of silence mean that nobody sends any more.
   const client::Ticket ticket = session.client().Follow(
       "coffer.v1.Cluster/WatchStatus", [] { return std::string(); }, std::chrono::seconds(5),
       [shared](std::string raw) {
-        std::lock_guard<std::mutex> guard(shared->lock);
+        MutexLock guard(shared->lock);
         shared->waiting.push_back(std::move(raw));
         if (shared->waiting.size() > kWaiting) shared->waiting.pop_front();
-        shared->changed.notify_all();
+        shared->changed.NotifyAll();
       },
       [shared](client::Result<client::Done> end) {
-        std::lock_guard<std::mutex> guard(shared->lock);
+        MutexLock guard(shared->lock);
         shared->end = end.status;
-        shared->changed.notify_all();
+        shared->changed.NotifyAll();
       });
   struct CancelAtEnd {
     const client::Ticket& ticket;
@@ -51,8 +50,11 @@ bool FollowStatus(Session& session, std::optional<std::chrono::milliseconds> lim
   for (;;) {
     std::string raw;
     {
-      std::unique_lock<std::mutex> guard(shared->lock);
-      const bool came = shared->changed.wait_until(guard, until, [&] { return !shared->waiting.empty() || shared->end; });
+      MutexLock guard(shared->lock);
+      const auto ready = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared->lock) {
+        return !shared->waiting.empty() || shared->end;
+      };
+      const bool came = shared->changed.WaitUntil(shared->lock, until, ready);
       if (!came) return false;
       if (shared->waiting.empty()) Fail("can't follow the status", *shared->end);
       raw = std::move(shared->waiting.front());

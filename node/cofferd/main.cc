@@ -10,13 +10,13 @@
 #include <cstdlib>
 #include <future>
 #include <iostream>
-#include <mutex>
 
 #include "node/cofferd/config.h"
 #include "node/cofferd/log.h"
 #include "node/cofferd/process_limits.h"
 #include "node/cofferd/server.h"
 #include "node/cofferd/service_manager.h"
+#include "proto/mutex.h"
 
 namespace coffer::server {
 namespace {
@@ -29,21 +29,21 @@ class Doom {
  public:
   Doom() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   void Say(const std::string& message) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (message_.empty()) message_ = message;
     const std::uint64_t one = 1;
     (void)!write(event_, &one, sizeof one);
   }
   int event() const { return event_; }
   std::string message() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return message_;
   }
 
  private:
   const int event_;
-  mutable std::mutex mutex_;
-  std::string message_;  // guarded by mutex_
+  mutable Mutex mutex_;
+  std::string message_ ABSL_GUARDED_BY(mutex_);
 };
 
 // SIGTERM, SIGINT and SIGHUP as a descriptor. Before any thread is started, so that none of them takes the signals.

@@ -1,8 +1,8 @@
 #include "node/cofferd/metrics_cluster.h"
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
+
+#include "proto/mutex.h"
 
 namespace coffer::server {
 namespace {
@@ -11,25 +11,26 @@ namespace {
 class Answer final : public router::ResponseSink {
  public:
   void OnResponse(std::string message) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     message_ = std::move(message);
   }
   void OnEnd(google::rpc::Status status) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     code_ = status.code();
-    ended_.notify_all();
+    ended_.NotifyAll();
   }
   std::optional<std::string> Wait(std::chrono::steady_clock::time_point until) {
-    std::unique_lock lock(mutex_);
-    if (!ended_.wait_until(lock, until, [this] { return code_.has_value(); }) || *code_ != 0) return std::nullopt;
+    MutexLock lock(mutex_);
+    const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return code_.has_value(); };
+    if (!ended_.WaitUntil(mutex_, until, ended) || *code_ != 0) return std::nullopt;
     return message_;
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  std::string message_;      // guarded by mutex_
-  std::optional<int> code_;  // guarded by mutex_
+  Mutex mutex_;
+  Condition ended_;
+  std::string message_ ABSL_GUARDED_BY(mutex_);
+  std::optional<int> code_ ABSL_GUARDED_BY(mutex_);
 };
 
 std::string RoleName(v1::MemberRole role) {

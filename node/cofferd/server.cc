@@ -266,11 +266,11 @@ void Server::CheckAlive() const {
 
 void Server::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   draining_ = true;
   const auto end = steady_clock::now() + config_.drain_timeout;
   const auto left = [end] {
@@ -296,8 +296,8 @@ void Server::Fail(const std::string& message) {
 }
 
 bool Server::SleepFor(milliseconds time) {
-  std::unique_lock lock(mutex_);
-  return !wake_.wait_for(lock, time, [this] { return stopping_; });
+  MutexLock lock(mutex_);
+  return !wake_.WaitFor(mutex_, time, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
 }
 
 }  // namespace coffer::server

@@ -3,10 +3,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +15,7 @@
 #include "node/cofferd/metrics_calls.h"
 #include "node/cofferd/metrics_cluster.h"
 #include "node/node_process.h"
+#include "proto/mutex.h"
 #include "router/front_probe.h"
 #include "router/front_server.h"
 #include "router/router_process.h"
@@ -72,9 +71,9 @@ class Server {
   std::thread find_cluster_;
   std::atomic<bool> failed_{false};
   std::atomic<bool> draining_{false};
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
+  Mutex mutex_;
+  Condition wake_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // The program's version.

@@ -53,7 +53,7 @@ std::uint64_t ChunkCache::Shard::Tables() const {
 Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
   const Key key{zone, id};
   Shard& shard = *shards_[ShardOf(hash_(key))];
-  std::lock_guard lock(shard.mutex);
+  MutexLock lock(shard.mutex);
   auto it = shard.places.find(key);
   if (it != shard.places.end() && now - shard.entries[it->second].read_at >= config_.max_age) {
     Drop(shard, it->second, /*tell_policy=*/true);
@@ -74,7 +74,7 @@ void ChunkCache::Insert(Instant asked, const ZoneId& zone, const BlockId& id, Pa
   const Key key{zone, id};
   const std::uint64_t hash = hash_(key);
   Shard& shard = *shards_[ShardOf(hash)];
-  std::lock_guard lock(shard.mutex);
+  MutexLock lock(shard.mutex);
   if (asked <= shard.removed_before || shard.removed_zones.count(zone)) return;
   if (auto removed = shard.removed.find(key); removed != shard.removed.end() && asked <= removed->second) return;
   if (auto it = shard.places.find(key); it != shard.places.end()) {
@@ -109,7 +109,7 @@ void ChunkCache::MakeRoom(Shard& shard) {
 void ChunkCache::Remove(Instant now, const ZoneId& zone, const BlockId& id) {
   const Key key{zone, id};
   Shard& shard = *shards_[ShardOf(hash_(key))];
-  std::lock_guard lock(shard.mutex);
+  MutexLock lock(shard.mutex);
   if (auto it = shard.places.find(key); it != shard.places.end()) Drop(shard, it->second, /*tell_policy=*/true);
   if (shard.removed.insert_or_assign(key, now).second) shard.removed_order.push_back(key);
   while (shard.removed_order.size() > kRemovedPerShard) {
@@ -122,7 +122,7 @@ void ChunkCache::Remove(Instant now, const ZoneId& zone, const BlockId& id) {
 
 void ChunkCache::RemoveZone(const ZoneId& zone) {
   for (const auto& shard : shards_) {
-    std::lock_guard lock(shard->mutex);
+    MutexLock lock(shard->mutex);
     if (shard->removed_zones.size() >= kRemovedZones) shard->removed_zones.erase(shard->removed_zones.begin());
     shard->removed_zones.insert(zone);
     for (EntryIndex entry = 0; entry < shard->entries.size(); ++entry) {
@@ -134,7 +134,7 @@ void ChunkCache::RemoveZone(const ZoneId& zone) {
 void ChunkCache::SetPolicy(EvictionKind kind) {
   kind_ = kind;
   for (const auto& shard : shards_) {
-    std::lock_guard lock(shard->mutex);
+    MutexLock lock(shard->mutex);
     auto policy = MakePolicy(kind, shard_bound_);
     policy->TakeOver(shard->policy->Order());
     shard->policy = std::move(policy);
@@ -144,7 +144,7 @@ void ChunkCache::SetPolicy(EvictionKind kind) {
 
 void ChunkCache::Clear() {
   for (const auto& shard : shards_) {
-    std::lock_guard lock(shard->mutex);
+    MutexLock lock(shard->mutex);
     for (EntryIndex entry = 0; entry < shard->entries.size(); ++entry) {
       if (shard->entries[entry].chunk) Drop(*shard, entry, /*tell_policy=*/true);
     }
@@ -168,7 +168,7 @@ ChunkCacheCounters ChunkCache::Counters() const {
   counters.bound_bytes = config_.bytes;
   counters.policy = kind_;
   for (const auto& shard : shards_) {
-    std::lock_guard lock(shard->mutex);
+    MutexLock lock(shard->mutex);
     counters.entries += shard->places.size();
     counters.bytes += shard->cost + shard->tables;
     counters.overhead_bytes += shard->places.size() * kOverhead + shard->tables;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +12,7 @@
 
 #include "cluster/ids.h"
 #include "cluster/message.h"
+#include "proto/mutex.h"
 #include "router/core/eviction.h"
 
 namespace coffer::router {
@@ -78,23 +78,26 @@ class ChunkCache {
   };
   struct Shard {
     Shard(const Hash& hash, EvictionKind kind, std::uint64_t bound);
-    std::uint64_t Tables() const;
-    mutable std::mutex mutex;
-    std::unordered_map<Key, EntryIndex, Hash> places;  // guarded by mutex, like all below; places of entries in use
-    std::vector<Entry> entries;
-    std::vector<EntryIndex> free;
-    std::unique_ptr<EvictionPolicy> policy;
-    std::uint64_t cost = 0;                            // of all entries
-    std::uint64_t tables = 0;                          // bytes of Tables(); cost + tables <= bound of the shard after every call
-    std::unordered_map<Key, Instant, Hash> removed;    // when; so that an answer on its way can't bring a chunk back
-    std::deque<Key> removed_order;                     // oldest first; bounded
-    Instant removed_before{};                          // what was removed until then may be forgotten in `removed`
-    std::set<ZoneId> removed_zones;                    // zones that were deleted
+    std::uint64_t Tables() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+    mutable Mutex mutex;
+    std::unordered_map<Key, EntryIndex, Hash> places ABSL_GUARDED_BY(mutex);  // of entries in use
+    std::vector<Entry> entries ABSL_GUARDED_BY(mutex);
+    std::vector<EntryIndex> free ABSL_GUARDED_BY(mutex);
+    std::unique_ptr<EvictionPolicy> policy ABSL_GUARDED_BY(mutex);
+    std::uint64_t cost ABSL_GUARDED_BY(mutex) = 0;  // of all entries
+    // Bytes of Tables(); cost + tables <= bound of the shard after every call.
+    std::uint64_t tables ABSL_GUARDED_BY(mutex) = 0;
+    // When; so that an answer on its way can't bring a chunk back.
+    std::unordered_map<Key, Instant, Hash> removed ABSL_GUARDED_BY(mutex);
+    std::deque<Key> removed_order ABSL_GUARDED_BY(mutex);  // oldest first; bounded
+    // What was removed until then may be forgotten in `removed`.
+    Instant removed_before ABSL_GUARDED_BY(mutex){};
+    std::set<ZoneId> removed_zones ABSL_GUARDED_BY(mutex);  // zones that were deleted
   };
 
   std::size_t ShardOf(std::uint64_t hash) const { return (hash >> 56) % shards_.size(); }
-  static void Drop(Shard& shard, EntryIndex entry, bool tell_policy);
-  void MakeRoom(Shard& shard);
+  static void Drop(Shard& shard, EntryIndex entry, bool tell_policy) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  void MakeRoom(Shard& shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
 
   const ChunkCacheConfig config_;
   const std::uint64_t shard_bound_;
