@@ -56,8 +56,9 @@ leveldb::Status LevelDbBatch::Add(const StoreBatch& batch) {
 
 leveldb::Status LevelDbBatch::Apply(const StoreBatch::PutRecord& c) {
   const std::string key = EncodeKey(c.key);
-  const bool is_inline = c.value && c.value->size() <= limits_.inline_value_bytes;
-  if (!is_inline) {
+  const bool small = c.value && c.value->size() <= limits_.inline_value_bytes;
+  const bool is_inline = small || (c.value && limits_.all_inline);
+  if (!small) {
     // A value that is replaced is garbage from now on. A small one hardly ever replaces a large one, so that is not looked
     // for: what it replaced is counted as needed until its segment is cleaned.
     std::optional<Row> before;

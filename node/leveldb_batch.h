@@ -43,6 +43,7 @@ struct ValueMove {
 
 struct LevelDbBatchLimits {
   std::size_t inline_value_bytes = 4 << 10;  // values up to here stay in the header's row
+  bool all_inline = false;                // so do those that this group puts, whatever their size
   std::size_t erase_at_once = 10'000;     // records; a larger range becomes a LongErase
 };
 

@@ -26,7 +26,8 @@ struct LevelDbStoreOptions {
   NodeId owner;             // whose store it is; another node's is refused
   bool must_exist = false;  // the node has had a store before: an absent one is damage, not a first start
 
-  std::size_t inline_value_bytes = 4 << 10;  // larger values are stored apart from their headers, in the log of values
+  std::size_t inline_value_bytes = 4 << 10;  // larger values are stored apart from their headers, in the log of values,
+  std::size_t lone_value_bytes = 16 << 10;   // unless all such values of a group commit have no more bytes: one sync, not two
   std::uint64_t segment_bytes = 64 << 20;    // of the log of values; at most a 256th of the disk
   std::size_t spare_segments = 2;            // empty ones kept to be used again
   int garbage_percent = 50;                  // a segment is cleaned when this much of it is garbage; 10 on a full disk

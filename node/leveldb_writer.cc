@@ -17,6 +17,16 @@ std::size_t BytesOf(const StoreBatch& batch) {
   return bytes;
 }
 
+// Of the values that are too large for their headers' rows.
+std::size_t LargeBytesOf(const StoreBatch& batch, std::size_t inline_value_bytes) {
+  std::size_t bytes = 0;
+  for (const auto& change : batch.changes) {
+    const auto* put = std::get_if<StoreBatch::PutRecord>(&change);
+    if (put && put->value && put->value->size() > inline_value_bytes) bytes += put->value->size();
+  }
+  return bytes;
+}
+
 bool AddsData(const StoreBatch& batch) {
   for (const auto& change : batch.changes) {
     if (const auto* put = std::get_if<StoreBatch::PutRecord>(&change); put && put->value) return true;
@@ -143,7 +153,7 @@ LevelDbWriter::Group LevelDbWriter::NextGroup() {
 bool LevelDbWriter::Commit(Group* group) {
   mutex_.Unlock();
   writing_ = true;
-  LevelDbBatch batch(db_, values_, {options_.inline_value_bytes, options_.erase_at_once}, &next_erase_);
+  LevelDbBatch batch(db_, values_, {options_.inline_value_bytes, StayInLevelDb(*group), options_.erase_at_once}, &next_erase_);
   std::size_t taken = 0;
   bool in_bulk = false;
   leveldb::Status status;
@@ -169,6 +179,18 @@ bool LevelDbWriter::Commit(Group* group) {
     group->resize(taken);
   }
   return status.ok();
+}
+
+// A lone value of moderate size would wait for two syncs in a row, the log's and LevelDB's. Written to LevelDB alone it waits
+// for one, and being alone it costs LevelDB's merges little.
+bool LevelDbWriter::StayInLevelDb(const Group& group) const {
+  std::size_t bytes = 0;
+  for (const Queued& queued : group) {
+    if (!queued.moves.empty()) return false;  // the log is synced anyway
+    bytes += LargeBytesOf(queued.batch, options_.inline_value_bytes);
+    if (bytes > options_.lone_value_bytes) return false;
+  }
+  return true;
 }
 
 leveldb::Status LevelDbWriter::Add(const Queued& queued, LevelDbBatch* batch) {

@@ -58,6 +58,8 @@ class LevelDbWriter {
   bool MustHold(const StoreBatch& batch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Lets go of the mutex in between.
   bool Commit(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the values a group puts go with their headers, whatever their size.
+  bool StayInLevelDb(const Group& group) const;
   leveldb::Status Add(const Queued& queued, LevelDbBatch* batch);
   leveldb::Status CommitBatch(LevelDbBatch* batch);
   void WatchLoop();

@@ -282,7 +282,7 @@ const std::vector<ConfigKey> kKeys = {
    "writes are refused below this much free disk (auto: max(5 %, 1GiB, what the store needs))",
    SetReserve, GetReserve},
   {"value_log_threshold", kRoom, "1KiB to 1MiB",
-   "larger values go to the log of values; lower: less is rewritten later, but a write of one value waits for two syncs",
+   "larger values go to the log of values; lower: less is rewritten later, but a write of one value over 16 KiB waits for two syncs",
    SetSize<&Config::value_log_threshold, 1u << 10, 1u << 20>, GetSize<&Config::value_log_threshold>},
   {"store_buffer", kRoom, "1MiB to 1GiB",
    "memory for what was written last, twice while it is moved to tables; higher: fewer merges, longer start after a kill",

@@ -28,6 +28,7 @@ inline LevelDbStoreOptions SmallOptions(const std::string& folder) {
   options.folder = folder;
   options.owner = kOwner;
   options.inline_value_bytes = 256;
+  options.lone_value_bytes = 0;
   options.write_buffer_bytes = 64 << 10;
   options.table_bytes = 1 << 20;
   options.block_cache_bytes = 0;
