@@ -22,8 +22,6 @@ const Explanation kOwn[] = {
      "Stop the copy and start it with an empty folder."},
     {"OWN_ID", "Another process runs under the id of this one: a data folder was copied. The one that works with the others goes on.",
      "Stop the copy and start it with an empty folder."},
-    {"RETIRED_ID", "This member was taken out of the cluster for good. The cluster goes on without it.",
-     "Start it with an empty folder to join as a new member."},
     {"OLD_PROTOCOL", "The other side speaks another version of the protocol. Nothing was changed.",
      "Upgrade one version at a time."},
     {"CERTIFICATE_MISMATCH", "A certificate is not for the host that showed it. Nothing was changed.",
