@@ -1,11 +1,9 @@
 // Chains: reading, appending, following.
-#include <algorithm>
 
-#include "client/client_impl.h"
+#include "client/call_series.h"
 #include "cluster/sha256.h"
 #include "coffer/v1/chains.pb.h"
 #include "google/rpc/status.pb.h"
-#include "proto/mutex.h"
 
 namespace coffer::client {
 namespace {
@@ -72,26 +70,21 @@ Result<std::vector<Result<ReadResult>>> Assemble(std::vector<std::string> respon
 }
 
 // AppendLast under way: head, append, and again when another writer was faster.
-class LastAppender : public std::enable_shared_from_this<LastAppender> {
+class LastAppender : public CallSeries, public std::enable_shared_from_this<LastAppender> {
  public:
-  LastAppender(std::shared_ptr<Client::Impl> client, BlockId chain, std::vector<NewEntry> entries, CallOptions options,
+  LastAppender(const std::shared_ptr<Client::Impl>& client, BlockId chain, std::vector<NewEntry> entries, CallOptions options,
                Callback<AppendResult> done)
-      : client_(std::move(client)),
-        chain_(chain),
-        entries_(std::move(entries)),
-        options_(std::move(options)),
-        deadline_(SteadyNow() + client_.lock()->Timeout(options_)),
-        done_(std::move(done)) {}
+      : CallSeries(client, std::move(options)), chain_(chain), entries_(std::move(entries)), done_(std::move(done)) {}
 
   void FindHead() {
     v1::HeadRequest request;
-    const auto client = client_.lock();
-    if (!client) return Closed();
-    request.set_zone(client->Zone(options_));
+    const auto client = this->client();
+    if (!client) return done_(Closed());
+    request.set_zone(client->Zone(options()));
     request.add_chains(chain_.str());
     request.set_consistency(v1::CONSISTENCY_LINEARIZABLE);
-    Job job = client->NewJob("Chains/Head", request.SerializeAsString(), Effect::kRead, options_);
-    job.timeout = Left();
+    Job job = client->NewJob("Chains/Head", request.SerializeAsString(), Effect::kRead, options());
+    Limit(&job);
     Keep(client->RunUnary<v1::HeadResponse>(
         std::move(job), Callback<Head>([self = shared_from_this()](Result<Head> head) {
           if (!head.ok()) return self->done_(std::move(head.status));
@@ -103,38 +96,15 @@ class LastAppender : public std::enable_shared_from_this<LastAppender> {
         }));
   }
 
-  void Cancel() {
-    MutexLock guard(lock_);
-    cancelled_ = true;
-    const Ticket running = running_;
-    guard.Unlock();
-    running.Cancel();
-  }
-
   static Job AppendJob(const Client::Impl& client, const BlockId& chain, std::uint64_t position,
                        const Digest& predecessor, std::vector<NewEntry> entries, const CallOptions& options);
 
  private:
   void AppendAt(const Head& head);
-  Duration Left() const { return std::max<Duration>(deadline_ - SteadyNow(), std::chrono::milliseconds(1)); }
-  void Closed() { done_(Status::Failed(Code::kCancelled, "the client is being closed", "CANCELLED")); }
-  void Keep(Ticket ticket) {
-    MutexLock guard(lock_);
-    running_ = ticket;
-    const bool cancel = cancelled_;
-    guard.Unlock();
-    if (cancel) ticket.Cancel();
-  }
 
-  const std::weak_ptr<Client::Impl> client_;
   const BlockId chain_;
   const std::vector<NewEntry> entries_;
-  const CallOptions options_;
-  const Instant deadline_;
   const Callback<AppendResult> done_;
-  Mutex lock_;
-  Ticket running_ ABSL_GUARDED_BY(lock_);
-  bool cancelled_ ABSL_GUARDED_BY(lock_) = false;
 };
 
 Job LastAppender::AppendJob(const Client::Impl& client, const BlockId& chain, std::uint64_t position,
@@ -159,15 +129,15 @@ Job LastAppender::AppendJob(const Client::Impl& client, const BlockId& chain, st
 }
 
 void LastAppender::AppendAt(const Head& head) {
-  const auto client = client_.lock();
-  if (!client) return Closed();
-  Job job = AppendJob(*client, chain_, head.length, head.hash, entries_, options_);
-  job.timeout = Left();
+  const auto client = this->client();
+  if (!client) return done_(Closed());
+  Job job = AppendJob(*client, chain_, head.length, head.hash, entries_, options());
+  Limit(&job);
   Keep(client->RunUnary<v1::AppendResponse>(
       std::move(job), Callback<AppendResult>([self = shared_from_this()](Result<AppendResult> r) {
         const bool lost_race = r.status.code == Code::kAborted && r.status.retry_class == RetryClass::kFailed;
         if (!lost_race) return self->done_(std::move(r));
-        if (SteadyNow() >= self->deadline_) {
+        if (self->Late()) {
           r.status.retry_class = RetryClass::kRetryLater;
           r.status.message = "other writers were faster each time until the deadline: " + r.status.message;
           return self->done_(std::move(r));

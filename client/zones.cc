@@ -1,10 +1,8 @@
 // Zones. A zone's id is what makes creating and deleting it repeat-safe: it is the same in every attempt.
-#include <algorithm>
 #include <random>
 
-#include "client/client_impl.h"
+#include "client/call_series.h"
 #include "coffer/v1/zones.pb.h"
-#include "proto/mutex.h"
 
 namespace coffer::client {
 namespace {
@@ -21,22 +19,18 @@ std::string DrawZoneId() {
 }
 
 // DeleteZone under way: which zone has the name, then that zone's deletion.
-class ZoneDeleter : public std::enable_shared_from_this<ZoneDeleter> {
+class ZoneDeleter : public CallSeries, public std::enable_shared_from_this<ZoneDeleter> {
  public:
-  ZoneDeleter(std::shared_ptr<Client::Impl> client, std::string name, CallOptions options, Callback<Done> done)
-      : client_(client),
-        name_(std::move(name)),
-        options_(std::move(options)),
-        deadline_(SteadyNow() + client->Timeout(options_)),
-        done_(std::move(done)) {}
+  ZoneDeleter(const std::shared_ptr<Client::Impl>& client, std::string name, CallOptions options, Callback<Done> done)
+      : CallSeries(client, std::move(options)), name_(std::move(name)), done_(std::move(done)) {}
 
   void Find() {
-    const auto client = client_.lock();
-    if (!client) return Closed();
+    const auto client = this->client();
+    if (!client) return done_(Closed());
     v1::ZonesListRequest request;
     request.set_name(name_);
     Keep(client->RunUnary<v1::ZonesListResponse>(
-        client->NewJob("Zones/List", request.SerializeAsString(), Effect::kRead, options_),
+        client->NewJob("Zones/List", request.SerializeAsString(), Effect::kRead, options()),
         Callback<std::string>([self = shared_from_this()](Result<std::string> id) {
           if (!id.ok()) return self->done_(std::move(id.status));
           self->Delete(id.value);
@@ -49,42 +43,20 @@ class ZoneDeleter : public std::enable_shared_from_this<ZoneDeleter> {
         }));
   }
 
-  void Cancel() {
-    MutexLock guard(lock_);
-    cancelled_ = true;
-    const Ticket running = running_;
-    guard.Unlock();
-    running.Cancel();
-  }
-
  private:
   void Delete(const std::string& id) {
-    const auto client = client_.lock();
-    if (!client) return Closed();
+    const auto client = this->client();
+    if (!client) return done_(Closed());
     v1::ZonesDeleteRequest request;
     request.set_name(name_);
     request.set_id(id);
-    Job job = client->NewJob("Zones/Delete", request.SerializeAsString(), Effect::kRepeatSafe, options_);
-    job.timeout = std::max<Duration>(deadline_ - SteadyNow(), std::chrono::milliseconds(1));
+    Job job = client->NewJob("Zones/Delete", request.SerializeAsString(), Effect::kRepeatSafe, options());
+    Limit(&job);
     Keep(client->RunUnary<v1::ZonesDeleteResponse>(std::move(job), done_, [](v1::ZonesDeleteResponse) { return Done{}; }));
   }
-  void Closed() { done_(Status::Failed(Code::kCancelled, "the client is being closed", "CANCELLED")); }
-  void Keep(Ticket ticket) {
-    MutexLock guard(lock_);
-    running_ = ticket;
-    const bool cancel = cancelled_;
-    guard.Unlock();
-    if (cancel) ticket.Cancel();
-  }
 
-  const std::weak_ptr<Client::Impl> client_;
   const std::string name_;
-  const CallOptions options_;
-  const Instant deadline_;
   const Callback<Done> done_;
-  Mutex lock_;
-  Ticket running_ ABSL_GUARDED_BY(lock_);
-  bool cancelled_ ABSL_GUARDED_BY(lock_) = false;
 };
 
 }  // namespace
