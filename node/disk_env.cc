@@ -142,20 +142,13 @@ class DiskWritableFile final : public leveldb::WritableFile {
 
   leveldb::Status WriteOut(const char* data, std::size_t size) {
     while (size > 0) {
-      int error = env_->faults_ ? env_->faults_->BeforeWrite(path_, size) : 0;
-      const ssize_t n = error == 0 ? ::write(fd_, data, size) : -1;
-      if (n < 0 && error == 0) error = errno;
-      if (n < 0 && error == EINTR) continue;
-      if (n < 0 && (error == ENOSPC || error == EDQUOT)) {
-        if (env_->WaitForSpace()) continue;
-        return env_->GiveUp("writing", path_, error);
-      }
-      if (n < 0) return env_->Fail("writing", path_, error);
+      std::size_t n = 0;
+      const auto write = [&] { return ::write(fd_, data, size); };
+      if (auto status = env_->WriteSome(path_, size, write, &n); !status.ok()) return status;
       data += n;
-      size -= static_cast<std::size_t>(n);
-      written_ += static_cast<std::uint64_t>(n);
-      env_->bytes_written_ += static_cast<std::uint64_t>(n);
-      env_->used_bytes_ += static_cast<std::uint64_t>(n);
+      size -= n;
+      written_ += n;
+      env_->used_bytes_ += n;
     }
     return env_->Check();
   }
@@ -281,6 +274,24 @@ void DiskEnv::CountFolder(const std::string& folder) {
 leveldb::Status DiskEnv::Check() const {
   if (!failed_) return leveldb::Status::OK();
   return leveldb::Status::IOError(failure());
+}
+
+leveldb::Status DiskEnv::WriteSome(const std::string& path, std::size_t size, const std::function<ssize_t()>& write,
+                                   std::size_t* written) {
+  for (;;) {
+    if (auto status = Check(); !status.ok()) return status;
+    int error = faults_ ? faults_->BeforeWrite(path, size) : 0;
+    const ssize_t n = error == 0 ? write() : -1;
+    if (n >= 0) {
+      *written = static_cast<std::size_t>(n);
+      bytes_written_ += *written;
+      return leveldb::Status::OK();
+    }
+    if (error == 0) error = errno;
+    if (error == EINTR) continue;
+    if (error != ENOSPC && error != EDQUOT) return Fail("writing", path, error);
+    if (!WaitForSpace()) return GiveUp("writing", path, error);
+  }
 }
 
 leveldb::Status DiskEnv::Fail(const std::string& what, const std::string& path, int error) {

@@ -88,6 +88,9 @@ class DiskEnv final : public leveldb::EnvWrapper {
   leveldb::Status GiveUp(const std::string& what, const std::string& path, int error);
   bool SetFailure(std::string message);
   leveldb::Status SyncFolderOf(const std::string& path);
+  // Calls `write`, which returns what write(2) does, until it has written something of the `size` bytes; waits for space.
+  leveldb::Status WriteSome(const std::string& path, std::size_t size, const std::function<ssize_t()>& write,
+                            std::size_t* written);
   // True when it is worth trying again, false when nobody waits any more.
   bool WaitForSpace();
 

@@ -84,23 +84,17 @@ leveldb::Status SegmentFile::Write(std::uint64_t offset, const std::vector<std::
     if (!piece.empty()) rest.push_back({const_cast<char*>(piece.data()), piece.size()});
   }
   for (std::size_t first = 0; first < rest.size();) {
-    if (auto status = env_->Check(); !status.ok()) return status;
     const std::size_t count = std::min<std::size_t>(rest.size() - first, IOV_MAX);
     std::size_t size = 0;
     for (std::size_t i = first; i < first + count; ++i) size += rest[i].iov_len;
-    int error = env_->faults_ ? env_->faults_->BeforeWrite(path_, size) : 0;
-    if (error == 0 && env_->faults_) env_->faults_->Overwriting(path_, offset, size);
-    const ssize_t n = error == 0 ? ::pwritev(fd_, &rest[first], static_cast<int>(count), static_cast<off_t>(offset)) : -1;
-    if (n < 0 && error == 0) error = errno;
-    if (n < 0 && error == EINTR) continue;
-    if (n < 0 && (error == ENOSPC || error == EDQUOT)) {
-      if (env_->WaitForSpace()) continue;
-      return env_->GiveUp("writing", path_, error);
-    }
-    if (n < 0) return env_->Fail("writing", path_, error);
-    Advance(&rest, &first, static_cast<std::size_t>(n));
-    offset += static_cast<std::uint64_t>(n);
-    env_->bytes_written_ += static_cast<std::uint64_t>(n);
+    const auto write = [&] {
+      if (env_->faults_) env_->faults_->Overwriting(path_, offset, size);
+      return ::pwritev(fd_, &rest[first], static_cast<int>(count), static_cast<off_t>(offset));
+    };
+    std::size_t n = 0;
+    if (auto status = env_->WriteSome(path_, size, write, &n); !status.ok()) return status;
+    Advance(&rest, &first, n);
+    offset += n;
   }
   return leveldb::Status::OK();
 }
