@@ -56,6 +56,8 @@ struct Settings {
   std::uint64_t resync_limit_bytes_per_second = 0;
   std::uint64_t chunk_limit_bytes = 4u << 20;
   std::uint32_t voters_wanted = 5;
+  bool scrub_paused = false;
+  Epoch scrub_asked;  // at which a pass of scrub was last asked for
   bool operator==(const Settings&) const = default;
 };
 

@@ -106,6 +106,8 @@ void SayGroups(const Layout& before, const Layout& after, Words* words) {
 void SaySettings(const Settings& then, const Settings& now, Words* words) {
   if (now.min_copies != then.min_copies) words->Say("writes need " + Count(now.min_copies, "copy", "copies"));
   if (now.resync_paused != then.resync_paused) words->Say(now.resync_paused ? "resync paused" : "resync resumed");
+  if (now.scrub_paused != then.scrub_paused) words->Say(now.scrub_paused ? "scrub paused" : "scrub resumed");
+  if (now.scrub_asked != then.scrub_asked) words->Say("a pass of scrub asked for");
   if (now.resync_limit_bytes_per_second != then.resync_limit_bytes_per_second) {
     words->Say("resync limit " + std::to_string(now.resync_limit_bytes_per_second) + " B/s");
   }

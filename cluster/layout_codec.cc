@@ -39,6 +39,8 @@ void EncodeSettings(const Settings& from, pb::LayoutSettings* to) {
   to->set_min_copies_chosen(from.min_copies_chosen);
   to->set_resync_paused(from.resync_paused);
   to->set_resync_limit_bytes_per_second(from.resync_limit_bytes_per_second);
+  to->set_scrub_paused(from.scrub_paused);
+  to->set_scrub_asked(from.scrub_asked.value);
   to->set_chunk_limit_bytes(from.chunk_limit_bytes);
   to->set_voters_wanted(from.voters_wanted);
 }
@@ -103,6 +105,8 @@ Settings DecodeSettings(const pb::LayoutSettings& from) {
   to.min_copies_chosen = from.min_copies_chosen();
   to.resync_paused = from.resync_paused();
   to.resync_limit_bytes_per_second = from.resync_limit_bytes_per_second();
+  to.scrub_paused = from.scrub_paused();
+  to.scrub_asked = Epoch(from.scrub_asked());
   to.chunk_limit_bytes = from.chunk_limit_bytes();
   to.voters_wanted = from.voters_wanted();
   return to;

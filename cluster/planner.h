@@ -46,7 +46,10 @@ struct OperatorChange {
     kPauseResync,
     kResumeResync,
     kLimitResync,
-    kForce
+    kForce,
+    kStartScrub,
+    kPauseScrub,
+    kResumeScrub
   };
   Kind kind = Kind::kNone;
   std::string node;          // drain, undrain, forget, reweight: its name

@@ -169,6 +169,9 @@ std::optional<std::string> WhyRefused(const Layout& current, const std::map<Node
     case Kind::kPauseResync:
     case Kind::kResumeResync:
     case Kind::kLimitResync:
+    case Kind::kStartScrub:
+    case Kind::kPauseScrub:
+    case Kind::kResumeScrub:
       return std::nullopt;
   }
   return "This version does not know the change.";
@@ -198,6 +201,16 @@ void ApplyOperatorChange(Draft* draft, const OperatorChange& change) {
       return;
     case Kind::kLimitResync:
       settings.resync_limit_bytes_per_second = change.number;
+      return;
+    case Kind::kStartScrub:
+      settings.scrub_paused = false;
+      settings.scrub_asked = draft->current.epoch.Next();
+      return;
+    case Kind::kPauseScrub:
+      settings.scrub_paused = true;
+      return;
+    case Kind::kResumeScrub:
+      settings.scrub_paused = false;
       return;
     case Kind::kForce:
       return ApplyForce(draft);

@@ -119,7 +119,8 @@ DataFolder::Problem DataFolder::CheckOurs() {
   if (Exists(File("format")) || Exists(File("identity"))) return {};
   static const std::set<std::string> kKnown = {"lock",       "format",      "identity",      "agreement-a", "agreement-b",
                                                "store",      "members",     "quarantine",    "failed",      "retired-ids",
-                                               "lost+found", "format.next", "identity.next", "secret",      "cofferd.toml"};
+                                               "lost+found", "format.next", "identity.next", "secret",      "cofferd.toml",
+                                               "scrub",      "scrub.next"};
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(options_.path, ignored)) {
     const std::string name = entry.path().filename().string();

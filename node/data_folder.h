@@ -84,6 +84,7 @@ class DataFolder {
   AgreementFile& agreement() { return *agreement_; }
   std::string store_path() const { return options_.path + "/store"; }
   std::string quarantine_path() const { return options_.path + "/quarantine"; }
+  std::string scrub_path() const { return options_.path + "/scrub"; }
   // What an operator should read: identities retired, files repaired. Since Open or Retire.
   const std::vector<std::string>& notices() const { return notices_; }
 

@@ -38,7 +38,9 @@ std::unique_ptr<NodeProcess> NodeProcess::Start(NodeProcessOptions options) {
   node->quarantine_ = std::make_unique<QuarantineFile>(node->folder_->quarantine_path());
   node->StartCore();
   node->StartHub();
+  node->StartScrubber();
   node->driver_->Start();
+  if (node->scrubber_) node->scrubber_->Start();
   node->keeper_ = std::thread([raw = node.get()] { raw->Keep(); });
   return node;
 }
@@ -79,6 +81,7 @@ void NodeProcess::StartCore() {
   config.membership = options_.membership;
   config.planner.resync_delay = options_.resync_delay;
   config.layout_gather = options_.layout_gather;
+  config.default_zone = true;
   config.resync_bytes_per_second = options_.resync_bytes_per_second;
   auto& self = config.self;
   self.set_id(folder_->id().str());
@@ -121,6 +124,35 @@ void NodeProcess::StartHub() {
   hub.tls = options_.tls;
   hub.owner_polls = true;  // the driver
   hub_ = link::Hub::Start(std::move(hub), SelfIdentity(), this);
+}
+
+void NodeProcess::StartScrubber() {
+  if (options_.witness) return;
+  ScrubberOptions options;
+  options.progress_path = folder_->scrub_path();
+  options.owner = folder_->id();
+  options.bytes_per_second = options_.scrub_bytes_per_second;
+  options.interval = options_.scrub_interval;
+  options.seed = RandomSeed();
+  options.wall_ms = UnixMilliseconds;
+  scrubber_ = std::make_unique<Scrubber>(std::move(options), *store_, static_cast<ScrubSinks&>(*this));
+  if (const auto known = layout()) scrubber_->Control(known->settings.scrub_paused, known->settings.scrub_asked);
+}
+
+void NodeProcess::OnBadRecord(PartitionId partition, const RecordKey& key) {
+  driver_->Post([partition, key](NodeCore& core, Instant now) { return core.Mend(now, partition, key); });
+}
+
+void NodeProcess::OnPartitionRead(PartitionId partition, bool unreadable) {
+  if (unreadable) {
+    return Say(NodeEvent::Level::kError, "scrub: a part of partition " + std::to_string(partition) + " can't be read, and which records are in it "
+               "is not known. Its other copy is safe. Look at this disk; replace the node if this comes again.");
+  }
+  driver_->Post([partition](NodeCore& core, Instant now) { return core.Scrubbed(now, partition); });
+}
+
+void NodeProcess::OnScrubStatus(const coffer::v1::ScrubStatus& status) {
+  driver_->Post([status](NodeCore& core, Instant now) { return core.NoteScrub(now, status); });
 }
 
 void NodeProcess::Keep() {
@@ -196,6 +228,7 @@ void NodeProcess::Stop() {
   }
   changed_.NotifyAll();
   if (keeper_.joinable()) keeper_.join();
+  if (scrubber_) scrubber_->Stop();
   if (driver_) driver_->Stop();
   if (hub_) hub_->Stop();
   store_.reset();
@@ -240,6 +273,7 @@ void NodeProcess::OnLayout(const std::shared_ptr<const cluster::Layout>& layout)
     layout_ = layout;
     first = folder_->identity().cluster != layout->cluster;
   }
+  if (scrubber_) scrubber_->Control(layout->settings.scrub_paused, layout->settings.scrub_asked);
   if (first) {
     std::string error;
     if (!folder_->SetCluster(layout->cluster, &error)) return Fail(error, false);

@@ -15,6 +15,7 @@
 #include "node/data_folder.h"
 #include "node/leveldb_store.h"
 #include "node/quarantine.h"
+#include "node/scrubber.h"
 #include "proto/link/link.h"
 #include "proto/mutex.h"
 
@@ -43,6 +44,8 @@ struct NodeProcessOptions {
   std::size_t write_buffer_bytes = 8 << 20;
   std::size_t block_cache_bytes = 8 << 20;
   int read_threads = 2;
+  std::uint64_t scrub_bytes_per_second = 8u << 20;           // read at most while scrubbing; 0: no bound
+  std::chrono::milliseconds scrub_interval{14 * 86'400'000};  // between passes, a fifth more or less; 0: only when asked for
   std::function<void(const NodeEvent&)> log;           // any thread
   // Fail-stop: the process must end. `new_identity`: started again it comes back under a new id, by itself. Any thread, once.
   std::function<void(const std::string& message, bool new_identity)> on_failure;
@@ -58,7 +61,7 @@ struct NodeMetrics {
 };
 
 // Thread-safe.
-class NodeProcess final : private DriverSinks, private link::Handler {
+class NodeProcess final : private DriverSinks, private ScrubSinks, private link::Handler {
  public:
   // Throws std::runtime_error with a message for the operator: what happened, what is safe, what to do.
   static std::unique_ptr<NodeProcess> Start(NodeProcessOptions options);
@@ -84,6 +87,7 @@ class NodeProcess final : private DriverSinks, private link::Handler {
   void OpenStore();
   void StartCore();
   void StartHub();
+  void StartScrubber();
   void Keep();  // dials seeds, remembers members
   void Fail(const std::string& message, bool new_identity);
   void Say(NodeEvent::Level level, const std::string& text);
@@ -108,6 +112,11 @@ class NodeProcess final : private DriverSinks, private link::Handler {
   void OnStop(const std::string& message) override;
   void OnRetire(const std::string& message) override;
 
+  // ScrubSinks
+  void OnBadRecord(PartitionId partition, const RecordKey& key) override;
+  void OnPartitionRead(PartitionId partition, bool unreadable) override;
+  void OnScrubStatus(const coffer::v1::ScrubStatus& status) override;
+
   // link::Handler
   link::RefusalInfo Admit(const link::Identity& peer, const std::string& certificate_name) override;
   void OnContested(const NodeId& peer) override;
@@ -122,6 +131,7 @@ class NodeProcess final : private DriverSinks, private link::Handler {
   std::unique_ptr<LevelDbStore> store_;  // destroyed before the driver, which its callbacks reach
   std::unique_ptr<QuarantineFile> quarantine_;
   std::unique_ptr<link::Hub> hub_;
+  std::unique_ptr<Scrubber> scrubber_;
   std::thread keeper_;
 
   mutable Mutex mutex_;

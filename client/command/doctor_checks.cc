@@ -94,6 +94,13 @@ void CheckMembers(const v1::Status& s, std::vector<Finding>& out) {
       out.push_back({router ? Grade::kWarn : Grade::kBad, "member " + m.name(), StateWord(m),
                      router ? "start it again" : "start it again, or take it out for good: coffer forget " + m.name()});
     }
+    const std::uint64_t wrong = m.scrub().unreadable_partitions() + m.scrub().copies_differing();
+    if (wrong > 0) {
+      out.push_back({Grade::kBad, "scrub of " + m.name(),
+                     Grouped(m.scrub().unreadable_partitions()) + " partitions can't be read to their end, " +
+                         Grouped(m.scrub().copies_differing()) + " copies differ",
+                     "look at its log; replace a disk that can't be read"});
+    }
     if (!m.last_error().empty())
       out.push_back({Grade::kWarn, "member " + m.name(), "last error: " + m.last_error(), "look at its log"});
     if (m.state() != v1::MEMBER_STATE_DOWN && m.epoch() != 0 && m.epoch() != s.epoch()) {

@@ -28,6 +28,7 @@ void AddLayout(CLI::App& app, Session& session);
 void AddDrain(CLI::App& app, Session& session);
 void AddForget(CLI::App& app, Session& session);
 void AddResync(CLI::App& app, Session& session);
+void AddScrub(CLI::App& app, Session& session);
 void AddJoin(CLI::App& app, Session& session);
 void AddCerts(CLI::App& app, Session& session);
 void AddCompletion(CLI::App& app, Session& session);

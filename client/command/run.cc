@@ -88,6 +88,7 @@ void AddCommands(CLI::App& app, Session& s) {
   AddDrain(app, s);
   AddForget(app, s);
   AddResync(app, s);
+  AddScrub(app, s);
   AddJoin(app, s);
   AddCerts(app, s);
   AddCompletion(app, s);

@@ -227,6 +227,37 @@ void AddResync(const v1::Status& s, std::size_t width, Lines& out) {
   out.push_back({Cut(detail, width)});
 }
 
+// Shown while there is something to see: a pass that runs, or what one has found.
+void AddScrub(const v1::Status& s, std::size_t width, Lines& out) {
+  std::uint64_t running = 0, paused = 0, bad = 0, unreadable = 0, differing = 0;
+  double rate = 0;
+  double read = 0, all = 0;
+  for (const v1::MemberStatus& m : s.members()) {
+    const v1::ScrubStatus& scrub = m.scrub();
+    bad += scrub.bad_blocks();
+    unreadable += scrub.unreadable_partitions();
+    differing += scrub.copies_differing();
+    paused += scrub.state() == v1::SCRUB_STATE_PAUSED ? 1 : 0;
+    if (scrub.state() != v1::SCRUB_STATE_RUNNING) continue;
+    ++running;
+    rate += scrub.bytes_per_second();
+    read += static_cast<double>(scrub.partitions_done());
+    all += static_cast<double>(scrub.partitions_total());
+  }
+  if (running + paused + bad + unreadable + differing == 0) return;
+  std::string line = "SCRUB   ";
+  if (running > 0) {
+    line += "reads on " + std::to_string(running) + (running == 1 ? " node  " : " nodes  ") +
+            std::to_string(all > 0 ? std::min(99, static_cast<int>(read / all * 100)) : 0) + "%  " + BytesText(rate) + "/s  ";
+  } else if (paused > 0) {
+    line += "paused  ";
+  }
+  line += Grouped(bad) + " bad";
+  if (unreadable > 0) line += "  " + Grouped(unreadable) + " partitions unreadable";
+  if (differing > 0) line += "  " + Grouped(differing) + " copies differ";
+  out.push_back({Cut(line, width), unreadable + differing > 0 ? kRed : bad > 0 ? kYellow : nullptr, 5});
+}
+
 std::string Names(const google::protobuf::RepeatedPtrField<std::string>& names, std::size_t columns) {
   if (names.empty()) return "none";
   std::string out;
@@ -315,6 +346,7 @@ std::string RenderStatus(const v1::Status& s, const Screen& screen) {
   AddVerdict(s, width, top);
   Lines bottom;
   AddResync(s, width, bottom);
+  AddScrub(s, width, bottom);
   AddCopies(s, width, bottom);
   AddInvariants(s, width, bottom);
   const auto height = static_cast<std::size_t>(screen.height < 12 ? 100000 : screen.height);

@@ -47,11 +47,28 @@ void WriteValueLog(const node::LevelDbStore::Counters& store, MetricsWriter* wri
                   Number(store.moved_value_bytes));
 }
 
+void WriteScrub(const coffer::v1::ScrubStatus& scrub, MetricsWriter* writer) {
+  writer->Gauge("coffer_scrub_running", "1 while a pass reads back what is stored.",
+                scrub.state() == coffer::v1::SCRUB_STATE_RUNNING ? 1 : 0);
+  writer->Gauge("coffer_scrub_blocks", "Blocks read in this pass, or in the last one.", Number(scrub.blocks_done()));
+  writer->Gauge("coffer_scrub_bytes", "Bytes read in this pass, or in the last one.", Number(scrub.bytes_done()));
+  writer->Gauge("coffer_scrub_bad_blocks", "Of these blocks: those that did not verify.", Number(scrub.bad_blocks()));
+  writer->Gauge("coffer_scrub_unreadable_partitions", "Partitions of this pass that can't be read to their end.",
+                Number(scrub.unreadable_partitions()));
+  writer->Gauge("coffer_scrub_last_pass_seconds", "When the last whole pass ended, seconds since 1970; 0: none has.",
+                Number(scrub.last_pass_ms()) / 1000);
+  writer->Counter("coffer_scrub_copies_compared_total", "Copies of partitions compared with the primary's.",
+                  Number(scrub.copies_compared()));
+  writer->Counter("coffer_scrub_copies_differing_total", "Of these, those that differ although both verify.",
+                  Number(scrub.copies_differing()));
+}
+
 }  // namespace
 
 void WriteNodeMetrics(const node::NodeMetrics& metrics, MetricsWriter* writer) {
   const auto& self = metrics.report.self();
   WriteDisk(metrics.health, writer);
+  if (self.has_scrub()) WriteScrub(self.scrub(), writer);
   writer->Gauge("coffer_node_epoch", "Version of the layout this node has.", Number(metrics.epoch));
   writer->Gauge("coffer_node_blocks", "Chunks and chains this node stores.", Number(self.blocks()));
   writer->Gauge("coffer_node_data_bytes", "Their bytes.", Number(self.data_bytes()));

@@ -136,6 +136,8 @@ void Server::StartNode(const Secret& secret) {
   o.layout_gather = config_.layout_gather;
   o.resync_bytes_per_second = config_.resync_limit;
   o.disk_reserve_bytes = config_.disk_reserve;
+  o.scrub_bytes_per_second = config_.scrub_rate;
+  o.scrub_interval = config_.scrub_interval;
   o.inline_value_bytes = config_.value_log_threshold;
   o.write_buffer_bytes = config_.store_buffer;
   o.block_cache_bytes = config_.store_cache;

@@ -66,6 +66,18 @@ NodeCore::Output NodeCore::SetHealth(Instant now, const StoreHealth& health) {
   return state_->Step(now, [&] { state_->SetHealth(health); });
 }
 
+NodeCore::Output NodeCore::Mend(Instant now, PartitionId partition, const RecordKey& key) {
+  return state_->Step(now, [&] { state_->Mend(partition, key); });
+}
+
+NodeCore::Output NodeCore::Scrubbed(Instant now, PartitionId partition) {
+  return state_->Step(now, [&] { state_->copies.Begin(partition); });
+}
+
+NodeCore::Output NodeCore::NoteScrub(Instant now, const coffer::v1::ScrubStatus& status) {
+  return state_->Step(now, [&] { state_->scrub = status; });
+}
+
 NodeCore::Output NodeCore::Form(Instant now, const ClusterId& cluster, const std::string& cluster_name,
                                 const cluster::Settings& settings) {
   return state_->Step(now, [&] { state_->Form(cluster, cluster_name, settings); });

@@ -38,6 +38,7 @@ struct NodeCoreConfig {
   int resync_partitions_at_once = 64;
   std::size_t max_waiting_per_partition = 4096;        // requests; beyond: RESOURCE_EXHAUSTED with retry info
   std::uint64_t max_waiting_bytes = 256u << 20;        // bodies held for unfinished requests
+  bool default_zone = false;                           // make the zone "default" once the registry can be written
   std::uint64_t log_keep = 64;                         // committed writes kept in a partition's log
 };
 
@@ -109,6 +110,11 @@ class NodeCore {
   Output ReadDone(Instant now, ReadResult result);
   // The disk's state; call about once a second and at changes.
   Output SetHealth(Instant now, const StoreHealth& health);
+  // Scrub, which the shell carries out: a record did not verify; a partition was read to its end, so its copies are compared; how
+  // it stands, for reports.
+  Output Mend(Instant now, PartitionId partition, const RecordKey& key);
+  Output Scrubbed(Instant now, PartitionId partition);
+  Output NoteScrub(Instant now, const coffer::v1::ScrubStatus& status);
   // Forms a new cluster with this node as its only member. Only without a layout.
   Output Form(Instant now, const ClusterId& cluster, const std::string& cluster_name, const cluster::Settings& settings);
   // Leaves gracefully: hands primaries over if it can, tells the others. `Drained` says when nothing is left to do.

@@ -1,7 +1,6 @@
 #include "node/core/node_state.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "cluster/layout_changes.h"
 #include "cluster/placement.h"
@@ -24,11 +23,6 @@ constexpr Duration kSettled = seconds(30);
 // R9: a node whose disk has not answered for this long does not answer probes.
 constexpr Duration kDiskSilence = seconds(10);
 constexpr std::size_t kPartitionsPerDiscard = 512;
-
-coffer::v1::ReadOnlyReason WhyReadOnly(const StoreHealth& health) {
-  if (health.failed) return coffer::v1::READ_ONLY_REASON_DISK_FAILED;
-  return health.full ? coffer::v1::READ_ONLY_REASON_DISK_FULL : coffer::v1::READ_ONLY_REASON_UNSPECIFIED;
-}
 
 Incarnation FirstIncarnation(Boot boot) { return Incarnation(boot.value << 20); }
 
@@ -61,7 +55,9 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
               writes.PurgeZone(zone, waiter, std::move(done));
             },
             [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }),
+      default_zone(ctx, [this](wire::DataRequest request) { ReceiveData(ctx.self, std::move(request), {}); }),
       repairs(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
+      copies(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
       started(now) {
   ctx.started = ctx.now = now;
   ctx.membership = &membership;
@@ -244,6 +240,8 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
     case K::kListing: return learner.OnListing(from, std::move(*m.mutable_listing()));
     case K::kFetchRequest: return source.OnFetchRequest(from, std::move(*m.mutable_fetch_request()));
     case K::kFetched: return ReceiveFetched(from, m.fetched(), message.bodies);
+    case K::kCopyDigestRequest: return copies.OnRequest(from, m.copy_digest_request());
+    case K::kCopyDigest: return copies.OnDigest(from, m.copy_digest());
     case K::kDataRequest: return ReceiveData(from, std::move(*m.mutable_data_request()), std::move(message.bodies));
     case K::kDataResponse: return zones.OnResponse(m.data_response());
     case K::kLayoutChangeRequest: return planning.OnLayoutChange(from, m.layout_change_request());
@@ -253,7 +251,7 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
       answer.mutable_node_report()->set_call(m.node_report_request().call());
       return ctx.Send(from, std::move(answer));
     }
-    case K::kNodeReport: case K::kLayoutChangeResponse: case K::KIND_NOT_SET:
+    case K::kNodeReport: case K::kLayoutChangeResponse: case K::kForget: case K::KIND_NOT_SET:
       ++ctx.counters.dropped;
       return;
   }
@@ -308,6 +306,7 @@ void NodeCore::State::Persisted(std::uint64_t ticket) {
 }
 
 void NodeCore::State::ReadDone(ReadResult result) {
+  if (result.task.request.has_copy_digest_request()) return copies.OnReadDone(std::move(result));
   latency.Add(ctx.now, ctx.now - result.task.asked);
   if (!result.damaged.empty()) return repairs.OnDamagedRead(std::move(result));
   reads.OnReadDone(std::move(result));
@@ -323,6 +322,13 @@ void NodeCore::State::SetHealth(const StoreHealth& health) {
     else if (!health.failed) ctx.Info("there is room on the disk again: writes are taken");
     RefreshFacts(/*urgent=*/true);
   }
+}
+
+// What scrub found may be deleted by now, and what this node no longer owes anybody is not worth fetching.
+void NodeCore::State::Mend(PartitionId partition, const RecordKey& key) {
+  if (!ctx.layout || partition >= ctx.layout->partition_count() || !ctx.group(partition).InSync(ctx.self_index)) return;
+  RecordHeader header;
+  if (ctx.Replica(partition).Find(key, &header) != ReadOutcome::kAbsent) repairs.Start(partition, key);
 }
 
 void NodeCore::State::Form(const ClusterId& cluster, const std::string& cluster_name, const cluster::Settings& settings) {
@@ -364,15 +370,19 @@ void NodeCore::State::Tick() {
   reads.Tick();
   learner.Tick();
   repairs.Tick();
+  copies.Tick();
   const PartitionId registry = cluster::RegistryPartition(ctx.layout->partition_count());
   if (!registry_active && primaries.Active(registry)) {
     registry_active = true;
     zones.OnRegistryActive();
+    default_zone.OnRegistryActive();
   } else if (registry_active && !ctx.IsPrimary(registry)) {
     registry_active = false;
     zones.OnRegistryEnded();
+    default_zone.OnRegistryEnded();
   }
   zones.Tick();
+  default_zone.Tick();
   if (!leaving) planning.Tick();
   if (ctx.now >= next_discard) {
     next_discard = ctx.now + kDiscardInterval;
@@ -382,7 +392,8 @@ void NodeCore::State::Tick() {
 
 Instant NodeCore::State::NextDeadline() const {
   return std::min({introductions.NextDeadline(), membership.NextDeadline(), agreement.NextDeadline(), next_facts, primaries.NextDeadline(), reads.NextDeadline(),
-                   learner.NextDeadline(), repairs.NextDeadline(), zones.NextDeadline(), planning.NextDeadline()});
+                   learner.NextDeadline(), repairs.NextDeadline(), copies.NextDeadline(), zones.NextDeadline(),
+                   default_zone.NextDeadline(), planning.NextDeadline()});
 }
 
 void NodeCore::State::SightEpochs() {
@@ -391,27 +402,6 @@ void NodeCore::State::SightEpochs() {
     if (id == ctx.self || member.state != cluster::Liveness::kAlive || !ctx.linked.contains(id)) continue;
     Execute(agreement.PeerEpoch(ctx.now, id, Epoch(member.facts.epoch())));
   }
-}
-
-void NodeCore::State::RefreshFacts(bool urgent) {
-  wire::MemberFacts facts = ctx.config.self;
-  facts.set_epoch(ctx.layout ? ctx.layout->epoch.value : 0);
-  std::uint64_t blocks = 0;
-  std::uint64_t bytes = 0;
-  for (const auto& [partition, replica] : ctx.replicas) {
-    blocks += replica->meta().blocks;
-    bytes += replica->meta().bytes;
-  }
-  facts.set_blocks(blocks);
-  facts.set_data_bytes(bytes);
-  facts.set_read_only(ctx.health.full || ctx.health.failed);
-  facts.set_read_only_reason(WhyReadOnly(ctx.health));
-  if (ctx.health.total_bytes > 0) {
-    const double used = 1.0 - static_cast<double>(ctx.health.free_bytes) / static_cast<double>(ctx.health.total_bytes);
-    facts.set_disk_used_permille(static_cast<std::uint32_t>(used * 1000));
-  }
-  facts.set_leaving(leaving);
-  Execute(membership.UpdateSelf(ctx.now, facts, urgent));
 }
 
 void NodeCore::State::AskToDiscard() {
@@ -449,76 +439,6 @@ void NodeCore::State::AskToDiscard() {
     *message.mutable_discard_request() = std::move(ask);
     ctx.Send(primary, std::move(message));
   }
-}
-
-void NodeCore::State::Sample() {
-  const double span = std::chrono::duration<double>(ctx.now - sampled).count();
-  if (span <= 0) return;
-  const double weight = 1 - std::exp(-span / 5.0);
-  gets_per_second += weight * (static_cast<double>(ctx.counters.reads - sampled_reads) / span - gets_per_second);
-  puts_per_second += weight * (static_cast<double>(ctx.counters.writes - sampled_writes) / span - puts_per_second);
-  sampled_reads = ctx.counters.reads;
-  sampled_writes = ctx.counters.writes;
-  sampled = ctx.now;
-}
-
-wire::NodeReport NodeCore::State::Report(Instant now) const {
-  wire::NodeReport report;
-  auto* self = report.mutable_self();
-  self->set_name(ctx.config.self.name());
-  self->set_id(ctx.self.str());
-  self->set_address(ctx.config.self.address());
-  self->set_role(static_cast<coffer::v1::MemberRole>(ctx.config.self.role()));
-  self->set_version(ctx.config.self.version());
-  self->set_weight(ctx.config.self.weight());
-  self->set_failure_domain(ctx.config.self.failure_domain());
-  self->set_up_seconds(static_cast<std::uint64_t>((now - started) / seconds(1)));
-  self->set_gets_per_second(gets_per_second);
-  self->set_puts_per_second(puts_per_second);
-  self->set_p99_seconds(latency.P99());
-  self->set_bad_blocks(ctx.counters.bad_blocks);
-  self->set_repaired_blocks(ctx.counters.repaired_blocks);
-  self->set_quarantined_writes(ctx.counters.quarantined);
-  self->set_read_only(ctx.health.full || ctx.health.failed);
-  self->set_read_only_reason(WhyReadOnly(ctx.health));
-  self->set_last_error(ctx.health.failure);
-  if (ctx.health.total_bytes > 0) {
-    self->set_disk_used(1.0 - static_cast<double>(ctx.health.free_bytes) / static_cast<double>(ctx.health.total_bytes));
-  }
-  for (const auto& [partition, replica] : ctx.replicas) {
-    self->set_blocks(self->blocks() + replica->meta().blocks);
-    self->set_data_bytes(self->data_bytes() + replica->meta().bytes);
-  }
-  self->set_learners(static_cast<std::uint32_t>(learner.running()));
-  learner.FillReport(report.mutable_resync());
-  if (!ctx.layout) return report;
-  report.set_epoch(ctx.layout->epoch.value);
-  for (const auto& [id, member] : planning.Members()) {
-    const auto index = ctx.layout->IndexOf(id);
-    if (member.alive || index == cluster::kNoMember || ctx.layout->members[index].down) continue;
-    const Duration left = std::max(ctx.config.planner.resync_delay - member.dead_for, Duration(0));
-    const auto left_seconds = static_cast<std::uint64_t>((left + milliseconds(999)) / seconds(1));
-    report.mutable_resync()->set_starts_in_seconds(std::max(report.resync().starts_in_seconds(), left_seconds));
-  }
-  self->set_epoch(ctx.layout->epoch.value);
-  for (PartitionId p = 0; p < ctx.layout->partition_count(); ++p) {
-    if (!ctx.IsPrimary(p)) continue;
-    const auto replica = ctx.replicas.find(p);
-    auto* line = report.add_primaries();
-    line->set_partition(p);
-    line->set_writable(primaries.Writable(p));
-    if (replica == ctx.replicas.end()) continue;
-    const PartitionMeta& meta = replica->second->meta();
-    line->set_blocks(meta.blocks);
-    line->set_bytes(meta.bytes);
-    // What is left of the plan is known best where it comes from, also before the receivers have asked.
-    const Group& group = ctx.group(p);
-    const auto missing = static_cast<std::uint64_t>(
-        std::count_if(group.goal.begin(), group.goal.end(), [&](cluster::MemberIndex m) { return !group.InSync(m); }));
-    report.mutable_resync()->set_blocks_left(report.resync().blocks_left() + missing * meta.blocks);
-    report.mutable_resync()->set_bytes_left(report.resync().bytes_left() + missing * meta.bytes);
-  }
-  return report;
 }
 
 }  // namespace coffer::node

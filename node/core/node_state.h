@@ -3,11 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cluster/agreement.h"
 #include "cluster/membership.h"
 #include "node/core/context.h"
+#include "node/core/copy_check.h"
+#include "node/core/default_zone.h"
 #include "node/core/follower.h"
 #include "node/core/introductions.h"
 #include "node/core/latency_window.h"
@@ -38,6 +41,7 @@ struct NodeCore::State {
   void Persisted(std::uint64_t ticket);
   void ReadDone(ReadResult result);
   void SetHealth(const StoreHealth& health);
+  void Mend(PartitionId partition, const RecordKey& key);
   void Form(const ClusterId& cluster, const std::string& cluster_name, const cluster::Settings& settings);
   void Leave();
   bool Left() const;
@@ -55,6 +59,7 @@ struct NodeCore::State {
   void ChangeTerm(PartitionId partition, const cluster::Group* before, const cluster::Group& after);
   void RecoverReplicas();
   void RefreshFacts(bool urgent);
+  void FillScrub(coffer::v1::MemberStatus* self) const;
   void SightEpochs();
   void AskToDiscard();
   void Sample();
@@ -71,7 +76,9 @@ struct NodeCore::State {
   Reads reads;
   Writes writes;
   ZoneDeletion zones;
+  DefaultZone default_zone;
   Repairs repairs;
+  CopyCheck copies;
 
   const Instant started;
   bool leaving = false;
@@ -84,6 +91,7 @@ struct NodeCore::State {
   std::uint64_t sampled_reads = 0, sampled_writes = 0;
   double gets_per_second = 0, puts_per_second = 0;
   LatencyWindow latency;
+  std::optional<coffer::v1::ScrubStatus> scrub;  // as last told by the shell
 };
 
 }  // namespace coffer::node

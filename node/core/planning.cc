@@ -41,6 +41,9 @@ std::optional<OperatorChange> ChangeOf(const wire::LayoutChangeRequest& request)
     case coffer::v1::LayoutChange::kReweight: return OperatorChange{Kind::kReweight, c.reweight().node(), c.reweight().weight()};
     case coffer::v1::LayoutChange::kFresh: return OperatorChange{Kind::kFresh};
     case coffer::v1::LayoutChange::kMinCopies: return OperatorChange{Kind::kMinCopies, "", c.min_copies()};
+    case coffer::v1::LayoutChange::kScrub:
+      if (c.scrub() == coffer::v1::SCRUB_CONTROL_START) return OperatorChange{Kind::kStartScrub};
+      return OperatorChange{c.scrub() == coffer::v1::SCRUB_CONTROL_PAUSE ? Kind::kPauseScrub : Kind::kResumeScrub};
     case coffer::v1::LayoutChange::kForce: return OperatorChange{Kind::kForce};
     default: return std::nullopt;
   }

@@ -19,6 +19,10 @@ class Reader {
       Fetch();
       return std::move(result_);
     }
+    if (request().has_copy_digest_request()) {
+      DigestCopy();
+      return std::move(result_);
+    }
     response_.set_call(data().call());
     response_.set_epoch(result_.task.epoch.value);
     response_.mutable_status();
@@ -290,6 +294,28 @@ class Reader {
       result_.bytes_read += value->size();
       result_.answer.bodies.push_back(std::move(value));
     }
+  }
+
+  // No answer where a part can't be read, or does not verify: that is scrub's and repair's to mend first.
+  void DigestCopy() {
+    const auto& asked = request().copy_digest_request();
+    Sha256Hasher digest;
+    std::uint64_t records = 0;
+    bool sound = true;
+    const auto scan = store_.Scan(asked.partition(), "", "", [&](const ScannedRecord& record) {
+      sound = !record.damaged;
+      const std::string key = EncodeKey(record.key);
+      digest.Update(std::string(1, static_cast<char>(key.size()))).Update(key).Update(RecordHash(record.header).view());
+      ++records;
+      return sound;
+    });
+    if (!sound || scan != ReadOutcome::kFound) return;
+    auto* answer = result_.answer.header.mutable_copy_digest();
+    answer->set_partition(asked.partition());
+    answer->set_term(asked.term());
+    answer->set_last(asked.last());
+    answer->set_digest(digest.Finish().str());
+    answer->set_records(records);
   }
 
   const StoreReader& store_;

@@ -13,7 +13,7 @@ namespace coffer::node {
 // A read the core has allowed.
 struct ReadTask {
   NodeId reply_to;            // who asked
-  wire::Peer request;         // a DataRequest or FetchRequest
+  wire::Peer request;         // a DataRequest, FetchRequest or CopyDigestRequest
   Seq limit;                  // chain reads: entries of later writes are not shown; 0: all
   Seq committed;              // chunk reads: a put up to here is known to be committed
   bool confirmed = false;     // the primary has confirmed its authority: "absent" may be said

@@ -2,6 +2,7 @@
 
 #include "cluster/placement.h"
 #include "cluster/sha256.h"
+#include "node/core/forget.h"
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
 #include "cluster/rule_mark.h"
@@ -148,7 +149,12 @@ void Writes::DeleteChunk(Request r) {
   if (header.deleted) return Repeat(r, header.deleted_by.seq, std::move(write), {}, Response(r));
   write.set_removed_blocks(1);
   write.set_removed_bytes(header.size);
-  Order(r, std::move(write), {}, Response(r));
+  const auto refusal = primaries_.Order(r.partition, std::move(write), {}, r.waiter,
+                                        [this, waiter = r.waiter, response = Response(r), zone = r.zone, chunk = *id] {
+                                          TellRouters(ctx_, zone, chunk);
+                                          Answer(ctx_, waiter, response);
+                                        });
+  if (refusal) AnswerRefusal(ctx_, r.waiter, *refusal);
 }
 
 void Writes::Conflict(Request& r, const ChainEnd& end) {

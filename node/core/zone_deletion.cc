@@ -1,6 +1,7 @@
 #include "node/core/zone_deletion.h"
 
 #include "cluster/placement.h"
+#include "node/core/forget.h"
 
 namespace coffer::node {
 namespace {
@@ -88,6 +89,7 @@ void ZoneDeletion::OnResponse(const wire::DataResponse& response) {
   job.left.erase(partition);
   job.asked.erase(partition);
   if (!job.left.empty()) return;
+  TellRouters(ctx_, zone, std::nullopt);
   for (const Waiter& waiter : job.waiters) Answer(ctx_, waiter, AnswerTo(ctx_, waiter));
   job.waiters.clear();
 }

@@ -46,12 +46,12 @@ void ZonedCall::ZoneResolved(const Status& status, const ZoneId& id) {
 
 void ZonedCall::OpDone(Slot slot, OpResult result) {
   if (!ZoneIsGone(result.status)) return Answered(slot, std::move(result));
+  host().ForgetZoneId(result.zone);
   if (result.zone != zone_) return Reissue(slot);  // asked before the second look
   if (looked_again_ && !looking_again_) return Answered(slot, std::move(result));
   parked_.emplace_back(slot, std::move(result));
   if (looking_again_) return;
   looked_again_ = looking_again_ = true;
-  host().ForgetZone(name_);
   host().ResolveZone(id(), name_);
 }
 

@@ -45,6 +45,8 @@ class CallHost {
   // What was learned by other ways: a zone was created; the cached id turned out to be no more.
   virtual void RememberZone(const std::string& name, const ZoneId& id) = 0;
   virtual void ForgetZone(const std::string& name) = 0;
+  // The zone is deleted: its name and its cached chunks are forgotten.
+  virtual void ForgetZoneId(const ZoneId& id) = 0;
   // A serialised response; the end. After End the call is destroyed as soon as its handler returns.
   virtual void Respond(CallId call, std::string response) = 0;
   virtual void End(CallId call, Status status) = 0;

@@ -108,7 +108,11 @@ class DeleteZoneCall final : public Call {
   }
   void OpDone(Slot slot, OpResult result) override {
     host().ForgetZone(name_);
-    if (slot == kDelete) return IsOk(result.status) ? Succeed(v1::ZonesDeleteResponse()) : End(std::move(result.status));
+    if (slot == kDelete) {
+      if (!IsOk(result.status)) return End(std::move(result.status));
+      host().ForgetZoneId(ZoneId::Must(zone_));
+      return Succeed(v1::ZonesDeleteResponse());
+    }
     const bool absent = CodeOf(result.status) == Code::kNotFound ||
                         (IsOk(result.status) && result.response.zones().zones_size() == 0);
     if (absent || (IsOk(result.status) && result.response.zones().zones(0).deleting())) return End(ZoneUnknown(name_));

@@ -76,6 +76,9 @@ std::string Describe(const cluster::OperatorChange& change) {
              (change.number == 1 ? " copy: a lost disk can then lose acknowledged writes." : " copies.");
     case Kind::kForce:
       return "Every partition is served again from what is left; acknowledged writes that are only on the missing nodes are lost.";
+    case Kind::kStartScrub: return "Every node begins to read back all it stores.";
+    case Kind::kPauseScrub: return "No node reads further until the scrub is resumed.";
+    case Kind::kResumeScrub: return "Every node goes on reading where it was.";
     default: return {};
   }
 }
@@ -91,6 +94,9 @@ cluster::OperatorChange ToOperatorChange(const v1::LayoutChange& change) {
     case v1::LayoutChange::kUndrain: return {Kind::kUndrain, change.undrain(), 0};
     case v1::LayoutChange::kMinCopies: return {Kind::kMinCopies, {}, change.min_copies()};
     case v1::LayoutChange::kForce: return {Kind::kForce, change.force(), 0};
+    case v1::LayoutChange::kScrub:
+      if (change.scrub() == v1::SCRUB_CONTROL_START) return {Kind::kStartScrub, {}, 0};
+      return {change.scrub() == v1::SCRUB_CONTROL_PAUSE ? Kind::kPauseScrub : Kind::kResumeScrub, {}, 0};
     case v1::LayoutChange::KIND_NOT_SET: break;
   }
   return {};
@@ -172,6 +178,9 @@ bool Holds(const Layout& before, const Layout& now, const cluster::OperatorChang
     case Kind::kResumeResync: return !now.settings.resync_paused;
     case Kind::kLimitResync: return now.settings.resync_limit_bytes_per_second == change.number;
     case Kind::kForce: return now.forced_epoch > before.forced_epoch;
+    case Kind::kStartScrub: return now.settings.scrub_asked > before.settings.scrub_asked;
+    case Kind::kPauseScrub: return now.settings.scrub_paused;
+    case Kind::kResumeScrub: return !now.settings.scrub_paused;
   }
   return false;
 }

@@ -142,8 +142,19 @@ void RouterCore::State::Receive(const NodeId& from, PeerMessage message) {
       if (Epoch(answer.epoch()) > agreement_.epoch()) Apply(agreement_.PeerEpoch(now_, from, Epoch(answer.epoch())));
       return With(call, [&](Call& c) { c.ChangeAnswered(from, answer); });
     }
-    default: ++counters_.ignored_messages;
+    case wire::Peer::kForget: {
+      const auto& forget = header.forget();
+      const auto zone = ZoneId::From(forget.zone());
+      if (!zone) break;
+      for (const auto& bytes : forget.ids()) {
+        if (const auto id = BlockId::From(bytes)) cache_.Remove(now_, *zone, *id);
+      }
+      if (forget.ids().empty()) ForgetZoneId(*zone);
+      return;
+    }
+    default: break;
   }
+  ++counters_.ignored_messages;
 }
 
 void RouterCore::State::LoseChanges(const NodeId& to) {

@@ -31,6 +31,10 @@ struct RouterCore::State final : CallHost {
   void ResolveZone(CallId call, const std::string& name) override;
   void RememberZone(const std::string& name, const ZoneId& id) override { zones_.Remember(now_, name, id); }
   void ForgetZone(const std::string& name) override { zones_.Forget(name); }
+  void ForgetZoneId(const ZoneId& id) override {
+    zones_.ForgetId(id);
+    cache_.RemoveZone(id);
+  }
   void Respond(CallId call, std::string response) override;
   void End(CallId call, Status status) override;
   bool Writable(CallId call) override { return config_.writable(call); }

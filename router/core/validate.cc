@@ -191,6 +191,11 @@ class Checker {
           Add("change.min_copies", "must be 1 or 2, got " + std::to_string(change.min_copies()));
         }
         break;
+      case v1::LayoutChange::kScrub:
+        if (change.scrub() < v1::SCRUB_CONTROL_START || change.scrub() > v1::SCRUB_CONTROL_RESUME) {
+          Add("change.scrub", "must be start, pause or resume");
+        }
+        break;
       case v1::LayoutChange::kForce:
         if (change.force().empty()) {
           Add("change.force", "must be \"I am sure that NAME[, NAME...] is off and will never return\"");

@@ -37,6 +37,9 @@ class ZoneDirectory {
   const ZoneId* Find(Instant now, const std::string& name) const;
   void Remember(Instant now, const std::string& name, const ZoneId& id);
   void Forget(const std::string& name) { known_.erase(name); }
+  void ForgetId(const ZoneId& id) {
+    std::erase_if(known_, [&](const auto& entry) { return entry.second.id == id; });
+  }
 
   // Whether an id is remembered, however old.
   bool Remembers(const std::string& name) const { return known_.contains(name); }

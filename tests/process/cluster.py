@@ -163,8 +163,9 @@ class Cluster:
         return status
 
     def make_zone(self):
-        if "default" not in [line.split()[0] for line in self.cli("zone", "list").out.splitlines()]:
-            self.cli("zone", "create", "default")
+        # It is made by the registry's primary, a moment after it can be written.
+        wait_until(lambda: "default" in [line.split()[0] for line in self.cli("zone", "list").out.splitlines()],
+                   "the zone default is there", 120)
 
     def close(self):
         for member in self.members.values():

@@ -262,6 +262,31 @@ TEST_CASE("resync") {
   CHECK(shell.Run({"resync", "status"}).out.find("cause       node-3 down\n") != std::string::npos);
 }
 
+TEST_CASE("scrub") {
+  Shell shell;
+  CHECK(shell.Run({"scrub", "start"}).out.find("(epoch 18)") != std::string::npos);
+  CHECK(shell.Run({"scrub", "pause"}).code == kExitOk);
+  CHECK(shell.Run({"scrub", "resume"}).code == kExitOk);
+  CHECK(shell.Run({"scrub"}).code == kExitUsage);
+  REQUIRE(shell.cluster->applied.size() == 3);
+  CHECK(shell.cluster->applied[0].scrub() == v1::SCRUB_CONTROL_START);
+  CHECK(shell.cluster->applied[1].scrub() == v1::SCRUB_CONTROL_PAUSE);
+  CHECK(shell.cluster->applied[2].scrub() == v1::SCRUB_CONTROL_RESUME);
+  v1::MemberStatus& member = *shell.cluster->status.add_members();
+  member.set_name("node-1");
+  member.mutable_scrub()->set_state(v1::SCRUB_STATE_RUNNING);
+  member.mutable_scrub()->set_blocks_done(1234);
+  member.mutable_scrub()->set_bad_blocks(2);
+  Ran r = shell.Run({"scrub", "status"});
+  CHECK(r.code == kExitOk);
+  CHECK(r.out.find("running") != std::string::npos);
+  CHECK(r.out.find("1 234") != std::string::npos);
+  member.mutable_scrub()->set_copies_differing(1);
+  r = shell.Run({"scrub", "status", "-o", "json"});
+  CHECK(r.code == kExitDegraded);
+  CHECK(r.out.find("\"copies_differing\"") != std::string::npos);
+}
+
 TEST_CASE("explain") {
   Shell shell;
   const Ran one = shell.Run({"explain", "node-down"});
@@ -316,7 +341,7 @@ TEST_CASE("help, version, options after the command") {
   CHECK(help.out.find("Examples:") < help.out.find("Usage:"));
   for (const char* command :
        {"status", "nodes", "where", "doctor", "explain", "wait",   "put",    "get",  "has",   "rm",
-        "chain",  "zone",  "plan",  "apply",  "drain",   "forget", "resync", "join", "certs", "completion"}) {
+        "chain",  "zone",  "plan",  "apply",  "drain",   "forget", "resync", "scrub", "join", "certs", "completion"}) {
     const Ran r = shell.Run({command, "--help"});
     INFO(command);
     CHECK(r.code == kExitOk);

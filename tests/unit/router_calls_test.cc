@@ -87,6 +87,54 @@ TEST_CASE("a remembered zone goes on being used while nobody can look it up") {
   CHECK(ReasonOf(*world.Do(Get("shop", Id(9))).end) == "ZONE_UNKNOWN");
 }
 
+TEST_CASE("what was deleted elsewhere leaves the cache when a node says so") {
+  RouterWorld world(3);
+  const ZoneId zone = world.AddZone("shop");
+  world.Settle();
+  for (int n = 1; n <= 3; ++n) {
+    REQUIRE(world.Do(Put("shop", Id(n), "x")).end->code() == 0);
+    REQUIRE(world.Do(Get("shop", Id(n))).end->code() == 0);
+  }
+  REQUIRE(world.core().Counters().cache.entries == 3);
+  PeerMessage message;
+  message.header.mutable_forget()->set_zone(zone.str());
+  message.header.mutable_forget()->add_ids(Id(1).str());
+  world.truth().chunks.erase({zone.str(), Id(1).str()});
+  world.Send(world.node(0), message);
+  world.Run(milliseconds(50));
+  CHECK(world.core().Counters().cache.entries == 2);
+  CHECK(world.Do(Get("shop", Id(1))).end->code() == static_cast<int>(Code::kNotFound));
+  CHECK(world.Do(Get("shop", Id(2))).end->code() == 0);
+
+  message.header.mutable_forget()->clear_ids();
+  world.truth().deleted_zones.insert(zone.str());
+  world.truth().zones.erase("shop");
+  world.Send(world.node(0), message);
+  world.Run(milliseconds(50));
+  CHECK(world.core().Counters().cache.entries == 0);
+  CHECK(ReasonOf(*world.Do(Get("shop", Id(2))).end) == "ZONE_UNKNOWN");
+}
+
+TEST_CASE("a zone that is deleted leaves the cache of the router that was asked, or told by a node") {
+  RouterWorld world(3);
+  world.AddZone("shop");
+  world.Settle();
+  REQUIRE(world.Do(Put("shop", Id(1), "x")).end->code() == 0);
+  REQUIRE(world.Do(Get("shop", Id(1))).end->code() == 0);
+  REQUIRE(world.core().Counters().cache.entries == 1);
+  SECTION("asked") {
+    v1::ZonesDeleteRequest remove;
+    remove.set_name("shop");
+    REQUIRE(world.Do(remove).end->code() == 0);
+  }
+  SECTION("told") {
+    world.truth().deleted_zones.insert(world.truth().zones["shop"].id());
+    world.truth().zones.erase("shop");
+    REQUIRE(ReasonOf(*world.Do(Get("shop", Id(9))).end) == "ZONE_UNKNOWN");
+  }
+  CHECK(world.core().Counters().cache.entries == 0);
+}
+
 TEST_CASE("a zone that was created without an answer is created again by the same id only") {
   RouterWorld world(2);
   world.Settle();

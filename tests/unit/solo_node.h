@@ -61,7 +61,7 @@ class SoloNode {
  public:
   static constexpr std::uint32_t kPartitions = 8;
 
-  SoloNode() { Start(); }
+  explicit SoloNode(bool default_zone = false) : default_zone_(default_zone) { Start(); }
 
   // The process ends and starts again with what is durable.
   void Restart() {
@@ -96,6 +96,8 @@ class SoloNode {
     return answers_.at(call_);
   }
 
+  void Mend(PartitionId partition, const RecordKey& key) { Carry(core->Mend(now, partition, key)); }
+
   wire::DataResponse Put(const ZoneId& zone, const BlockId& id, std::string bytes) {
     wire::DataRequest request = For(zone, id);
     request.mutable_put_chunk()->set_id(id.str());
@@ -119,6 +121,8 @@ class SoloNode {
   std::unique_ptr<NodeCore> core;
   Instant now{std::chrono::seconds(1)};
   std::optional<std::string> stopped, retired;
+  std::vector<std::string> errors;      // told to the log
+  std::vector<wire::Forget> forgotten;  // what the router was told
 
  private:
   static inline const NodeId kSelf = NodeId::Must("node-one-16bytes");
@@ -133,6 +137,7 @@ class SoloNode {
     config.self.set_role(coffer::v1::MEMBER_ROLE_STORAGE);
     config.self.set_boot(boot_);
     config.self.set_weight(100);
+    config.default_zone = default_zone_;
     stopped.reset();
     retired.reset();
     next_ticket_ = 1;
@@ -146,6 +151,15 @@ class SoloNode {
       Carry(core->Form(now, cluster, "solo", settings));
     }
     Carry(core->LinkUp(now, kRouter, /*has_folder=*/false));
+    PeerMessage news;  // who the router is
+    auto* router = news.header.mutable_push_pull()->add_updates();
+    router->mutable_facts()->set_id(kRouter.str());
+    router->mutable_facts()->set_name("router-1");
+    router->mutable_facts()->set_address("router-1:7701");
+    router->mutable_facts()->set_role(coffer::v1::MEMBER_ROLE_ROUTER);
+    router->set_incarnation(1);
+    router->set_state(1);
+    Carry(core->Receive(now, kRouter, std::move(news)));
     Run(std::chrono::seconds(1));
   }
 
@@ -159,7 +173,11 @@ class SoloNode {
       }
     }
     for (const Outgoing& o : output.send) {
+      if (o.to == kRouter && o.message.header.has_forget()) forgotten.push_back(o.message.header.forget());
       if (o.message.header.has_data_response()) answers_[o.message.header.data_response().call()] = o.message.header.data_response();
+    }
+    for (const NodeEvent& event : output.events) {
+      if (event.level == NodeEvent::Level::kError) errors.push_back(event.text);
     }
     if (output.stop) stopped = output.stop;
     if (output.retire) retired = output.retire;
@@ -167,6 +185,7 @@ class SoloNode {
     for (ReadTask& task : output.reads) Carry(core->ReadDone(now, RunRead(reads, std::move(task))));
   }
 
+  const bool default_zone_;
   NodeDurable durable_;
   std::uint64_t boot_ = 1;
   std::uint64_t next_ticket_ = 1;
