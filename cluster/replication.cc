@@ -72,12 +72,13 @@ void PrimaryProgress::WithdrawLearner() {
   if (!InAckset(*learner_)) peers_.erase(*learner_);
   learner_.reset();
   learner_complete_ = false;
+  learner_complete_at_ = {};
 }
 
 bool PrimaryProgress::MayPropose() const {
   // Its log starts at the base: only once the base is committed does every later primary share a point with it.
   return active_ && !proposed_ && learner_ && (learner_complete_ || Planted(Bug::kAddBeforeHistory)) && HasContact(*learner_) &&
-         committed_ >= learner_base_ && AckedBy(*learner_) >= committed_;
+         committed_ >= learner_base_ && committed_ >= learner_complete_at_ && AckedBy(*learner_) >= committed_;
 }
 
 void PrimaryProgress::MarkProposed() {
@@ -86,6 +87,7 @@ void PrimaryProgress::MarkProposed() {
   ackset_.push_back(*learner_);
   learner_.reset();
   learner_complete_ = false;
+  learner_complete_at_ = {};
   Update();
 }
 

@@ -40,8 +40,12 @@ class PrimaryProgress {
   void WithdrawLearner();
   const std::optional<NodeId>& learner() const { return learner_; }
   Seq learner_base() const { return learner_base_; }
-  // The learner said its history is complete.
-  void LearnerComplete() { learner_complete_ = true; }
+  // The learner said its history is complete; `last`: the last write ordered by now. What a write covered before (a delete of a chunk
+  // that had not come yet) was not fetched: until that write is committed, it may be undone where nothing is left under it.
+  void LearnerComplete(Seq last) {
+    if (!learner_complete_) learner_complete_at_ = last;
+    learner_complete_ = true;
+  }
   bool learner_complete() const { return learner_complete_; }
   // R7: active, and the learner holds everything committed. Marking it is the owner's durable step.
   bool MayPropose() const;
@@ -77,6 +81,7 @@ class PrimaryProgress {
   std::optional<NodeId> learner_;
   Seq learner_base_;
   bool learner_complete_ = false;
+  Seq learner_complete_at_;
   bool active_ = false;
   Seq committed_;
   Seq acknowledged_;

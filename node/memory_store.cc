@@ -246,6 +246,10 @@ bool MemoryStore::DamageRecord(PartitionId partition, const RecordKey& key, Part
   return true;
 }
 
+void MemoryStore::RestoreHeaders(PartitionId partition) {
+  for (auto& [key, row] : partitions_[partition].records) row.header_damaged = false;
+}
+
 bool MemoryStore::DamageLog(PartitionId partition, Seq seq) {
   const auto it = partitions_.find(partition);
   if (it == partitions_.end()) return false;

@@ -259,6 +259,11 @@ std::optional<Instant> Followers::LastHeard(PartitionId partition) const {
   return it->second.heard;
 }
 
+bool Followers::LearnsFor(PartitionId partition, std::uint64_t choice) const {
+  auto it = follows_.find(partition);
+  return it != follows_.end() && it->second.learner && it->second.choice == choice;
+}
+
 bool Followers::Learning(PartitionId partition) const {
   auto it = follows_.find(partition);
   return it != follows_.end() && it->second.learner;

@@ -35,6 +35,8 @@ class Followers {
 
   // When the primary was last heard about the partition; for local reads.
   std::optional<Instant> LastHeard(PartitionId partition) const;
+  // Whether the partition's log here was begun for this choice of us as its learner.
+  bool LearnsFor(PartitionId partition, std::uint64_t choice) const;
   // True while the partition is fed as learner by the primary's present boot.
   bool Learning(PartitionId partition) const;
 

@@ -55,6 +55,7 @@ bool IsForAnyone(wire::Peer::KindCase kind) {
 
 void Introductions::Start(std::set<NodeId> judges) {
   judges_ = std::move(judges);
+  durable_step_ = ctx_.durable.lineage.back().step;
   patience_ends_ = ctx_.now + kPatience;
   next_step_ = ctx_.now + kStep;
   if (judges_.empty()) Clear();
@@ -88,6 +89,8 @@ void Introductions::Introduce(const NodeId& to, bool wanted) {
   wire::Peer message;
   auto* introduction = message.mutable_introduction();
   for (const FolderMark& mark : ctx_.durable.lineage) SetMark(mark, introduction->add_lineage());
+  // A mark is told only once it is durable: else a crash would make us older than what we told.
+  introduction->mutable_lineage()->rbegin()->set_step(durable_step_);
   introduction->set_cleared(cleared_);
   introduction->set_wanted(wanted);
   peers_[to].asked = ctx_.now;
@@ -129,13 +132,13 @@ void Introductions::Clear() {
   }
 }
 
-// A mark is told only once it is durable: else a crash would make us older than what we told.
 void Introductions::RaiseStep() {
   if (!cleared_ || ctx_.now < next_step_ || ctx_.promises == promises_seen_) return;
   promises_seen_ = ctx_.promises;
   next_step_ = ctx_.now + kStep;
   ++ctx_.durable.lineage.back().step;
-  ctx_.PersistQuietly([this] {
+  ctx_.PersistQuietly([this, step = ctx_.durable.lineage.back().step] {
+    durable_step_ = step;
     for (const auto& [id, peer] : peers_) {
       if (peer.linked && peer.has_folder) Introduce(id, /*wanted=*/false);
     }

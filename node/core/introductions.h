@@ -84,6 +84,7 @@ class Introductions {
   Instant next_look_{};
   Instant next_step_{};
   std::uint64_t promises_seen_ = 0;     // ctx_.promises when the step last rose
+  std::uint64_t durable_step_ = 0;  // of the running start: the step that others may be told
 };
 
 }  // namespace coffer::node

@@ -63,7 +63,8 @@ void LearnerResync::Tick() {
   budget_ = rate == 0 ? 1e18 : std::min(budget_ + seconds * static_cast<double>(rate), static_cast<double>(rate) / 4);
   int running = 0;
   for (auto& [partition, job] : jobs_) {
-    if (!job.history || (job.done && ctx_.now - job.asked < kAskAgain)) continue;
+    // What is copied before the log begins would be counted again with the live writes that follow its begin (I15).
+    if (!job.history || !log_started_(partition, job.choice) || (job.done && ctx_.now - job.asked < kAskAgain)) continue;
     if (job.done) {
       SayDone(partition, job);
       job.asked = ctx_.now;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -18,7 +19,9 @@ namespace coffer::node {
 
 class LearnerResync {
  public:
-  explicit LearnerResync(Context& context) : ctx_(context) {}
+  // `log_started`: whether this node's log of the partition was begun for that choice.
+  LearnerResync(Context& context, std::function<bool(PartitionId, std::uint64_t choice)> log_started)
+      : ctx_(context), log_started_(std::move(log_started)) {}
 
   void OnRole(const NodeId& primary, const wire::LearnerRole& role);
   void OnRanges(const NodeId& from, wire::Ranges ranges);
@@ -81,6 +84,7 @@ class LearnerResync {
   std::uint64_t Rate() const;
 
   Context& ctx_;
+  const std::function<bool(PartitionId, std::uint64_t choice)> log_started_;
   std::map<PartitionId, Job> jobs_;
   std::uint64_t next_call_ = 1;
   double budget_ = 0;          // bytes that may be asked for now

@@ -39,12 +39,13 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
       planning(ctx, agreement, [this](cluster::Agreement::Output o) { Execute(std::move(o)); }),
       primaries(ctx, {.request_change = [this](const wire::ChangeRequest& r) { planning.Request(r); },
                       .committed = [this](PartitionId p, Seq committed) { reads.OnCommitted(p, committed); },
-                      .ended = [this](PartitionId p) { reads.OnEnded(p); }}),
+                      .ended = [this](PartitionId p) { reads.OnEnded(p); },
+                      .repair = [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }}),
       followers(ctx, {.newer_layout = [this](const NodeId& peer, Epoch e) { Execute(agreement.PeerEpoch(ctx.now, peer, e)); },
                       .learner_role = [this](const NodeId& p, const wire::LearnerRole& r) { learner.OnRole(p, r); },
                       .durable = [this](PartitionId p) { primaries.OnLocalDurable(p); },
                       .advanced = [this](PartitionId p) { learner.OnAdvanced(p); }}),
-      learner(ctx),
+      learner(ctx, [this](PartitionId p, std::uint64_t choice) { return followers.LearnsFor(p, choice); }),
       source(ctx, primaries, [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }),
       reads(ctx, primaries, [this](PartitionId p) { return followers.LastHeard(p); }),
       writes(ctx, primaries, reads,
@@ -309,6 +310,7 @@ void NodeCore::State::ReadDone(ReadResult result) {
   if (result.task.request.has_copy_digest_request()) return copies.OnReadDone(std::move(result));
   latency.Add(ctx.now, ctx.now - result.task.asked);
   if (!result.damaged.empty()) return repairs.OnDamagedRead(std::move(result));
+  if (result.answer.header.has_fetched()) source.OnFetchDone(&result);
   reads.OnReadDone(std::move(result));
 }
 

@@ -154,9 +154,11 @@ void Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, 
   Digest previous = hash;
   bool first = true;
   while (first || after < replica.last()) {
-    const auto writes = replica.WritesAfter(after, kResendBytes);
+    std::optional<RecordKey> damaged;
+    const auto writes = replica.WritesAfter(after, kResendBytes, &damaged);
     if (!writes) {
-      ctx_.Warn("partition " + std::to_string(partition) + ": the log does not reach back to write " + std::to_string(after.value));
+      if (damaged) hooks_.repair(partition, *damaged);  // contact is made anew until it is mended
+      else ctx_.Warn("partition " + std::to_string(partition) + ": the log does not reach back to write " + std::to_string(after.value));
       lead.progress.LoseContact(peer);
       return;
     }
@@ -212,7 +214,7 @@ void Primaries::OnHistoryDone(const NodeId& from, const wire::HistoryDone& done)
   Lead* const found = Touch(done.partition());
   if (!found || found->term != Term(done.term()) || done.boot() != ctx_.config.boot.value) return;
   if (found->progress.learner() != from || !OfThisChoice(*found, from, done.choice())) return;
-  found->progress.LearnerComplete();
+  found->progress.LearnerComplete(ctx_.Replica(done.partition()).last());
   TryPropose(done.partition(), *found);
 }
 

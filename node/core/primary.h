@@ -24,6 +24,8 @@ class Primaries {
     std::function<void(PartitionId, Seq committed)> committed;
     // Authority over the partition is gone: answer what waits.
     std::function<void(PartitionId)> ended;
+    // A record of the log's range does not verify.
+    std::function<void(PartitionId, const RecordKey&)> repair;
   };
   Primaries(Context& context, Hooks hooks) : ctx_(context), hooks_(std::move(hooks)) {}
 

@@ -276,6 +276,10 @@ class Reader {
     fetched->set_term(fetch.term());
     fetched->set_boot(fetch.boot());
     fetched->set_call(fetch.call());
+    if (fetch.term() == 0) {
+      fetched->set_complete_term(result_.task.complete_term.value);
+      fetched->set_complete_to(result_.task.limit.value);
+    }
     for (const auto& bytes : fetch.keys()) {
       auto* record = fetched->add_records();
       record->set_key(bytes);

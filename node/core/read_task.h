@@ -20,6 +20,7 @@ struct ReadTask {
   Instant asked{};            // when the request arrived
   std::uint64_t staleness_ms = 0;
   Epoch epoch;                // for the response
+  Term complete_term;         // fetches for a repair: the term in which all of the partition is here; 0: it may not be
 };
 
 // A record that did not verify.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cluster/rule_mark.h"
 #include "node/core/record_check.h"
 #include "node/core/refusal.h"
 
@@ -25,7 +26,7 @@ void Repairs::Start(PartitionId partition, const RecordKey& key) {
   if (!fresh) return;
   ++ctx_.counters.bad_blocks;
   ctx_.Warn(NameRecord(partition, key) + " does not verify; fetching it from another copy");
-  // First the members of the group, then everybody else who may still hold an old copy: what verifies is as good.
+  // First the members of the group, then everybody else who may still hold an old copy.
   Repair& repair = it->second;
   if (ctx_.layout) {
     const auto& group = ctx_.group(partition);
@@ -35,6 +36,8 @@ void Repairs::Start(PartitionId partition, const RecordKey& key) {
     }
   }
   std::erase_if(repair.candidates, [&](const NodeId& n) { return n == ctx_.self; });
+  const auto own = Own(repair);
+  if (own && own->value_gone) return Mend(it->first, repair, *own, nullptr);
   AskNext(repair);
 }
 
@@ -71,21 +74,50 @@ void Repairs::OnDamagedRead(ReadResult result) {
   if (it != repairs_.end()) it->second.readers.push_back(std::move(result.task));
 }
 
-void Repairs::OnFetched(const NodeId&, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
+void Repairs::OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
   if (fetched.records_size() != 1) return;
   const auto& record = fetched.records(0);
   auto it = repairs_.find({fetched.partition(), record.key()});
   if (it == repairs_.end() || it->second.call != fetched.call()) return;
-  if (record.found() && bodies.size() == 1) return Mend(it->first, it->second, record, bodies[0]);
-  AskNext(it->second);
+  Repair& repair = it->second;
+  if (record.found() && bodies.size() == 1 && bodies[0]) {
+    if (auto header = Proven(repair, from, fetched, bodies[0])) return Mend(it->first, repair, std::move(*header), bodies[0]);
+    repair.reachable_denied = false;  // it has one, which is not known to be the present one
+  }
+  AskNext(repair);
 }
 
-void Repairs::Mend(const Id& id, Repair& repair, const wire::FetchedRecord& record, const Payload& value) {
-  const auto header = DecodeHeader(record.header());
-  if (!header || !RecordVerifies(repair.key, *header, *value)) return AskNext(repair);
+std::optional<RecordHeader> Repairs::Own(const Repair& repair) const {
+  const PartitionReplica& replica = ctx_.Replica(repair.partition);
+  RecordHeader own;
+  if (replica.Find(repair.key, &own) == ReadOutcome::kFound) return own;
+  if (!ctx_.group(repair.partition).InSync(ctx_.self_index)) return std::nullopt;  // the log may not be the partition's any more
+  return replica.HeaderFromLog(repair.key);
+}
+
+std::optional<RecordHeader> Repairs::Proven(const Repair& repair, const NodeId& from, const wire::Fetched& fetched,
+                                            const Payload& value) const {
+  auto theirs = DecodeHeader(fetched.records(0).header());
+  if (!theirs || !RecordVerifies(repair.key, *theirs, *value)) return std::nullopt;
+  if (auto own = Own(repair)) {
+    if (!own->value_gone && (theirs->value_gone || theirs->hash != own->hash || theirs->size != own->size)) return std::nullopt;
+    return own;
+  }
+  const PartitionReplica& replica = ctx_.Replica(repair.partition);
+  const auto& group = ctx_.group(repair.partition);
+  const bool both_complete = group.InSync(ctx_.self_index) && group.InSync(ctx_.layout->IndexOf(from));
+  if (!both_complete || Term(fetched.complete_term()) != group.term) return std::nullopt;
+  if (!replica.IsOurs(repair.key, *theirs, Seq(fetched.complete_to()))) return std::nullopt;
+  RULE("S9 header");
+  // What a committed delete frees was not freed here while the header could not be read.
+  if (theirs->deleted && theirs->deleted_by.seq <= replica.committed()) theirs->value_gone = true;
+  return theirs;
+}
+
+void Repairs::Mend(const Id& id, Repair& repair, RecordHeader header, const Payload& value) {
   StoreBatch batch;
-  const bool mark = header->value_gone || value->empty();
-  batch.changes.push_back(StoreBatch::PutRecord{repair.partition, repair.key, *header, mark && header->size == 0 && !header->value_gone ? value : mark ? nullptr : value});
+  const Payload kept = header.value_gone ? nullptr : value;
+  batch.changes.push_back(StoreBatch::PutRecord{repair.partition, repair.key, std::move(header), kept});
   ctx_.Persist(std::move(batch), [this, id] {
     auto it = repairs_.find(id);
     if (it == repairs_.end()) return;
@@ -110,8 +142,8 @@ void Repairs::GiveUp(const Id& id) {
     const Waiter waiter{task.reply_to, request.call()};
     AnswerRefusal(ctx_, waiter,
                   lost ? Refuse(Code::kDataLoss, "DATA_LOSS", name + " is damaged on every copy; no wrong byte was returned")
-                       : Refuse(Code::kUnavailable, "REPAIR_WAITS", name + " is damaged here and the node with the other copy does not answer; "
-                                "it will be repaired when that node is back", std::chrono::milliseconds(500)));
+                       : Refuse(Code::kUnavailable, "REPAIR_WAITS", name + " is damaged here, and no node that is known to have the present copy has answered; "
+                                "it will be repaired when one does", std::chrono::milliseconds(500)));
   }
 }
 

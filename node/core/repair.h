@@ -1,10 +1,14 @@
 // A record that does not verify is fetched from another node that has it, verified, and written anew. Two copies never vote:
 // the one that verifies wins; if none does, the record is lost, which is said by name and never covered up.
+//
+// A sound header, or the log, says what the value must be: any holder's will do. Else the header may have said "deleted": a copy
+// takes its place only from a member of in_sync, and only if our log shows that nothing changed the record since (S9).
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +44,11 @@ class Repairs {
   };
   using Id = std::pair<PartitionId, std::string>;
   void AskNext(Repair& repair);
-  void Mend(const Id& id, Repair& repair, const wire::FetchedRecord& record, const Payload& value);
+  // The header the record has, or must have had; nothing: it can't be known here.
+  std::optional<RecordHeader> Own(const Repair& repair) const;
+  // The header the record should have, if this copy shows it.
+  std::optional<RecordHeader> Proven(const Repair& repair, const NodeId& from, const wire::Fetched& fetched, const Payload& value) const;
+  void Mend(const Id& id, Repair& repair, RecordHeader header, const Payload& value);
   void GiveUp(const Id& id);
 
   Context& ctx_;

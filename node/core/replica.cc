@@ -252,6 +252,7 @@ bool PartitionReplica::ApplyDeleteChunk(const wire::Write& write, StoreBatch* ba
   }
   // A learner that has not got the chunk yet, or whose copy is damaged: the mark alone keeps an old copy out.
   header = {.stamp = stamp, .hash = Digest::Must(write.items(0).hash()), .size = write.items(0).size()};
+  if (outcome == ReadOutcome::kDamaged) header.stamp = {};  // should the delete be undone, the chunk is there, its value to be fetched
   header.deleted = header.value_gone = true;
   header.deleted_by = stamp;
   return Store(key, header, nullptr, false, batch);
@@ -298,7 +299,8 @@ bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<Quarantine
   if (store_.ReadLog(id_, fork.Next(), meta_.last.seq, &tail) == ReadOutcome::kFailed) return false;
   if (tail.size() != meta_.last.seq.value - fork.value) return false;
   for (auto it = tail.rbegin(); it != tail.rend(); ++it) {
-    cut->push_back({id_, *it, BodiesOf(*it)});
+    std::optional<RecordKey> damaged;  // set aside without its bytes
+    cut->push_back({id_, *it, BodiesOf(*it, &damaged)});
     if (!Undo(*it, batch)) return false;
   }
   std::erase_if(unfinished_, [&](const wire::Write& w) { return Seq(w.stamp().seq()) > fork; });
@@ -341,7 +343,7 @@ bool PartitionReplica::Undo(const wire::Write& write, StoreBatch* batch) {
           erase_if_ours(key);
           break;
         }
-        header.deleted = false;
+        header.deleted = header.value_gone = false;
         header.deleted_by = {};
         Overlay(key, header, meta_.last.seq);
         batch->changes.push_back(StoreBatch::SetHeader{id_, key, header});
@@ -510,7 +512,7 @@ std::vector<wire::LogMark> PartitionReplica::Marks() const {
   return marks;
 }
 
-std::vector<Payload> PartitionReplica::BodiesOf(const wire::Write& write) const {
+std::vector<Payload> PartitionReplica::BodiesOf(const wire::Write& write, std::optional<RecordKey>* damaged) const {
   std::vector<Payload> bodies;
   if (!HasBodies(write)) return bodies;
   const ZoneId zone = ZoneId::Must(write.zone());
@@ -520,14 +522,17 @@ std::vector<Payload> PartitionReplica::BodiesOf(const wire::Write& write) const 
                               : EntryKey(zone, BlockId::Must(write.id()), write.position() + static_cast<std::uint64_t>(i));
     RecordHeader header;
     Payload value;
-    if (store_.Read(id_, key, &header, &value) != ReadOutcome::kFound || !value) value = std::make_shared<const std::string>();
+    const ReadOutcome outcome = store_.Read(id_, key, &header, &value);
+    if (outcome == ReadOutcome::kDamaged || outcome == ReadOutcome::kFailed) *damaged = key;
+    if (outcome != ReadOutcome::kFound || !value) value = std::make_shared<const std::string>();
     bodies.push_back(std::move(value));
   }
   return bodies;
 }
 
 std::optional<std::vector<PartitionReplica::WriteWithBodies>> PartitionReplica::WritesAfter(Seq from,
-                                                                                          std::uint64_t max_bytes) const {
+                                                                                          std::uint64_t max_bytes,
+                                                                                          std::optional<RecordKey>* damaged) const {
   if (from < meta_.log_start) return std::nullopt;
   std::vector<WriteWithBodies> out;
   std::uint64_t bytes = 0;
@@ -540,7 +545,9 @@ std::optional<std::vector<PartitionReplica::WriteWithBodies>> PartitionReplica::
   for (Seq seq = from.Next(); seq <= durable_ && !full(); seq = seq.Next()) {
     std::vector<LogRecord> one;
     if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
-    add({one[0], BodiesOf(one[0])});
+    auto bodies = BodiesOf(one[0], damaged);
+    if (*damaged) return std::nullopt;
+    add({one[0], std::move(bodies)});
   }
   if (full()) return out;
   for (const auto& pending : window_) {

@@ -90,12 +90,18 @@ class PartitionReplica {
   // Marks of the whole log, oldest (its start) first.
   std::vector<wire::LogMark> Marks() const;
   // Consecutive writes after `from` with their bodies, up to about `max_bytes` (at least one). Nothing when the log does not
-  // reach back to `from` or can't be read.
+  // reach back to `from` or can't be read, or when the record of a body does not verify, which is named in `damaged`: its bytes
+  // must not be taken for deleted.
   struct WriteWithBodies {
     wire::Write write;
     std::vector<Payload> bodies;
   };
-  std::optional<std::vector<WriteWithBodies>> WritesAfter(Seq from, std::uint64_t max_bytes) const;
+  std::optional<std::vector<WriteWithBodies>> WritesAfter(Seq from, std::uint64_t max_bytes, std::optional<RecordKey>* damaged) const;
+  // Whether a record with this header, from a member that held all of this partition and knew everything up to `known` to be
+  // committed, is what our own log leaves of it: every write that made it is ours, and no other one changed it since (S9).
+  bool IsOurs(const RecordKey& key, const RecordHeader& header, Seq known) const;
+  // The header of a chunk or an entry that the last write to it left, as the log tells; nothing: the log does not reach back to it.
+  std::optional<RecordHeader> HeaderFromLog(const RecordKey& key) const;
 
  private:
   struct Overlaid {
@@ -115,7 +121,7 @@ class PartitionReplica {
   void Finish(const wire::Write& write, StoreBatch* batch);
   void Prune(StoreBatch* batch);
   std::optional<wire::Write> LogAt(Seq seq) const;
-  std::vector<Payload> BodiesOf(const wire::Write& write) const;
+  std::vector<Payload> BodiesOf(const wire::Write& write, std::optional<RecordKey>* damaged) const;
   void PutMeta(StoreBatch* batch);
 
   const PartitionId id_;

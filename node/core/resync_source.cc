@@ -106,8 +106,18 @@ void ResyncSource::OnFetchRequest(const NodeId& from, wire::FetchRequest request
   ReadTask task;
   task.reply_to = from;
   task.asked = ctx_.now;
+  if (request.term() == 0 && ctx_.group(request.partition()).InSync(ctx_.self_index)) {
+    task.complete_term = ctx_.group(request.partition()).term;
+    task.limit = ctx_.Replica(request.partition()).committed();
+  }
   *task.request.mutable_fetch_request() = std::move(request);
   ctx_.out.reads.push_back(std::move(task));
+}
+
+void ResyncSource::OnFetchDone(ReadResult* result) const {
+  auto* fetched = result->answer.header.mutable_fetched();
+  // A term that ended meanwhile: the records may have been taken while this node was a learner.
+  if (Term(fetched->complete_term()) != ctx_.group(fetched->partition()).term) fetched->set_complete_term(0);
 }
 
 }  // namespace coffer::node

@@ -17,6 +17,8 @@ class ResyncSource {
   void OnListRequest(const NodeId& from, const wire::ListRequest& request);
   // A learner's fetch, or a repair's (term 0), which any holder may answer.
   void OnFetchRequest(const NodeId& from, wire::FetchRequest request);
+  // The records were read: what is said about them must hold still.
+  void OnFetchDone(ReadResult* result) const;
 
  private:
   bool Serves(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) const;

@@ -149,7 +149,7 @@ constexpr CodeText kErrorReasons[] = {
      "UNAVAILABLE: a damaged record is being fetched from the other copy. Nothing was written.",
      "Try again in a moment."},
     {"REPAIR_WAITS",
-     "UNAVAILABLE: the record is damaged here, and the node with the other copy does not answer.",
+     "UNAVAILABLE: the record is damaged here, and no node that is known to have the present copy has answered.",
      "Start that node; it is repaired then."},
     {"STOPPING",
      "UNAVAILABLE: the router is stopping.",

@@ -28,7 +28,8 @@ class ChunkChecker {
   using Complaint = std::optional<std::string>;
   Complaint EndPut(const Token& token, Outcome outcome);
   Complaint EndDelete(const Token& token, Outcome outcome);
-  // `by_primary`: the answer came from the primary of the newest layout; others may show a delete late (R13).
+  // `by_primary`: the answer came from the primary of the newest layout; others may show a delete late, or a value that was put
+  // under the id and lost (R13).
   Complaint EndGet(const Token& token, Outcome outcome, const std::string& value, bool by_primary);
 
   // The acknowledged value of an id that nobody began to delete.

@@ -129,25 +129,36 @@ void FaultInjector::Operator(const std::string& what, std::size_t n, const std::
   if (!living.empty()) cluster_.SendAs(OperatorId(), living[cluster_.random().Below(living.size())], std::move(message));
 }
 
+bool FaultInjector::Intact(const NodeId& id, std::optional<std::size_t> but) const {
+  const auto i = cluster_.IndexOf(id);
+  return i && i != but && !cluster_.node(*i).retired;
+}
+
+// Whether without this node's disk a layout has a quorum of voters, and every partition a member of in_sync.
+bool FaultInjector::Carries(const cluster::Layout& layout, std::optional<std::size_t> without) const {
+  auto intact = [&](cluster::MemberIndex m) { return Intact(layout.members[m].id, without); };
+  if (static_cast<std::size_t>(std::count_if(layout.voters.begin(), layout.voters.end(), intact)) < layout.Quorum()) return false;
+  return std::all_of(layout.partitions.begin(), layout.partitions.end(),
+                     [&](const cluster::Group& group) { return std::any_of(group.in_sync.begin(), group.in_sync.end(), intact); });
+}
+
 bool FaultInjector::MayLose(std::size_t node) const {
   const auto& newest = layouts_.newest();
   if (!newest || flipped_) return false;
-  auto intact = [&](cluster::MemberIndex m) {
-    const auto i = cluster_.IndexOf(newest->members[m].id);
-    return i && *i != node && !cluster_.node(*i).retired;
-  };
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
-    // What comes next may rest on this disk: accepted, or on its way to be.
+    // What comes next may rest on this disk: accepted, or on its way to be. And whoever is away may be removed at any moment, in
+    // favour of the node that is about to lose its disk.
     const auto accepted = [](const node::NodeDurable& state) { return state.agreement.accepted_ballot.counter != 0; };
-    const auto& saves = cluster_.node(i).saves;
-    if (accepted(cluster_.node(i).durable)) return false;
-    if (std::any_of(saves.begin(), saves.end(), [&](const auto& save) { return accepted(save.second); })) return false;
+    const SimNode& n = cluster_.node(i);
+    if (accepted(n.durable)) return false;
+    if (std::any_of(n.saves.begin(), n.saves.end(), [&](const auto& save) { return accepted(save.second); })) return false;
+    const bool member = newest->IndexOf(n.id) != cluster::kNoMember;
+    if (i != node && member && (!cluster_.Up(i) || n.paused || n.disk.hung_until > cluster_.now())) return false;
   }
-  if (static_cast<std::size_t>(std::count_if(newest->voters.begin(), newest->voters.end(), intact)) < newest->Quorum()) return false;
-  return std::all_of(newest->partitions.begin(), newest->partitions.end(), [&](const cluster::Group& group) {
-    return std::any_of(group.in_sync.begin(), group.in_sync.end(), intact);
-  });
+  return Carries(*newest, node);
 }
+
+bool FaultInjector::TooMuchLost() const { return lost_disk_ && layouts_.newest() && !Carries(*layouts_.newest(), std::nullopt); }
 
 void FaultInjector::Flip(std::size_t node) {
   const auto& newest = layouts_.newest();
@@ -155,9 +166,17 @@ void FaultInjector::Flip(std::size_t node) {
   const auto self = newest->IndexOf(cluster_.node(node).id);
   const PartitionId p = static_cast<PartitionId>(cluster_.random().Below(newest->partition_count()));
   if (self == cluster::kNoMember || !newest->group(p).InSync(self) || newest->group(p).in_sync.size() < 2) return;
+  auto elsewhere = [&](const node::RecordKey& key, const node::RecordHeader& header) {
+    return std::any_of(newest->group(p).in_sync.begin(), newest->group(p).in_sync.end(), [&](const auto m) {
+      const auto other = cluster_.IndexOf(newest->members[m].id);
+      node::RecordHeader same;
+      return m != self && other && cluster_.node(*other).store.Lookup(p, key, &same) == node::ReadOutcome::kFound &&
+             node::RecordHash(same) == node::RecordHash(header);
+    });
+  };
   std::vector<node::RecordKey> keys;
   cluster_.node(node).store.Scan(p, "", "", [&](const node::ScannedRecord& r) {
-    keys.push_back(r.key);
+    if (elsewhere(r.key, r.header)) keys.push_back(r.key);
     return true;
   });
   if (keys.empty()) return;
@@ -165,6 +184,16 @@ void FaultInjector::Flip(std::size_t node) {
   damaged_.insert(p);
   using Part = node::MemoryStore::Part;
   cluster_.node(node).store.DamageRecord(p, keys[cluster_.random().Below(keys.size())], cluster_.random().Chance(1, 2) ? Part::kHeader : Part::kValue);
+}
+
+void FaultInjector::GiveBack() {
+  const auto& newest = layouts_.newest();
+  if (!over_ || !flipped_ || !newest) return;
+  const auto self = newest->IndexOf(cluster_.node(*flipped_).id);
+  for (const PartitionId p : damaged_) {
+    const auto& group = newest->group(p);
+    if (group.in_sync.size() == 1 && group.InSync(self)) cluster_.node(*flipped_).store.RestoreHeaders(p);
+  }
 }
 
 void FaultInjector::MendAll() {

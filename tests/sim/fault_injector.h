@@ -25,8 +25,13 @@ class FaultInjector {
   // Ends all faults: everybody is up, connected, quick. What is lost stays lost.
   void Heal();
 
+  // After the heal: a header that is damaged on the last in_sync copy is beyond repair (S9); it is given back, as from a backup.
+  void GiveBack();
+
   const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
   bool lost_disk() const { return lost_disk_; }
+  // More disks were lost than the cluster is built to survive: a removal that was under way left nobody but who lost its disk.
+  bool TooMuchLost() const;
   const std::set<PartitionId>& damaged() const { return damaged_; }
 
  private:
@@ -35,6 +40,8 @@ class FaultInjector {
   void Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments);
   void Disk(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
   void Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  bool Intact(const NodeId& id, std::optional<std::size_t> but) const;
+  bool Carries(const cluster::Layout& layout, std::optional<std::size_t> without) const;
   bool MayLose(std::size_t node) const;
   void Flip(std::size_t node);
   void MendAll();

@@ -57,7 +57,7 @@ class Runner {
     Form();
     if (!Failed()) Safety();
     if (!Failed()) Liveness();
-    if (!Failed()) Rest();
+    if (!Failed() && !too_much_lost_) Rest();
     RunResult result;
     result.failure = cluster_.violation();
     result.hash = cluster_.hash();
@@ -65,6 +65,7 @@ class Runner {
     result.simulated = cluster_.now().time_since_epoch();
     result.recovery = recovery_;
     result.faults = injector_.counts();
+    if (too_much_lost_) ++result.faults["runs that lost more disks than can be survived"];
     result.faults["lost messages"] += cluster_.lost();
     result.faults["repeated messages"] += cluster_.repeated();
     result.faults["late messages"] += cluster_.delayed();
@@ -119,6 +120,7 @@ class Runner {
       Report(copies_.All(*layouts_.newest(), nullptr));
       Report(copies_.Prefixes(*layouts_.newest()));
     }
+    injector_.GiveBack();
     cluster_.At(kLook, [this] { Look(); });
   }
 
@@ -168,7 +170,8 @@ class Runner {
     injector_.Heal();
     const Instant healed = cluster_.now();
     const bool well = Wait([&] { return cluster_.Settled() && cluster_.AllWritable(); }, seconds(scenario_.knob("liveness_s")));
-    if (!well && !Failed()) cluster_.Violate("not well again within the bound after the heal (I20)\n" + cluster_.Describe());
+    too_much_lost_ = injector_.TooMuchLost();
+    if (!well && !Failed() && !too_much_lost_) cluster_.Violate("not well again within the bound after the heal (I20)\n" + cluster_.Describe());
     recovery_ = cluster_.now() - healed;
     for (auto& client : clients_) client->Stop();
     for (auto& client : clients_) {
@@ -200,6 +203,7 @@ class Runner {
   std::vector<std::unique_ptr<LoadClient>> clients_;
   std::uint32_t copies_due_ = 0;
   Duration recovery_{};
+  bool too_much_lost_ = false;
 };
 
 }  // namespace
