@@ -1,4 +1,5 @@
 // The `coffer` command.
+#include <absl/synchronization/mutex.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 int main(int argc, char** argv) {
   // gRPC's own lines on stderr are for its developers; whoever wants them sets the variable.
   setenv("GRPC_VERBOSITY", "NONE", 0);
+  // Debian's Abseil looks for deadlocks at every lock gRPC takes, under one lock for all threads.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   coffer::command::Terminal terminal{std::cin, std::cout, std::cerr};
   terminal.in_is_tty = isatty(STDIN_FILENO) != 0;
   terminal.out_is_tty = isatty(STDOUT_FILENO) != 0;

@@ -1,4 +1,5 @@
 // The server program: settings, signals, the service manager, and one Server.
+#include <absl/synchronization/mutex.h>
 #include <grpc/support/log.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -123,6 +124,8 @@ void LogForGrpc(gpr_log_func_args* line) {
 
 int Run(const LoadedConfig& loaded) {
   HardenProcess();
+  // Debian's Abseil looks for deadlocks at every lock gRPC takes, under one lock for all threads.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const int signals = TakeSignals();
   Log log(loaded.config.log_level, loaded.config.log_format);
   grpc_log = &log;
