@@ -133,12 +133,13 @@ bool Scrubber::WaitForWork() {
 }
 
 void Scrubber::ReadNext() {
-  std::vector<PartitionId> held;
-  if (store_.ReadMetas([&](PartitionId p, const PartitionMeta&) { held.push_back(p); }) != ReadOutcome::kFound) held.clear();
-  std::sort(held.begin(), held.end());
-  held_ = held.size();
-  const auto next = std::lower_bound(held.begin(), held.end(), progress_.next);
-  if (next == held.end()) {
+  if (held_.empty()) {
+    if (store_.ReadMetas([&](PartitionId p, const PartitionMeta&) { held_.push_back(p); }) != ReadOutcome::kFound) held_.clear();
+    std::sort(held_.begin(), held_.end());
+  }
+  const auto next = std::lower_bound(held_.begin(), held_.end(), progress_.next);
+  if (next == held_.end()) {
+    held_.clear();
     progress_.running = false;
     progress_.since_ms = progress_.last_pass_ms = options_.wall_ms();
     rate_ = 0;
@@ -181,7 +182,7 @@ bool Scrubber::ReadPartition(PartitionId partition, bool* unreadable) {
       *unreadable = true;
       return true;
     }
-    if (keys.size() < kKeysAtOnce) return true;
+    if (keys.size() < kKeysAtOnce) return Pace(kHeaderBytes);  // an empty one costs something, too
     after = EncodeKey(keys.back());
   }
 }
@@ -233,7 +234,7 @@ void Scrubber::Tell() {
   status.set_blocks_done(progress_.blocks + reading_.blocks);
   status.set_bytes_done(bytes);
   status.set_partitions_done(progress_.partitions);
-  status.set_partitions_total(std::max(held_, progress_.partitions));
+  status.set_partitions_total(std::max<std::uint64_t>(held_.size(), progress_.partitions));
   status.set_bad_blocks(progress_.bad + reading_.bad);
   status.set_unreadable_partitions(progress_.unreadable);
   status.set_bytes_per_second(running ? rate_ : 0);

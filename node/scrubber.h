@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "coffer/v1/cluster.pb.h"
 #include "node/store.h"
@@ -94,7 +95,7 @@ class Scrubber {
   // The thread's own.
   ScrubProgress progress_;
   ScrubProgress reading_;                            // of the partition under way
-  std::uint64_t held_ = 0;                           // partitions
+  std::vector<PartitionId> held_;                    // looked up once in a pass
   std::chrono::steady_clock::time_point free_at_{};  // when the next byte may be read
   std::chrono::steady_clock::time_point told_{};
   std::uint64_t told_bytes_ = 0;
