@@ -235,6 +235,7 @@ void Followers::OnConfirm(const NodeId& from, const wire::Confirm& confirm) {
 void Followers::OnLearnerRole(const NodeId& from, const wire::LearnerRole& role) {
   Follow* follow = Fence(from, role.partition(), role.term(), role.boot());
   if (!follow) return;
+  if (role.choice() < follow->choice) return;  // its withdrawal was overtaken by the start of a later choice
   if (!role.chosen()) follow->learner = false;
   hooks_.learner_role(from, role);
 }
