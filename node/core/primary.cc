@@ -15,9 +15,6 @@ using std::chrono::milliseconds;
 constexpr Duration kContactRetry = milliseconds(300);
 constexpr Duration kSweep = milliseconds(100);
 constexpr Duration kSilence = milliseconds(1000);
-// How long the next write of a partition is awaited to carry the commit mark of the last. A message of its own costs the
-// receiver as much as a write, a sync included, and of writes spread over thousands of partitions each would need one.
-constexpr Duration kTellAfter = milliseconds(1000);
 constexpr std::uint64_t kResendBytes = 1u << 20;
 
 std::vector<NodeId> Ids(const Context& ctx, const std::vector<cluster::MemberIndex>& members) {
@@ -267,7 +264,7 @@ void Primaries::Tick() {
   next_sweep_ = ctx_.now + kSweep;
   // Thousands of partitions, of which few have anything under way: at rest this loop is all a node does.
   for (auto& [partition, lead] : leads_) {
-    if (!lead->settled || std::min(lead->review_at, lead->tell_at) <= ctx_.now) Sweep(partition, *lead);
+    if (!lead->settled || lead->review_at <= ctx_.now) Sweep(partition, *lead);
   }
   FlushProposals();
 }
@@ -280,21 +277,17 @@ void Primaries::Sweep(PartitionId partition, Lead& lead) {
   std::erase_if(lead.waiting, [&](const Waiting& w) { return w.waiter.deadline <= ctx_.now; });
   RetrySilent(partition, lead);
   if (lead.review_at <= ctx_.now) Review(partition);
-  TellCommitted(partition, lead);
-  lead.settled = IsSettled(partition, lead);
-}
-
-// Nobody wrote since: tells the others that the last writes are committed, so that deletes free their bytes.
-void Primaries::TellCommitted(PartitionId partition, Lead& lead) {
-  if (lead.tell_at != kNever && lead.tell_at > ctx_.now) return;
-  lead.tell_at = kNever;
-  if (lead.told_committed >= lead.progress.committed()) return;
-  lead.told_committed = lead.progress.committed();
-  const PartitionReplica& replica = ctx_.Replica(partition);
-  for (const NodeId& peer : lead.progress.Receivers()) {
-    if (!lead.progress.HasContact(peer)) continue;
-    SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
+  if (lead.told_committed < lead.progress.committed()) {
+    // Nobody wrote since: tell the others that the last writes are committed, so that deletes free their bytes.
+    lead.told_committed = lead.progress.committed();
+    const PartitionReplica& replica = ctx_.Replica(partition);
+    for (const NodeId& peer : lead.progress.Receivers()) {
+      if (lead.progress.HasContact(peer)) {
+        SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
+      }
+    }
   }
+  lead.settled = IsSettled(partition, lead);
 }
 
 bool Primaries::IsSettled(PartitionId partition, const Lead& lead) const {
@@ -576,7 +569,6 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
     ctx_.Send(peer, std::move(message), bodies);
   }
   lead.told_committed = lead.progress.committed();
-  lead.tell_at = ctx_.now + kTellAfter;
   lead.waiting.push_back({seq, false, waiter, std::move(done)});
   ++ctx_.counters.writes;
   return std::nullopt;

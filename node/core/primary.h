@@ -96,7 +96,6 @@ class Primaries {
     std::optional<NodeId> chosen;   // until contact is made with it as a member
     Instant review_at{};
     Seq told_committed;
-    Instant tell_at = kNever;  // when the commit mark is due without a write to carry it; kNever: as soon as it moves
     // The last sweep found nothing that time alone could make due but the review; whatever touches the lead clears it.
     bool settled = false;
   };
@@ -108,7 +107,6 @@ class Primaries {
   void Advance(PartitionId partition, Lead& lead);
   void RetrySilent(PartitionId partition, Lead& lead);
   void Sweep(PartitionId partition, Lead& lead);
-  void TellCommitted(PartitionId partition, Lead& lead);
   bool IsSettled(PartitionId partition, const Lead& lead) const;
   // The lead of a partition, which the caller may change; null: none.
   Lead* Touch(PartitionId partition);
