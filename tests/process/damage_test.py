@@ -311,7 +311,7 @@ class Repair(ClusterTest):
             sent.append(int(resync.get("bytes_sent", 0)))
             total.append(int(resync.get("bytes_total", 0)))
             return status["verdict"] == "VERDICT_HEALTHY" and cluster.all_copies(status)
-        c.cli("resync", "limit", "8MiB")
+        c.cli("resync", "limit", "64KiB")  # slow enough to be seen
         node.start()
         c.wait_members(4)
         c.wait_status(healthy, "healthy")
