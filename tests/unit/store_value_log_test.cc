@@ -249,8 +249,12 @@ Model FillWithGarbage(const std::string& folder) {
   return model;
 }
 
+// Bounded, so that what is not cleaned is a failure of what follows and no hang.
 void WaitForCleaning(const LevelDbStore& store) {
-  while (store.counters().garbage_value_bytes > 8 << 10 && !store.Health().failed) std::this_thread::yield();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (store.counters().garbage_value_bytes > 8 << 10 && !store.Health().failed && std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
+  }
 }
 
 TEST_CASE("value log: cleaning interrupted at each of its steps loses nothing", "[value_log]") {
