@@ -548,7 +548,7 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
     return Refuse(Code::kUnavailable, "DISK_FAILED", "this node's disk failed", milliseconds(200));
   }
   const Seq seq = previous.Next();
-  ctx_.Persist(std::move(batch), [this, partition, seq, term = lead.term] {
+  ctx_.Persist(std::move(batch), [this, partition, seq] {
     ctx_.Replica(partition).DurableUpTo(seq);
     Lead* const lead = Touch(partition);
     if (!lead) return;
