@@ -1,5 +1,6 @@
 // coffer scrub: reading back and verifying what is stored.
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "client/command/cluster_calls.h"
@@ -46,7 +47,7 @@ int Show(Session& session) {
     if (!m.has_scrub()) continue;
     const v1::ScrubStatus& scrub = m.scrub();
     bad = bad || scrub.unreadable_partitions() > 0 || scrub.copies_differing() > 0;
-    if (session.json()) session.out() << "{\"node\":\"" << m.name() << "\",\"scrub\":" << Json(scrub) << "}\n";
+    if (session.json()) session.out() << "{\"node\":" << nlohmann::json(m.name()).dump() << ",\"scrub\":" << Json(scrub) << "}\n";
     table.Add({m.name(), StateText(scrub), Grouped(scrub.partitions_done()) + "/" + Grouped(scrub.partitions_total()),
                Grouped(scrub.blocks_done()), BytesText(static_cast<double>(scrub.bytes_done())),
                BytesText(scrub.bytes_per_second()) + "/s", Grouped(scrub.bad_blocks()), Grouped(scrub.unreadable_partitions()),
