@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -45,9 +46,12 @@ class FakeApi : public Api {
                                      std::shared_ptr<ResponseSink> sink) override {
     auto call = std::make_shared<Pending>(
         Pending{std::string(method), std::move(request), deadline, caller, std::move(sink)});
-    std::lock_guard lock(mutex_);
-    waiting_.push_back(call);
-    changed_.notify_all();
+    {
+      std::lock_guard lock(mutex_);
+      waiting_.push_back(call);
+      changed_.notify_all();
+    }
+    if (arrived) arrived();
     return std::make_shared<Handle>(this, call);
   }
 
@@ -73,6 +77,8 @@ class FakeApi : public Api {
   }
 
   std::atomic<bool> serving{true};
+  // Runs on the front's own thread after each arrival; set before the first call.
+  std::function<void()> arrived;
 
  private:
   class Handle : public CallHandle {
