@@ -306,16 +306,24 @@ class Repair(ClusterTest):
         new = [c.put(os.urandom(50 << 10)) for _ in range(3)]
         sent, total = [0], [0]
 
-        def healthy(status):
+        def seen(status):
             resync = status.get("resync") or {}
             sent.append(int(resync.get("bytes_sent", 0)))
             total.append(int(resync.get("bytes_total", 0)))
+            return resync
+
+        def healthy(status):
+            seen(status)
             return status["verdict"] == "VERDICT_HEALTHY" and cluster.all_copies(status)
-        c.cli("resync", "limit", "64KiB")  # slow enough to be seen
+        # Paused, the whole plan stands still to be seen; then slow enough for what travels to be seen.
+        c.cli("resync", "pause")
+        c.cli("resync", "limit", "64KiB")
         node.start()
-        c.wait_members(4)
+        c.wait_status(lambda s: seen(s) and max(total) > 0, "a plan for node-3 is there")
+        c.cli("resync", "resume")
         c.wait_status(healthy, "healthy")
-        self.assertGreater(max(total), 0, "the resync was never seen")
+        back = c.member_status("node-3")
+        self.assertGreater(int(back["primaries"]) + int(back["replicas"]), 0, "node-3 holds copies again")
         self.assertLess(max(sent), max(total) // 2, "more was sent than the difference")
         for id in new:
             self.assertEqual(len(c.get(id)), 50 << 10)
