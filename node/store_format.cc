@@ -1,5 +1,8 @@
 #include "node/store_format.h"
 
+#include <algorithm>
+#include <array>
+
 #include "node/byte_codec.h"
 #include "node/checksum.h"
 
@@ -10,9 +13,30 @@ constexpr std::uint8_t kRowFormat = 1;
 constexpr std::size_t kSealBytes = 5;  // format and checksum
 constexpr std::uint8_t kMetaVersion = 1;
 
+// A key in parts, so that none need be put together to be summed.
+struct KeyParts {
+  std::string_view head;
+  std::string_view key;
+  std::string_view tail = {};
+};
+
+// What a stored key begins with.
+using KeyHead = std::array<char, 5>;
+KeyHead HeadOf(Space space, PartitionId partition) {
+  return {static_cast<char>(space), static_cast<char>(partition >> 24), static_cast<char>(partition >> 16),
+          static_cast<char>(partition >> 8), static_cast<char>(partition)};
+}
+template <std::size_t N>
+std::string_view ViewOf(const std::array<char, N>& bytes) {
+  return {bytes.data(), N};
+}
+
 // The key's length is part of what is summed, so that no byte can pass from the key to the body.
-std::uint32_t BoundChecksum(std::string_view key, std::string_view body, std::string_view more = {}) {
-  return Crc32c({ByteWriter().U8(kRowFormat).U32(static_cast<std::uint32_t>(key.size())).bytes(), key, body, more});
+std::uint32_t BoundChecksum(const KeyParts& key, std::string_view body, std::string_view more = {}) {
+  const std::size_t size = key.head.size() + key.key.size() + key.tail.size();
+  const std::array<char, 5> lead = {static_cast<char>(kRowFormat), static_cast<char>(size >> 24), static_cast<char>(size >> 16),
+                                    static_cast<char>(size >> 8), static_cast<char>(size)};
+  return Crc32c({ViewOf(lead), key.head, key.key, key.tail, body, more});
 }
 
 std::string Seal(std::uint32_t checksum, std::string_view body, std::string_view tail = {}) {
@@ -33,10 +57,6 @@ std::optional<Sealed> Unseal(std::string_view row) {
   const std::uint32_t checksum = in.U32();
   if (!in.ok() || format != kRowFormat) return std::nullopt;
   return Sealed{checksum, in.rest()};
-}
-
-std::string ValueBinding(PartitionId partition, std::string_view key, const RecordHeader& header) {
-  return StoredKey(Space::kValue, partition, key) + header.hash.str() + ByteWriter().U64(header.size).Take();
 }
 
 void PutStamp(const Stamp& stamp, ByteWriter* out) {
@@ -79,12 +99,12 @@ std::optional<SplitKey> SplitStoredKey(Space space, std::string_view stored) {
 }
 
 std::string SealRow(std::string_view stored_key, std::string_view body) {
-  return Seal(BoundChecksum(stored_key, body), body);
+  return Seal(BoundChecksum({{}, stored_key}, body), body);
 }
 
 std::optional<std::string_view> OpenRow(std::string_view stored_key, std::string_view row) {
   const auto sealed = Unseal(row);
-  if (!sealed || sealed->checksum != BoundChecksum(stored_key, sealed->body)) return std::nullopt;
+  if (!sealed || sealed->checksum != BoundChecksum({{}, stored_key}, sealed->body)) return std::nullopt;
   return sealed->body;
 }
 
@@ -93,7 +113,8 @@ std::string EncodeHeaderRow(PartitionId partition, std::string_view key, const R
   ByteWriter body;
   body.U8(static_cast<std::uint8_t>(place)).Text(EncodeHeader(header));
   const std::string_view summed_tail = place == ValuePlace::kSeparate ? tail : std::string_view{};
-  return Seal(BoundChecksum(StoredKey(Space::kHeader, partition, key), body.bytes(), summed_tail), body.bytes(), tail);
+  const KeyHead head = HeadOf(Space::kHeader, partition);
+  return Seal(BoundChecksum({ViewOf(head), key}, body.bytes(), summed_tail), body.bytes(), tail);
 }
 
 std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view key, std::string_view row) {
@@ -110,8 +131,8 @@ std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view
   if (out.place == ValuePlace::kSeparate) out.locator = tail;
   if (out.place == ValuePlace::kNone && !tail.empty()) return std::nullopt;
   const std::string_view body = sealed->body.substr(0, sealed->body.size() - tail.size());
-  const std::uint32_t checksum = BoundChecksum(StoredKey(Space::kHeader, partition, key), body, out.locator);
-  if (checksum != sealed->checksum) return std::nullopt;
+  const KeyHead head = HeadOf(Space::kHeader, partition);
+  if (BoundChecksum({ViewOf(head), key}, body, out.locator) != sealed->checksum) return std::nullopt;
   auto header = DecodeHeader(header_bytes);
   if (!header) return std::nullopt;
   out.header = std::move(*header);
@@ -124,14 +145,20 @@ std::string SealValue(PartitionId partition, std::string_view key, const RecordH
 
 std::uint32_t ValueChecksum(PartitionId partition, std::string_view key, const RecordHeader& header,
                             std::string_view value) {
-  return BoundChecksum(ValueBinding(partition, key, header), value);
+  // Bound to the place and to what the header says of the value: key || hash || size(8).
+  const KeyHead head = HeadOf(Space::kValue, partition);
+  std::array<char, Digest::kSize + 8> tail;
+  std::copy(header.hash.bytes.begin(), header.hash.bytes.end(), tail.begin());
+  for (std::size_t i = 0; i < 8; ++i) tail[Digest::kSize + i] = static_cast<char>(header.size >> (56 - 8 * i));
+  return BoundChecksum({ViewOf(head), key, ViewOf(tail)}, value);
 }
 
 std::optional<std::string_view> OpenValue(PartitionId partition, std::string_view key, const RecordHeader& header,
                                           std::string_view row) {
-  const auto value = OpenRow(ValueBinding(partition, key, header), row);
-  if (!value || value->size() != header.size) return std::nullopt;
-  return value;
+  const auto sealed = Unseal(row);
+  if (!sealed || sealed->body.size() != header.size) return std::nullopt;
+  if (sealed->checksum != ValueChecksum(partition, key, header, sealed->body)) return std::nullopt;
+  return sealed->body;
 }
 
 std::string EncodeMetaRow(PartitionId partition, const PartitionMeta& meta) {

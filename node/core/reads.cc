@@ -1,6 +1,7 @@
 #include "node/core/reads.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
@@ -35,11 +36,12 @@ void Reads::Handle(const NodeId& from, wire::DataRequest request) {
   }
   if (FoundIsEnough(request)) return Dispatch(from, std::move(request), false, Seq{});
   const Instant deadline = ctx_.now + milliseconds(request.deadline_ms());
-  Confirm(p, deadline, [this, from, request](bool confirmed) mutable {
-    if (!confirmed) return AnswerFenced(ctx_, WaiterOf(ctx_, from, request));
-    if (request.has_read_chain() && request.read_chain().wait_ms() > 0) return ReadChain(from, std::move(request));
-    const Seq limit = primaries_.Progress(request.partition())->committed();
-    Dispatch(from, std::move(request), true, limit);
+  auto held = std::make_shared<wire::DataRequest>(std::move(request));
+  Confirm(p, deadline, [this, from, held](bool confirmed) {
+    if (!confirmed) return AnswerFenced(ctx_, WaiterOf(ctx_, from, *held));
+    if (held->has_read_chain() && held->read_chain().wait_ms() > 0) return ReadChain(from, std::move(*held));
+    const Seq limit = primaries_.Progress(held->partition())->committed();
+    Dispatch(from, std::move(*held), true, limit);
   });
 }
 
@@ -186,10 +188,11 @@ void Reads::OnReadDone(ReadResult result) {
       return AnswerFenced(ctx_, WaiterOf(ctx_, from, request));
     }
     const Instant deadline = result.task.asked + milliseconds(request.deadline_ms());
-    Confirm(request.partition(), deadline, [this, from, request](bool confirmed) mutable {
-      if (!confirmed) return AnswerFenced(ctx_, WaiterOf(ctx_, from, request));
-      const Seq limit = primaries_.Progress(request.partition())->committed();
-      Dispatch(from, std::move(request), true, limit);
+    const PartitionId p = request.partition();
+    Confirm(p, deadline, [this, from, held = std::make_shared<wire::DataRequest>(std::move(request))](bool confirmed) {
+      if (!confirmed) return AnswerFenced(ctx_, WaiterOf(ctx_, from, *held));
+      const Seq limit = primaries_.Progress(held->partition())->committed();
+      Dispatch(from, std::move(*held), true, limit);
     });
     return;
   }
