@@ -1,5 +1,6 @@
 #include "node/core_driver.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -7,6 +8,9 @@ namespace coffer::node {
 namespace {
 
 constexpr Duration kHealthInterval = std::chrono::milliseconds(500);
+// Reads a thread carries out before it hands over what it read: each hand-over may cost a change of threads and a frame.
+constexpr std::size_t kReadsAtOnce = 8;
+constexpr std::uint64_t kReadBytesAtOnce = 256 << 10;  // or once it has read as much
 
 }  // namespace
 
@@ -123,7 +127,7 @@ void CoreDriver::Carry(NodeCore::Output output) {
       MutexLock lock(read_mutex_);
       for (ReadTask& task : output.reads) to_read_.push_back(std::move(task));
     }
-    read_wake_.NotifyAll();
+    output.reads.size() == 1 ? read_wake_.NotifyOne() : read_wake_.NotifyAll();
   }
   for (const std::string& address : output.dial) sinks_.Dial(address);
   for (const NodeId& peer : output.drop_links) sinks_.DropLink(peer);
@@ -199,18 +203,41 @@ void CoreDriver::Save() {
 }
 
 void CoreDriver::ReadLoop() {
+  std::vector<ReadTask> tasks;
   while (true) {
-    ReadTask task;
     {
       MutexLock lock(read_mutex_);
       while (to_read_.empty() && !stopping_) read_wake_.Wait(read_mutex_);
       if (stopping_) return;
-      task = std::move(to_read_.front());
-      to_read_.pop_front();
+      // A share, so that the other threads have theirs.
+      const std::size_t threads = static_cast<std::size_t>(read_threads_);
+      const std::size_t share = std::min(kReadsAtOnce, (to_read_.size() + threads - 1) / threads);
+      for (std::size_t i = 0; i < share; ++i) {
+        tasks.push_back(std::move(to_read_.front()));
+        to_read_.pop_front();
+      }
     }
-    auto result = std::make_shared<ReadResult>(RunRead(store_, std::move(task)));
-    Post([result](NodeCore& core, Instant now) { return core.ReadDone(now, std::move(*result)); });
+    std::vector<ReadResult> results;
+    std::uint64_t bytes = 0;
+    for (ReadTask& task : tasks) {
+      results.push_back(RunRead(store_, std::move(task)));
+      bytes += results.back().bytes_read;
+      if (bytes < kReadBytesAtOnce) continue;
+      PostResults(std::exchange(results, {}));
+      bytes = 0;
+    }
+    tasks.clear();
+    if (!results.empty()) PostResults(std::move(results));
   }
+}
+
+void CoreDriver::PostResults(std::vector<ReadResult> results) {
+  auto shared = std::make_shared<std::vector<ReadResult>>(std::move(results));
+  Post([shared](NodeCore& core, Instant now) {
+    NodeCore::Output output;
+    for (ReadResult& result : *shared) output.Append(core.ReadDone(now, std::move(result)));
+    return output;
+  });
 }
 
 }  // namespace coffer::node

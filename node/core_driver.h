@@ -73,6 +73,7 @@ class CoreDriver {
   void Persist(NodeCore::Output::Persist persist);
   void Save();
   void ReadLoop();
+  void PostResults(std::vector<ReadResult> results);
   void Done(std::uint64_t ticket, bool ok);
   // On the driver's thread: tells the core of all persists that have ended, in their order.
   NodeCore::Output ReportDone(NodeCore& core, Instant now);
