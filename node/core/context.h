@@ -13,6 +13,7 @@
 #include "cluster/layout.h"
 #include "cluster/membership.h"
 #include "node/core/node_core.h"
+#include "node/core/partition_map.h"
 #include "node/core/replica.h"
 
 namespace coffer::node {
@@ -34,7 +35,7 @@ struct Context {
   std::set<NodeId> linked;
   StoreHealth health;
   NodeDurable durable;                               // what was last handed to a persist
-  std::map<PartitionId, std::unique_ptr<PartitionReplica>> replicas;
+  PartitionMap<std::unique_ptr<PartitionReplica>> replicas;
 
   // The replica of a partition, made empty if this node never held it.
   PartitionReplica& Replica(PartitionId p) {

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <optional>
 
 #include "node/core/context.h"
+#include "node/core/partition_map.h"
 
 namespace coffer::node {
 
@@ -61,7 +61,7 @@ class Followers {
 
   Context& ctx_;
   const Hooks hooks_;
-  std::map<PartitionId, Follow> follows_;
+  PartitionMap<Follow> follows_;
 };
 
 }  // namespace coffer::node

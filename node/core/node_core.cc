@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "cluster/placement.h"
 #include "node/core/context.h"
@@ -13,7 +14,10 @@
 namespace coffer::node {
 
 void NodeCore::Output::Append(Output&& other) {
-  auto move_into = [](auto& to, auto& from) { std::move(from.begin(), from.end(), std::back_inserter(to)); };
+  auto move_into = [](auto& to, auto& from) {
+    if (to.empty()) return to.swap(from);
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
   move_into(persist, other.persist);
   move_into(send, other.send);
   move_into(dial, other.dial);

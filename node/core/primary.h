@@ -10,6 +10,7 @@
 
 #include "cluster/replication.h"
 #include "node/core/context.h"
+#include "node/core/partition_map.h"
 #include "node/core/requests.h"
 
 namespace coffer::node {
@@ -124,7 +125,7 @@ class Primaries {
 
   Context& ctx_;
   const Hooks hooks_;
-  std::map<PartitionId, std::unique_ptr<Lead>> leads_;
+  PartitionMap<std::unique_ptr<Lead>> leads_;
   std::map<PartitionId, std::deque<Waiting>> carried_;  // waiters kept over a term change while we stay primary
   std::vector<cluster::ProposedAdd> proposals_waiting_;  // marked in memory, not yet durable
   bool proposals_in_flight_ = false;

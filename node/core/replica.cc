@@ -146,13 +146,17 @@ ReadOutcome PartitionReplica::FindZone(const RecordKey& key, RecordHeader* heade
 }
 
 ReadOutcome PartitionReplica::ZoneDropped(const ZoneId& zone, bool* dropped) const {
+  *dropped = false;
+  if (zone == live_zone_) return ReadOutcome::kAbsent;
   RecordHeader header;
   const ReadOutcome outcome = Find(DropKey(zone), &header);
   *dropped = outcome == ReadOutcome::kFound;
+  if (outcome == ReadOutcome::kAbsent) live_zone_ = zone;
   return outcome;
 }
 
 void PartitionReplica::Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq) {
+  if (key.kind == RecordKind::kZoneDrop) live_zone_.reset();
   records_[EncodeKey(key)] = {seq, std::move(header)};
 }
 

@@ -133,6 +133,7 @@ class PartitionReplica {
   std::deque<WriteWithBodies> window_;            // applied, not yet durable
   std::map<std::string, Overlaid> records_;       // by encoded key
   std::map<std::string, OverlaidEnd> ends_;       // by zone || chain
+  mutable std::optional<ZoneId> live_zone_;       // the zone last seen not to be dropped: nearly every request asks
   std::deque<wire::Write> unfinished_;            // deletes that are applied but not committed
 };
 
