@@ -124,6 +124,7 @@ void LogForGrpc(gpr_log_func_args* line) {
 
 int Run(const LoadedConfig& loaded) {
   HardenProcess();
+  TuneAllocator();
   // Debian's Abseil looks for deadlocks at every lock gRPC takes, under one lock for all threads.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const int signals = TakeSignals();
