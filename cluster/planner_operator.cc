@@ -35,8 +35,9 @@ Refusal WhyUnknown(const Layout& layout, const std::string& name) {
 
 Refusal WhyNoDrain(const Layout& layout, const Member& member) {
   if (member.witness) return member.name + " is a witness and holds no data: stop it, then forget it.";
-  if (!member.TakesData()) return std::nullopt;
-  const std::size_t left = CountTakers(layout) - 1;
+  if (member.draining) return std::nullopt;
+  // One that is given up takes no data now, and would not when it returns.
+  const std::size_t left = CountTakers(layout) - (member.TakesData() ? 1 : 0);
   if (left == 0) return member.name + " is the only node that takes data: add another node first.";
   if (left == 1 && layout.settings.min_copies > 1) {
     return "Without " + member.name +

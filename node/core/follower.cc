@@ -215,6 +215,7 @@ void Followers::Ack(PartitionId partition, const NodeId& to, const Follow& follo
   ack->set_boot(follow.boot.value);
   ack->set_mismatch(mismatch);
   ack->set_choice(follow.choice);
+  ack->set_committed(replica.committed().value);
   const Seq held = Planted(Bug::kAckBeforeSync) ? replica.last() : replica.durable();
   ack->mutable_durable()->set_seq(held.value);
   if (const auto hash = replica.HashAt(held)) ack->mutable_durable()->set_hash(hash->str());

@@ -198,6 +198,20 @@ bool LearnerResync::Live(const Job& job, const RecordHeader& header) const {
   return live(header.stamp) || (header.deleted && live(header.deleted_by));
 }
 
+// Whether a live write that the listing does not know of changed the record here. That write may be on its way to the disk still, and
+// what a scan shows older than it. Of a record that does not verify the log must tell.
+bool LearnerResync::ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  RecordHeader header;
+  switch (replica.Find(key, &header)) {
+    case ReadOutcome::kFound: return Live(job, header);
+    case ReadOutcome::kAbsent: return false;
+    case ReadOutcome::kDamaged: return replica.MayHaveChanged(key, Seq(job.as_of));
+    case ReadOutcome::kFailed: return true;
+  }
+  return true;
+}
+
 // Whether a fetched copy of the record comes too late: it changed live since, or what it belongs to is gone.
 bool LearnerResync::Superseded(PartitionId partition, const Job& job, const RecordKey& key) const {
   const PartitionReplica& replica = ctx_.Replica(partition);
@@ -230,7 +244,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     take_missing(key);
     const bool same_key = next < listing.records_size() && listing.records(next).key() == key;
     if (!same_key) {
-      if (!own.damaged && (Live(job, own.header) || Planted(Bug::kMergedBack))) return true;
+      if (Planted(Bug::kMergedBack) || ChangedLive(partition, job, own.key)) return true;
       RULE("R10 adopted");
       ctx_.Replica(partition).NoteRecord(own.key, std::nullopt);
       batch.changes.push_back(StoreBatch::EraseRecord{partition, own.key});
@@ -238,7 +252,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     }
     const auto& theirs = listing.records(next++);
     const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash();
-    if (equal || (!own.damaged && Live(job, own.header))) {
+    if (equal || ChangedLive(partition, job, own.key)) {
       Count(1, theirs.size(), job.primary, /*travelled=*/false);
     } else {
       job.fetch.push_back(theirs);

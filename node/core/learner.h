@@ -77,6 +77,7 @@ class LearnerResync {
   bool Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value, StoreBatch* batch);
   bool Superseded(PartitionId partition, const Job& job, const RecordKey& key) const;
   bool Live(const Job& job, const RecordHeader& header) const;
+  bool ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const;
   void Finish(PartitionId partition, Job& job);
   void CountUp(PartitionId partition, Job& job);
   void SayDone(PartitionId partition, const Job& job);

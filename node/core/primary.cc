@@ -139,6 +139,7 @@ void Primaries::OnContactAnswer(const NodeId& from, const wire::ContactAnswer& a
     const auto hash = replica.HashAt(Seq(mark->seq()));
     if (!hash || hash->view() != mark->hash()) continue;
     lead.progress.Contacted(from);
+    lead.knows_committed.erase(from);
     if (lead.chosen == from) lead.chosen.reset();
     SendFrom(answer.partition(), lead, from, Seq(mark->seq()), *hash, /*replace=*/true, /*learner_start=*/false);
     return;
@@ -206,6 +207,8 @@ void Primaries::OnAck(const NodeId& from, const wire::ReplicateAck& ack) {
     return;
   }
   if (lead.progress.learner() == from) lead.learner_answered = true;
+  Seq& knows = lead.knows_committed[from];
+  knows = std::max(knows, Seq(ack.committed()));
   lead.progress.Acked(from, Seq(ack.durable().seq()));
   Advance(ack.partition(), lead);
 }
@@ -277,17 +280,22 @@ void Primaries::Sweep(PartitionId partition, Lead& lead) {
   std::erase_if(lead.waiting, [&](const Waiting& w) { return w.waiter.deadline <= ctx_.now; });
   RetrySilent(partition, lead);
   if (lead.review_at <= ctx_.now) Review(partition);
-  if (lead.told_committed < lead.progress.committed()) {
-    // Nobody wrote since: tell the others that the last writes are committed, so that deletes free their bytes.
-    lead.told_committed = lead.progress.committed();
-    const PartitionReplica& replica = ctx_.Replica(partition);
-    for (const NodeId& peer : lead.progress.Receivers()) {
-      if (lead.progress.HasContact(peer)) {
-        SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
-      }
-    }
-  }
+  TellCommitted(partition, lead);
   lead.settled = IsSettled(partition, lead);
+}
+
+// Nobody wrote since: tells the others that the last writes are committed, so that deletes free their bytes there; again, until they
+// say that they know.
+void Primaries::TellCommitted(PartitionId partition, Lead& lead) {
+  const Seq committed = lead.progress.committed();
+  if (lead.told_committed == committed && ctx_.now - lead.told_at < kSilence) return;
+  lead.told_committed = committed;
+  lead.told_at = ctx_.now;
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  for (const NodeId& peer : lead.progress.Receivers()) {
+    if (!lead.progress.HasContact(peer) || lead.knows_committed[peer] >= committed) continue;
+    SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
+  }
 }
 
 bool Primaries::IsSettled(PartitionId partition, const Lead& lead) const {
@@ -296,7 +304,10 @@ bool Primaries::IsSettled(PartitionId partition, const Lead& lead) const {
   const Seq last = ctx_.Replica(partition).last();
   if (progress.committed() < last) return false;
   for (const NodeId& peer : progress.ackset()) {
-    if (peer != ctx_.self && (!progress.HasContact(peer) || progress.AckedBy(peer) < last)) return false;
+    if (peer == ctx_.self) continue;
+    const auto knows = lead.knows_committed.find(peer);
+    const bool told = knows != lead.knows_committed.end() && knows->second >= last;
+    if (!told || !progress.HasContact(peer) || progress.AckedBy(peer) < last) return false;
   }
   return true;
 }
@@ -456,9 +467,17 @@ void Primaries::Review(PartitionId partition) {
 
 void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history) {
   const PartitionReplica& replica = ctx_.Replica(partition);
+  // The learner vouches for what it gets, from the first write on that waits for a second copy. Where the log does not reach back to
+  // such a write, it never gets it: whoever waits has to ask again, and the write is ordered again (R6.1, R7.4).
+  std::erase_if(lead.waiting, [&](const Waiting& w) {
+    if (w.committed_is_enough || w.seq > replica.meta().log_start) return false;
+    RULE("R7.4 asked again");
+    AnswerFenced(ctx_, w.waiter);
+    return true;
+  });
   Seq base = replica.last();
   for (const Waiting& w : lead.waiting) {
-    if (!w.committed_is_enough && w.seq <= base && w.seq > replica.meta().log_start) base = Seq(w.seq.value - 1);
+    if (!w.committed_is_enough && w.seq <= base) base = Seq(w.seq.value - 1);
   }
   const auto hash = replica.HashAt(base);
   if (!hash) return;
@@ -569,6 +588,7 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
     ctx_.Send(peer, std::move(message), bodies);
   }
   lead.told_committed = lead.progress.committed();
+  lead.told_at = ctx_.now;
   lead.waiting.push_back({seq, false, waiter, std::move(done)});
   ++ctx_.counters.writes;
   return std::nullopt;

@@ -96,7 +96,9 @@ class Primaries {
     Seq choice_base;                // where its log begins
     std::optional<NodeId> chosen;   // until contact is made with it as a member
     Instant review_at{};
-    Seq told_committed;
+    Seq told_committed;               // to whoever has contact, at that time
+    Instant told_at{};
+    std::map<NodeId, Seq> knows_committed;  // as receivers said since contact
     // The last sweep found nothing that time alone could make due but the review; whatever touches the lead clears it.
     bool settled = false;
   };
@@ -107,6 +109,7 @@ class Primaries {
                 bool learner_start);
   void Advance(PartitionId partition, Lead& lead);
   void RetrySilent(PartitionId partition, Lead& lead);
+  void TellCommitted(PartitionId partition, Lead& lead);
   void Sweep(PartitionId partition, Lead& lead);
   bool IsSettled(PartitionId partition, const Lead& lead) const;
   // The lead of a partition, which the caller may change; null: none.

@@ -110,7 +110,7 @@ ReadOutcome PartitionReplica::FindEnd(const ZoneId& zone, const BlockId& chain, 
   auto it = ends_.find(EndKey(zone, chain));
   if (it != ends_.end()) {
     *end = it->second.end;
-    return ReadOutcome::kFound;
+    return end->length > 0 || end->deleted ? ReadOutcome::kFound : ReadOutcome::kAbsent;
   }
   *end = {};
   RecordHeader mark;
@@ -337,7 +337,10 @@ bool PartitionReplica::Undo(const wire::Write& write, StoreBatch* batch) {
       for (int i = 0; i < write.items_size(); ++i) {
         erase_if_ours(EntryKey(zone, BlockId::Must(write.id()), write.position() + static_cast<std::uint64_t>(i)));
       }
-      ends_.erase(EndKey(zone, BlockId::Must(write.id())));
+      // The store still shows the entries until this is durable.
+      if (!write.repeat()) {
+        ends_[EndKey(zone, BlockId::Must(write.id()))] = {meta_.last.seq, {write.position(), Digest::Must(write.items(0).predecessor()), false}};
+      }
       break;
     case wire::WRITE_KIND_DELETE_CHUNK: {
       RecordHeader header;

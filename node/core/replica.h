@@ -100,6 +100,8 @@ class PartitionReplica {
   // Whether a record with this header, from a member that held all of this partition and knew everything up to `known` to be
   // committed, is what our own log leaves of it: every write that made it is ours, and no other one changed it since (S9).
   bool IsOurs(const RecordKey& key, const RecordHeader& header, Seq known) const;
+  // False: no write of our log after `seq` changed the record.
+  bool MayHaveChanged(const RecordKey& key, Seq seq) const;
   // The header of a chunk or an entry that the last write to it left, as the log tells; nothing: the log does not reach back to it.
   std::optional<RecordHeader> HeaderFromLog(const RecordKey& key) const;
 

@@ -44,6 +44,15 @@ bool PartitionReplica::IsOurs(const RecordKey& key, const RecordHeader& header, 
   return true;
 }
 
+bool PartitionReplica::MayHaveChanged(const RecordKey& key, Seq seq) const {
+  if (seq < meta_.log_start) return true;
+  for (seq = seq.Next(); seq <= meta_.last.seq; seq = seq.Next()) {
+    const auto write = LogAt(seq);
+    if (!write || Changes(*write, key)) return true;
+  }
+  return false;
+}
+
 std::optional<RecordHeader> PartitionReplica::HeaderFromLog(const RecordKey& key) const {
   for (Seq seq = meta_.last.seq; seq > meta_.log_start; seq = Seq(seq.value - 1)) {
     const auto write = LogAt(seq);

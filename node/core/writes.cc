@@ -35,6 +35,10 @@ bool Writes::Takes(const wire::DataRequest& r) {
 void Writes::Handle(const NodeId& from, wire::DataRequest request, std::vector<Payload> bodies) {
   Request r{request.partition(), ZoneId::Must(request.zone()),
             Waiter{from, request.call(), ctx_.now + milliseconds(request.deadline_ms())}, std::move(request), std::move(bodies)};
+  Decide(std::move(r));
+}
+
+void Writes::Decide(Request r) {
   if (!ctx_.IsPrimary(r.partition) || Term(r.wire.term()) != ctx_.group(r.partition).term) return AnswerFenced(ctx_, r.waiter);
   const bool adds = r.wire.has_put_chunk() || r.wire.has_append() || r.wire.has_create_zone();
   if (auto refusal = primaries_.WhyNoWrites(r.partition, adds)) return AnswerRefusal(ctx_, r.waiter, *refusal);
@@ -73,6 +77,17 @@ void Writes::Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload>
 void Writes::AnswerCommitted(Request& r, Seq seq, wire::DataResponse response) {
   primaries_.WhenCommitted(r.partition, seq, r.waiter,
                            [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); });
+}
+
+bool Writes::Unconfirmed(Request& r) {
+  if (r.confirmed) return false;
+  RULE("R6.4");
+  reads_.Confirm(r.partition, r.waiter.deadline, [this, request = r](bool confirmed) mutable {
+    if (!confirmed) return AnswerFenced(ctx_, request.waiter);
+    request.confirmed = true;
+    Decide(std::move(request));
+  });
+  return true;
 }
 
 void Writes::AnswerAbsent(Request& r, google::rpc::Status status) {
@@ -123,6 +138,7 @@ void Writes::PutChunk(Request r) {
                                         "chunk " + Hex(id->view()) + " was deleted; its id can't be used again. Nothing was written.");
     return AnswerCommitted(r, header.deleted_by.seq, std::move(response));
   }
+  if (Unconfirmed(r)) return;
   if (header.hash != hash) {
     *response.mutable_status() = Refuse(Code::kAlreadyExists, "CHUNK_EXISTS",
                                         "chunk " + Hex(id->view()) + " exists with other bytes; nothing was written");
@@ -210,6 +226,7 @@ void Writes::Append(Request r) {
   }
   FillHead(op.position() + r.bodies.size(), previous, response.mutable_head()->mutable_head());
   if (end.length == op.position() && end.hash == *predecessor) return Order(r, std::move(write), r.bodies, std::move(response));
+  if (Unconfirmed(r)) return;
   if (op.position() + r.bodies.size() > end.length) return Conflict(r, end);
   // A repeat finds its own entries in place: the hash of the last one names all before it.
   const RecordKey last{r.zone, RecordKind::kEntry, *chain, op.position() + r.bodies.size() - 1};
@@ -279,6 +296,7 @@ void Writes::CreateZone(Request r) {
     *response.mutable_status() = Refuse(Code::kNotFound, "ZONE_DELETED", "this zone was created and deleted since; nothing was created");
     return AnswerCommitted(r, replica.last(), std::move(response));
   }
+  if (outcome == ReadOutcome::kFound && Unconfirmed(r)) return;
   if (same) *write.mutable_zone_record() = present;
   write.add_items()->set_hash(Sha256({write.zone_record().SerializeAsString()}).str());
   *response.mutable_zones()->add_zones() = write.zone_record();

@@ -34,7 +34,9 @@ class Writes {
     Waiter waiter;
     wire::DataRequest wire;
     std::vector<Payload> bodies;
+    bool confirmed = false;  // by a round begun after it came
   };
+  void Decide(Request r);
   void PutChunk(Request r);
   void DeleteChunk(Request r);
   void Append(Request r);
@@ -49,6 +51,9 @@ class Writes {
   void Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
   // Answers once everything up to `seq` is committed: a refusal must not rest on what may still be cut off.
   void AnswerCommitted(Request& r, Seq seq, wire::DataResponse response);
+  // What is answered from what is there already, "exists" or a conflict, is a read: a later primary may have deleted or added since.
+  // True: a confirming round begins, after which the request is decided anew (R6.4).
+  bool Unconfirmed(Request& r);
   // Answers NOT_FOUND once authority is confirmed.
   void AnswerAbsent(Request& r, google::rpc::Status status);
   // Answers and returns true when the look-up ended badly.

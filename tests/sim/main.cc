@@ -1,6 +1,6 @@
 // sim: one run of the simulator, or as many as fit into a time.
 //
-//   sim --seed 7 [--timeline] [--shrink]      the run drawn from this seed
+//   sim --seed 7 [--timeline | --messages] [--shrink]   the run drawn from this seed
 //   sim --scenario FILE [...]                 the run a file describes
 //   sim --seed 1 --seeds 40                   these seeds, one after the other
 //   sim --seed 1 --minutes 5                  as many as fit
@@ -29,7 +29,7 @@ struct Options {
   std::int64_t safety_s = 20;
   std::string file;
   std::string aim;
-  bool timeline = false;
+  Detail detail = Detail::kResult;
   bool shrink = false;
   bool expect_failure = false;
   bool counts = false;
@@ -38,7 +38,7 @@ struct Options {
 
 [[noreturn]] void Usage() {
   std::cerr << "usage: sim [--seed N] [--seeds COUNT | --minutes M] [--safety SECONDS] [--scenario FILE] [--bug NAME] [--aim NAME]\n"
-               "           [--timeline] [--shrink] [--expect-failure] [--counts] [--twice]\n"
+               "           [--timeline | --messages] [--shrink] [--expect-failure] [--counts] [--twice]\n"
                "  --bug NAME        plant this bug (docs/testing.md); --expect-failure: exit 0 only if some run fails\n"
                "  --bugs            list them\n"
                "  --aim NAME        faults aimed at one rule, for every seed (tests/sim/scenario_adversary.cc)\n"
@@ -64,7 +64,8 @@ Options Read(int argc, char** argv) {
       Scenario none;
       if (!AimFaults(none, o.aim = value())) Usage();
     }
-    else if (name == "--timeline") o.timeline = true;
+    else if (name == "--timeline") o.detail = Detail::kEvents;
+    else if (name == "--messages") o.detail = Detail::kMessages;
     else if (name == "--shrink") o.shrink = true;
     else if (name == "--expect-failure") o.expect_failure = true;
     else if (name == "--counts") o.counts = true;
@@ -104,10 +105,10 @@ double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 // Runs it, says how it went, and what can be said about a failure. True: no promise was broken.
 bool One(const Options& o, const Scenario& scenario, Totals* totals) {
-  RunResult result = Run(scenario, o.timeline);
+  RunResult result = Run(scenario, o.detail);
   totals->Add(result);
-  if (o.twice && Run(scenario, false).hash != result.hash) result.failure = "a second run took another course (I21)";
-  if (o.timeline) {
+  if (o.twice && Run(scenario, Detail::kResult).hash != result.hash) result.failure = "a second run took another course (I21)";
+  if (o.detail != Detail::kResult) {
     for (const std::string& line : result.timeline) std::cout << line << "\n";
   }
   if (!result.failure) return true;
@@ -115,7 +116,7 @@ bool One(const Options& o, const Scenario& scenario, Totals* totals) {
   if (o.shrink) {
     const Scenario small = Shrink(scenario, 400);
     std::cout << "shrunk to:\n" << Print(small);
-    const RunResult again = Run(small, true);
+    const RunResult again = Run(small, Detail::kEvents);
     for (std::size_t i = again.timeline.size() > 80 ? again.timeline.size() - 80 : 0; i < again.timeline.size(); ++i) {
       std::cout << again.timeline[i] << "\n";
     }

@@ -20,12 +20,13 @@ constexpr Duration kLook = milliseconds(250);  // between looks at all disks
 
 class Runner {
  public:
-  Runner(const Scenario& scenario, bool timeline)
+  Runner(const Scenario& scenario, Detail detail)
       : scenario_(scenario),
         cluster_(static_cast<std::uint64_t>(scenario.knob("seed")), static_cast<std::uint32_t>(scenario.knob("partitions"))),
         injector_(cluster_, layouts_, scenario),
         copies_(cluster_, Zone(), load_.chunks, load_.chains_seen) {
-    cluster_.timeline = timeline;
+    cluster_.timeline = detail != Detail::kResult;
+    cluster_.messages = detail == Detail::kMessages;
     cluster_.voters_wanted = static_cast<std::uint32_t>(scenario.knob("voters"));
     cluster_.resync_delay = milliseconds(scenario.knob("resync_delay_ms"));
     cluster_.log_keep = static_cast<std::uint64_t>(scenario.knob("log_keep"));
@@ -208,6 +209,6 @@ class Runner {
 
 }  // namespace
 
-RunResult Run(const Scenario& scenario, bool timeline) { return Runner(scenario, timeline).Run(); }
+RunResult Run(const Scenario& scenario, Detail detail) { return Runner(scenario, detail).Run(); }
 
 }  // namespace coffer::sim

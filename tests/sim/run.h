@@ -27,7 +27,9 @@ struct RunResult {
   std::vector<std::string> timeline;        // if asked for
 };
 
-RunResult Run(const Scenario& scenario, bool timeline);
+// What is kept of a run besides its result.
+enum class Detail { kResult, kEvents, kMessages };
+RunResult Run(const Scenario& scenario, Detail detail);
 
 // The smallest scenario found that still fails: without faults, clients, nodes and knobs that are not needed.
 // Tries at most `runs` runs.

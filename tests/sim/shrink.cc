@@ -18,7 +18,7 @@ class Shrinker {
   Shrinker(const Scenario& scenario, int runs) : best_(scenario), runs_(runs) {}
 
   Scenario Run() {
-    if (const auto failure = sim::Run(best_, false).failure) kind_ = KindOf(*failure);
+    if (const auto failure = sim::Run(best_, Detail::kResult).failure) kind_ = KindOf(*failure);
     while (runs_ > 0) {
       const Scenario before = best_;
       Faults();
@@ -32,7 +32,7 @@ class Shrinker {
   bool Try(const Scenario& smaller) {
     if (runs_ <= 0 || smaller == best_) return false;
     --runs_;
-    const auto failure = sim::Run(smaller, false).failure;
+    const auto failure = sim::Run(smaller, Detail::kResult).failure;
     if (!failure || KindOf(*failure) != kind_) return false;
     best_ = smaller;
     return true;

@@ -167,7 +167,7 @@ void SimClient::Delete(const std::string& id) {
 void SimClient::Append(const std::string& chain) {
   ChainRecord& record = chains_[chain];
   record.partition = cluster::PartitionOf(zone_, BlockId::Must(chain), cluster_.partitions());
-  if (record.append_unknown) return ReadChain(chain);
+  if (!record.unknown.empty() && random_.Chance(1, 2)) return ReadChain(chain);
   const std::uint64_t position = record.acknowledged.size();
   Digest predecessor;
   for (std::uint64_t i = 0; i < position; ++i) {
@@ -179,20 +179,19 @@ void SimClient::Append(const std::string& chain) {
   op->set_chain(chain);
   op->set_position(position);
   op->set_predecessor(predecessor.str());
-  auto bodies = std::make_shared<std::vector<std::string>>();
-  std::vector<Payload> payloads;
-  for (std::uint64_t i = 0, n = 1 + random_.Below(3); i < n; ++i) {
+  auto bodies = std::make_shared<std::vector<std::string>>(record.unknown);
+  for (std::uint64_t i = 0, n = bodies->empty() ? 1 + random_.Below(3) : 0; i < n; ++i) {
     bodies->push_back(Short(id_) + "/" + std::to_string(position + i) + "/" + std::to_string(next_id_++));
-    payloads.push_back(std::make_shared<const std::string>(bodies->back()));
   }
+  std::vector<Payload> payloads;
+  for (const std::string& body : *bodies) payloads.push_back(std::make_shared<const std::string>(body));
   Begin(request, payloads, [this, chain, bodies](const wire::DataResponse* r, const auto&) {
     ChainRecord& c = chains_[chain];
-    if (!r) {
-      c.append_unknown = true;
-      return;
-    }
+    c.unknown = *bodies;
+    if (!r) return;
     if (r->status().code() != 0) return Break("an append at the head of an unshared chain was refused: " + r->status().message());
     c.acknowledged.insert(c.acknowledged.end(), bodies->begin(), bodies->end());
+    c.unknown.clear();
   });
 }
 
@@ -207,7 +206,6 @@ void SimClient::ReadChain(const std::string& chain) {
     ChainRecord& c = chains_[chain];
     if (r->status().code() == 5) {
       if (!c.acknowledged.empty()) Break("an acknowledged chain is NOT_FOUND");
-      c.append_unknown = false;
       return;
     }
     if (r->status().code() != 0) return Break("a chain read answered " + r->status().message());
@@ -217,10 +215,13 @@ void SimClient::ReadChain(const std::string& chain) {
     for (std::size_t i = 0; i < c.acknowledged.size(); ++i) {
       if (*bodies[i] != c.acknowledged[i]) return Break("entry " + std::to_string(i) + " of a chain changed");
     }
-    if (bodies.size() > c.acknowledged.size() && !c.append_unknown) return Break("a chain grew by itself");
+    if (bodies.size() == c.acknowledged.size()) return;  // what is unknown may come to be later
+    std::vector<std::string> more;
+    for (std::size_t i = c.acknowledged.size(); i < bodies.size(); ++i) more.push_back(*bodies[i]);
+    if (more != c.unknown) return Break("a chain grew by itself");
     // What a confirmed read returned is there for good (I9).
-    for (std::size_t i = c.acknowledged.size(); i < bodies.size(); ++i) c.acknowledged.push_back(*bodies[i]);
-    c.append_unknown = false;
+    c.acknowledged.insert(c.acknowledged.end(), more.begin(), more.end());
+    c.unknown.clear();
   });
 }
 

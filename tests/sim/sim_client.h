@@ -28,7 +28,7 @@ struct ChunkRecord {
 struct ChainRecord {
   PartitionId partition = 0;
   std::vector<std::string> acknowledged;  // by position
-  bool append_unknown = false;            // an append whose outcome is unknown: the head has to be read before the next
+  std::vector<std::string> unknown;       // an append without an answer: it may still come to be, so it alone is asked for again
 };
 
 class SimClient {

@@ -160,6 +160,7 @@ class SimCluster {
     if (!violation_) violation_ = std::move(what);
   }
   bool timeline = true;  // keep `log`
+  bool messages = false; // with every message that arrives and is no gossip, fields of bytes by their first four
   std::vector<std::string> log;
   void Note(const std::string& text);
   std::uint64_t steps() const { return steps_; }
@@ -206,6 +207,8 @@ class SimCluster {
   void Deliver(const NodeId& from, const NodeId& to, PeerMessage message);
   void Arrive(std::size_t from, std::size_t to, std::uint64_t generation, PeerMessage message);
   void ArriveLate(std::size_t from, const NodeId& to, PeerMessage message);
+  void Receive(std::size_t node, const NodeId& from, PeerMessage message);
+  void NoteMessage(const NodeId& from, const NodeId& to, const PeerMessage& message);
   Instant ArrivalTime(std::uint64_t link, Duration extra);
 
   Random random_;

@@ -148,12 +148,12 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
     Mix(static_cast<std::uint64_t>(message.header.kind_case()) << 32 | message.header.ByteSizeLong());
     if (!b) {
       Push(at, [this, from, to, copy = ThroughTheWire(message)]() mutable {
+        NoteMessage(from, to, copy);
         if (const auto it = clients.find(to); it != clients.end()) it->second(from, std::move(copy));
       });
     } else if (!a) {
       AtNode(*b, at, [this, from, b = *b, copy = ThroughTheWire(message)]() mutable {
-        SimNode& n = *nodes_[b];
-        Carry(b, n.core->Receive(NodeNow(n), from, std::move(copy)));
+        Receive(b, from, std::move(copy));
       });
     } else if (outlives) {
       Push(at, [this, a = *a, to, copy = ThroughTheWire(message)]() mutable { ArriveLate(a, to, std::move(copy)); });
@@ -163,6 +163,12 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
       });
     }
   }
+}
+
+void SimCluster::Receive(std::size_t node, const NodeId& from, PeerMessage message) {
+  SimNode& n = *nodes_[node];
+  NoteMessage(from, n.id, message);
+  Carry(node, n.core->Receive(NodeNow(n), from, std::move(message)));
 }
 
 // Delivered as long as the receiver holds this connection to be up, though the sender may be dead by now.
@@ -177,7 +183,7 @@ void SimCluster::Arrive(std::size_t from, std::size_t to, std::uint64_t generati
     Carry(to, n.core->LinkUp(NodeNow(n), nodes_[from]->id));
   }
   if (seen != generation || !n.core) return;
-  Carry(to, n.core->Receive(NodeNow(n), nodes_[from]->id, std::move(message)));
+  Receive(to, nodes_[from]->id, std::move(message));
 }
 
 // Whatever became of the connection and of both processes: it arrives if the two are connected now.
@@ -185,8 +191,7 @@ void SimCluster::ArriveLate(std::size_t from, const NodeId& to, PeerMessage mess
   const auto b = IndexOf(to);
   if (!b || !Up(*b) || blocked_.contains({from, *b})) return;
   AtNode(*b, now_, [this, from, b = *b, message = std::move(message)]() mutable {
-    SimNode& n = *nodes_[b];
-    if (Between(from, b).seen[b > from] != 0) Carry(b, n.core->Receive(NodeNow(n), nodes_[from]->id, std::move(message)));
+    if (Between(from, b).seen[b > from] != 0) Receive(b, nodes_[from]->id, std::move(message));
   });
 }
 

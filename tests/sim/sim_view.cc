@@ -2,9 +2,41 @@
 #include <algorithm>
 #include <sstream>
 
+#include <google/protobuf/text_format.h>
+
 #include "sim/sim_cluster.h"
 
 namespace coffer::sim {
+namespace {
+
+// Ids and hashes by their first bytes.
+class ShortBytes : public google::protobuf::TextFormat::FastFieldValuePrinter {
+ public:
+  void PrintBytes(const std::string& bytes, google::protobuf::TextFormat::BaseTextGenerator* out) const override {
+    out->PrintString(Hex(bytes.substr(0, 4)));
+  }
+};
+
+bool IsGossip(int kind) {
+  using K = coffer::internal::v1::Peer::KindCase;
+  return kind == K::kPing || kind == K::kPingAck || kind == K::kPingRequest || kind == K::kPingNack || kind == K::kPushPull;
+}
+
+}  // namespace
+
+void SimCluster::NoteMessage(const NodeId& from, const NodeId& to, const PeerMessage& message) {
+  if (!messages || IsGossip(message.header.kind_case())) return;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetSingleLineMode(true);
+  printer.SetDefaultFieldValuePrinter(new ShortBytes);
+  std::string text;
+  printer.PrintToString(message.header, &text);
+  auto name = [&](const NodeId& id) {
+    const auto i = IndexOf(id);
+    return i ? nodes_[*i]->name : "client-" + std::to_string(id.bytes[0]);
+  };
+  Note("  " + name(from) + " -> " + name(to) + ": " + text);
+}
 
 std::shared_ptr<const cluster::Layout> SimCluster::Newest() const {
   std::shared_ptr<const cluster::Layout> newest;

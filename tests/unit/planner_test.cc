@@ -520,6 +520,11 @@ TEST_CASE("what is refused, and why") {
   PlannerWorld three = Grown(3);
   three.Start(3)->witness = true;
   three.Settle();
+  PlannerWorld given_up = Grown(2);
+  given_up.Kill(1);
+  given_up.Pass(std::chrono::hours(1));
+  given_up.Settle();
+  REQUIRE(given_up.InLayout(1).down);
   struct Case {
     const PlannerWorld* world;
     OperatorChange change;
@@ -531,6 +536,7 @@ TEST_CASE("what is refused, and why") {
       {&two, {Kind::kDrain, "node-1"}, "writes need 2 copies"},
       {&three, {Kind::kDrain, "node-1"}, ""},
       {&three, {Kind::kDrain, "node-4"}, "is a witness"},
+      {&given_up, {Kind::kDrain, "node-2"}, "add another node first"},  // it would return as a node that takes nothing
       {&three, {Kind::kUndrain, "node-1"}, "is not being drained"},
       {&three, {Kind::kForget, "node-1"}, "is running"},
       {&three, {Kind::kReweight, "node-1", 0}, "use drain"},

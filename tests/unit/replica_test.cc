@@ -1,0 +1,95 @@
+// What a partition's replica says while its changes are on their way to the disk.
+#include "node/core/replica.h"
+
+#include "node/memory_store.h"
+#include "test_support.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr PartitionId kPartition = 3;
+
+class Appender {
+ public:
+  Appender() { zone_.bytes.fill(3), chain_.bytes.fill(7); }
+
+  // Appends one entry; it is on its way to the disk then.
+  void Append(const std::string& body) {
+    ChainEnd end;
+    (void)replica.FindEnd(zone_, chain_, &end);
+    wire::Write write;
+    write.set_kind(wire::WRITE_KIND_APPEND);
+    write.set_zone(zone_.str());
+    write.set_id(chain_.str());
+    write.set_position(end.length);
+    SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
+    auto* item = write.add_items();
+    item->set_predecessor(end.hash.str());
+    item->set_hash(EntryHash(chain_, end.length, end.hash, "", body).str());
+    item->set_size(body.size());
+    write.set_hash(HashWrite(replica.meta().last_hash, write).str());
+    StoreBatch batch;
+    REQUIRE(replica.Apply(write, {std::make_shared<const std::string>(body)}, &batch));
+    store.Write(std::move(batch), nullptr);
+  }
+  void Sync() {
+    store.CompleteWrites();
+    replica.DurableUpTo(replica.last());
+  }
+  // Cuts everything after `fork`; that, too, is on its way only.
+  void CutTo(Seq fork) {
+    StoreBatch batch;
+    std::vector<QuarantinedWrite> cut;
+    REQUIRE(replica.CutTo(fork, &batch, &cut));
+    store.Write(std::move(batch), nullptr);
+  }
+  // Nothing: the chain is not there.
+  std::optional<std::uint64_t> Length() const {
+    ChainEnd end;
+    if (replica.FindEnd(zone_, chain_, &end) == ReadOutcome::kAbsent) return std::nullopt;
+    return end.length;
+  }
+  bool MayHaveChanged(std::uint64_t position, Seq since) const {
+    return replica.MayHaveChanged({zone_, RecordKind::kEntry, chain_, position}, since);
+  }
+
+  MemoryStore store;
+  PartitionReplica replica{kPartition, store, PartitionMeta{}, 64};
+
+ private:
+  ZoneId zone_;
+  BlockId chain_;
+};
+
+TEST_CASE("a chain that was cut ends at the cut before that is durable, and after (R4.2)") {
+  Appender a;
+  a.Append("one");
+  a.Append("two");
+  a.Sync();
+  REQUIRE(a.Length() == 2);
+  a.CutTo(Seq(1));
+  CHECK(a.Length() == 1);  // the disk still shows two
+  a.Sync();
+  CHECK(a.Length() == 1);
+  a.Append("other");
+  CHECK(a.Length() == 2);
+  a.Sync();
+  a.CutTo(Seq(0));
+  CHECK_FALSE(a.Length());
+  a.Sync();
+  CHECK_FALSE(a.Length());
+}
+
+TEST_CASE("the log tells which records may have changed since a write") {
+  Appender a;
+  a.Append("one");
+  a.Append("two");
+  a.Sync();
+  CHECK(a.MayHaveChanged(0, Seq(0)));
+  CHECK_FALSE(a.MayHaveChanged(0, Seq(1)));
+  CHECK(a.MayHaveChanged(1, Seq(1)));
+  CHECK_FALSE(a.MayHaveChanged(1, Seq(2)));
+}
+
+}  // namespace
+}  // namespace coffer::node
