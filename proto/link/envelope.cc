@@ -4,6 +4,7 @@
 #include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <algorithm>
 #include <array>
 
 namespace coffer::link {
@@ -20,6 +21,10 @@ constexpr std::uint32_t kEnvelopeTag = Tag(3);  // LinkRequest.envelopes, LinkRe
 constexpr std::uint32_t kPeerTag = Tag(1);      // Envelope.peer
 constexpr std::uint32_t kBodyTag = Tag(2);      // Envelope.bodies
 constexpr std::size_t kMaxBodies = 1u << 18;    // more are an attack on our memory: each costs us 64 bytes
+
+constexpr std::size_t kHeadBytes = 6;           // of a field, at most: its tag and a length below 4 GiB
+constexpr std::size_t kMostRoom = 64 << 10;     // set aside at once for what is copied of a message
+constexpr std::size_t kSharedSlice = 16 << 10;
 
 std::size_t FieldBytes(std::size_t content) {
   return 1 + CodedOutputStream::VarintSize64(content) + content;
@@ -99,13 +104,16 @@ Encoded Encode(const PeerMessage& message) {
   Encoded out;
   const std::size_t header = message.header.ByteSizeLong();
   out.envelope = FieldBytes(header);
+  std::size_t copied = header + kHeadBytes * (2 + message.bodies.size());
   for (const auto& body : message.bodies) {
     out.envelope += FieldBytes(SizeOf(body));
     out.body_bytes += SizeOf(body);
+    if (SizeOf(body) < kInlineBody) copied += SizeOf(body);
   }
   out.bytes = FieldBytes(out.envelope);
 
   Piece piece;
+  piece.flat.reserve(std::min(copied, kMostRoom));
   AppendHead(&piece.flat, kEnvelopeTag, out.envelope);
   AppendHead(&piece.flat, kPeerTag, header);
   message.header.AppendToString(&piece.flat);
@@ -126,6 +134,8 @@ Encoded Encode(const PeerMessage& message) {
 void FrameBuilder::Add(Encoded message) {
   bytes_ += message.bytes;
   for (auto& piece : message.pieces) {
+    // Small messages share a slice; what would make a long one is a slice of its own, and is not copied once more.
+    if (flat_.size() + piece.flat.size() > kSharedSlice) Flush();
     if (flat_.empty()) {
       flat_ = std::move(piece.flat);
     } else {
