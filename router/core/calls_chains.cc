@@ -1,5 +1,9 @@
 // coffer.v1.Chains: each method as a Call.
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <optional>
@@ -11,9 +15,15 @@
 namespace coffer::router {
 namespace {
 
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedOutputStream;
+
 constexpr std::size_t kHeadsAtOnce = 64;
 constexpr std::size_t kQueriesAtOnce = 4;      // of one Read: the one being answered and those read ahead
 constexpr std::uint64_t kPageBytes = 1u << 20;
+constexpr std::size_t kTagBytes = 1;
+static_assert(v1::Entry::kBodyFieldNumber < 16);
+constexpr std::size_t kMostBesideBody = 256;   // of an entry: hashes, a signature, its position
 constexpr Duration kFrontPoll = std::chrono::milliseconds(10);
 constexpr Duration kLongPoll = std::chrono::seconds(10);  // also the sign of life
 constexpr Duration kAbsentPoll = std::chrono::milliseconds(250);
@@ -28,6 +38,34 @@ bool TakeEntries(OpResult& result, google::protobuf::RepeatedPtrField<v1::Entry>
   entries->Swap(chain->mutable_entries());
   for (int i = 0; i < entries->size(); ++i) (*entries)[i].set_body(*result.bodies[static_cast<std::size_t>(i)]);
   return true;
+}
+
+// Tag and length of a field of bytes.
+void PutHead(int field, std::size_t size, std::string* out) {
+  std::array<std::uint8_t, 16> head;
+  auto* end = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED), head.data());
+  end = CodedOutputStream::WriteVarint64ToArray(size, end);
+  out->append(reinterpret_cast<const char*>(head.data()), static_cast<std::size_t>(end - head.data()));
+}
+
+// A serialised page with the entries of the answer behind it, whose bodies are copied once, to where they are sent from. In a
+// message's bytes the order of its fields is free.
+std::string WithEntries(const v1::ReadResponse& page, const OpResult& result) {
+  const auto& entries = result.response.chain().entries();
+  std::size_t size = page.ByteSizeLong();
+  for (const Payload& body : result.bodies) size += body->size() + kMostBesideBody;
+  std::string bytes;
+  bytes.reserve(size);
+  page.AppendToString(&bytes);
+  for (int i = 0; i < entries.size(); ++i) {
+    const std::string& body = *result.bodies[static_cast<std::size_t>(i)];
+    const std::size_t body_field = kTagBytes + CodedOutputStream::VarintSize64(body.size()) + body.size();
+    PutHead(v1::ReadResponse::kEntriesFieldNumber, entries[i].ByteSizeLong() + body_field, &bytes);
+    entries[i].AppendToString(&bytes);
+    PutHead(v1::Entry::kBodyFieldNumber, body.size(), &bytes);
+    bytes += body;
+  }
+  return bytes;
 }
 
 // Whether the caller has to hear of it as the end of the call, rather than as the answer of one query.
@@ -113,17 +151,19 @@ class ReadCall final : public ZonedCall {
       *page.mutable_head() = result.response.chain().head();
       page.set_staleness_ms(result.response.chain().staleness_ms());
       const bool complete = result.response.chain().complete();
-      if (!TakeEntries(result, page.mutable_entries()) || !query.pages.Accept(page.entries(), page.head(), complete)) {
+      const auto& entries = result.response.chain().entries();
+      if (static_cast<std::size_t>(entries.size()) != result.bodies.size() || !query.pages.Accept(entries, page.head(), complete)) {
         return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
       }
       page.set_complete(query.pages.complete());
       page.mutable_status();
+      query.ready = WithEntries(page, result);
     } else {
       *page.mutable_status() = std::move(result.status);
       page.set_complete(true);
       query.pages.Stop();
+      query.ready = page.SerializeAsString();
     }
-    query.ready = std::move(page);
     Go();
   }
 
@@ -132,7 +172,7 @@ class ReadCall final : public ZonedCall {
     explicit Query(v1::ChainQuery q) : pages(std::move(q)) {}
     ChainPages pages;
     bool under_way = false;
-    std::optional<v1::ReadResponse> ready;
+    std::optional<std::string> ready;  // a serialised ReadResponse
   };
 
   void Go() {
@@ -141,7 +181,7 @@ class ReadCall final : public ZonedCall {
         host().WakeAt(id(), host().now() + kFrontPoll);
         break;
       }
-      Respond(*queries_[current_].ready);
+      RespondBytes(std::move(*queries_[current_].ready));
       queries_[current_].ready.reset();
       if (!queries_[current_].pages.complete()) break;
       ++current_;
