@@ -100,6 +100,24 @@ Complaint WhyGroupMalformed(const Layout& layout, PartitionId p) {
   if (g.goal.size() > kMaxGroupMembers) return say("the goal has more than 3 members");
   if (!AllHoldData(layout, g.goal)) return say("the goal names a witness or nobody");
   if (HasRepeats(g.goal)) return say("the goal names a member twice");
+  if (g.survivors.empty()) return std::nullopt;
+  if (g.survivors.size() > kMaxSurvivors) return say("more than " + std::to_string(kMaxSurvivors) + " survivors are to be merged");
+  if (!StrictlyAscending(g.survivors)) return say("the survivors are not in ascending order");
+  if (!AllHoldData(layout, g.survivors)) return say("the survivors name a witness or nobody");
+  if (!Names(g.survivors, g.primary)) return say("the primary is not among the survivors it merges");
+  if (g.in_sync.size() != 1) return say("survivors are to be merged, yet more than the primary is in_sync");
+  return std::nullopt;
+}
+
+Complaint WhyRetiredMalformed(const Layout& layout) {
+  if (layout.retired.size() > kMaxRetired) return "more than " + std::to_string(kMaxRetired) + " members were given up by force";
+  std::unordered_set<NodeId, BytesHash> ids;
+  for (const Member& member : layout.members) ids.insert(member.id);
+  for (const Retired& retired : layout.retired) {
+    if (retired.id.IsZero() || retired.name.size() > kMaxTextBytes) return "a member given up by force has no id, or too long a name";
+    if (retired.epoch > layout.forced_epoch) return "a member was given up by force later than force was used";
+    if (!ids.insert(retired.id).second) return "the id " + Short(retired.id) + " was given up by force and appears again";
+  }
   return std::nullopt;
 }
 
@@ -137,12 +155,25 @@ bool Layout::IsVoter(const NodeId& id) const {
   return m != kNoMember && Names(voters, m);
 }
 
+std::optional<Epoch> Layout::RetiredAt(const NodeId& id) const {
+  for (const Retired& gone : retired) {
+    if (gone.id == id) return gone.epoch;
+  }
+  return std::nullopt;
+}
+
+std::string WhyRetired(Epoch epoch) {
+  return "`layout force` gave this node up with epoch " + std::to_string(epoch.value) +
+         ", on an operator's word that it would never return; the others go on without it. Its id never acts again. What it held is "
+         "set aside; it comes back under a new id and is filled from the others.";
+}
+
 std::optional<std::string> WhyMalformed(const Layout& layout) {
   if (layout.cluster.IsZero()) return "the layout names no cluster";
   if (layout.cluster_name.size() > kMaxTextBytes) return "the cluster's name is too long";
   if (layout.epoch.value == 0) return "the epoch is 0";
   if (layout.forced_epoch > layout.epoch) return "it claims to have been forced later than it was made";
-  for (auto check : {WhySettingsMalformed, WhyMembersMalformed, WhyVotersMalformed, WhyPlanMalformed}) {
+  for (auto check : {WhySettingsMalformed, WhyMembersMalformed, WhyVotersMalformed, WhyPlanMalformed, WhyRetiredMalformed}) {
     if (auto why = check(layout)) return why;
   }
   for (PartitionId p = 0; p < layout.partition_count(); ++p) {

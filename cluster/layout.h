@@ -22,6 +22,11 @@ inline constexpr std::size_t kMaxPartitions = 1u << 16;
 inline constexpr std::size_t kMaxVoters = 7;
 inline constexpr std::size_t kMaxGroupMembers = 3;  // two copies, and the third while one is exchanged
 inline constexpr std::size_t kMaxTextBytes = 512;   // names, addresses, failure domains, causes
+inline constexpr std::size_t kMaxSurvivors = 64;    // of one partition, that a forced layout has merged
+inline constexpr std::size_t kMaxRetired = 4096;    // members given up by force
+// Epochs that a layout skips which is forced without a majority of voters: those who are gone may have decided some that nobody who
+// is left has heard of, and no epoch has two layouts.
+inline constexpr std::uint64_t kForcedEpochs = 1000;
 inline constexpr std::uint32_t kMaxWeight = 1'000'000;
 inline constexpr std::size_t kMaxLayoutBytes = 16u << 20;
 
@@ -69,6 +74,17 @@ struct MovePlan {
   bool operator==(const MovePlan&) const = default;
 };
 
+// What a partition may lack that a forced layout gave to survivors outside in_sync; coffer.internal.v1.LayoutLoss.
+struct Loss {
+  Epoch epoch;                  // the forced one
+  bool nothing = false;         // no survivor held anything
+  Seq from;                     // first write up to `last` that no survivor is known to hold; 0: there is none
+  Seq to;                       // last such write
+  Seq last;                     // the last write found
+  std::uint64_t set_aside = 0;  // records in the quarantine file of the primary
+  bool operator==(const Loss&) const = default;
+};
+
 // A partition's group. Member lists are short (1 to 3; the goal is empty where nobody takes data), sorted ascending except
 // `goal`.
 struct Group {
@@ -76,12 +92,24 @@ struct Group {
   std::vector<MemberIndex> in_sync; // everybody that holds everything acknowledged
   Term term;                        // epoch of the last change of primary or in_sync, or of the last renewal
   std::vector<MemberIndex> goal;    // where the partition should be, primary first; no safety rests on it
+  // After a forced layout: whose copies the primary takes in before it serves (L10), itself among them. Usually empty; else
+  // in_sync is the primary alone, which need not hold everything.
+  std::vector<MemberIndex> survivors{};
+  std::optional<Loss> loss{};       // what the merge of survivors did not find, when there was one
 
   bool InSync(MemberIndex m) const;
   bool InGoal(MemberIndex m) const;
   // Whether nothing is left to move: in_sync is exactly the goal, under the goal's primary.
   bool AtGoal() const;
   bool operator==(const Group&) const = default;
+};
+
+// A member given up by force: its id never acts again.
+struct Retired {
+  NodeId id;
+  std::string name;  // at that time
+  Epoch epoch;       // that gave it up
+  bool operator==(const Retired&) const = default;
 };
 
 // A layout. A value; immutable once decided. Equality is equality of meaning; agreement compares encoded bytes.
@@ -94,17 +122,23 @@ struct Layout {
   Settings settings;
   std::optional<MovePlan> plan;
   std::vector<Group> partitions;
-  Epoch forced_epoch;  // 0: never forced
+  Epoch forced_epoch;            // 0: never forced
+  std::vector<Retired> retired;  // oldest first
 
   MemberIndex IndexOf(const NodeId& id) const;          // kNoMember if absent
   MemberIndex IndexOfName(std::string_view name) const; // kNoMember if absent
   const Group& group(PartitionId p) const { return partitions[p]; }
   std::uint32_t partition_count() const { return static_cast<std::uint32_t>(partitions.size()); }
   bool IsVoter(const NodeId& id) const;
+  // The epoch whose forced layout gave this id up; nothing if none did.
+  std::optional<Epoch> RetiredAt(const NodeId& id) const;
   // Number of voters that make a quorum: a majority of all, dead or not.
   std::size_t Quorum() const { return voters.size() / 2 + 1; }
   bool operator==(const Layout&) const = default;
 };
+
+// What a process is told whose id was given up by force.
+std::string WhyRetired(Epoch epoch);
 
 // The bytes of a layout (coffer.internal.v1.Layout), deterministic.
 std::string Encode(const Layout& layout);

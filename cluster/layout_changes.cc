@@ -36,7 +36,7 @@ class Words {
 };
 
 void SayMembers(const Layout& before, const Layout& after, Words* words) {
-  std::vector<std::string> joined, left, renamed, down, returned, draining, kept, changed;
+  std::vector<std::string> joined, left, renamed, down, returned, draining, kept, changed, retired;
   for (const Member& now : after.members) {
     const MemberIndex index = before.IndexOf(now.id);
     if (index == kNoMember) {
@@ -52,10 +52,11 @@ void SayMembers(const Layout& before, const Layout& after, Words* words) {
     if (facts) changed.push_back(now.name);
   }
   for (const Member& then : before.members) {
-    if (after.IndexOf(then.id) == kNoMember) left.push_back(then.name);
+    if (after.IndexOf(then.id) == kNoMember) (after.RetiredAt(then.id) ? retired : left).push_back(then.name);
   }
   words->Say(joined, "joined");
   words->Say(renamed, "now");
+  words->Say(retired, "given up for good");
   words->Say(down, "given up");
   words->Say(returned, "returned");
   words->Say(draining, "being drained");
@@ -82,7 +83,7 @@ std::uint64_t Missing(const std::vector<MemberIndex>& list, const std::vector<Me
 void SayGroups(const Layout& before, const Layout& after, Words* words) {
   const std::vector<MemberIndex> to_after = Numbers(before, after);
   const std::vector<MemberIndex> to_before = Numbers(after, before);
-  std::uint64_t added = 0, removed = 0, primaries = 0, renewed = 0, goals = 0;
+  std::uint64_t added = 0, removed = 0, primaries = 0, renewed = 0, goals = 0, merging = 0, merged = 0;
   for (PartitionId p = 0; p < std::min(before.partition_count(), after.partition_count()); ++p) {
     const Group& then = before.group(p);
     const Group& now = after.group(p);
@@ -92,6 +93,8 @@ void SayGroups(const Layout& before, const Layout& after, Words* words) {
     added += comes;
     removed += goes;
     primaries += moved;
+    merging += then.survivors.empty() && !now.survivors.empty();
+    merged += !then.survivors.empty() && now.survivors.empty();
     renewed += now.term != then.term && comes + goes == 0 && !moved;
     goals += !std::equal(then.goal.begin(), then.goal.end(), now.goal.begin(), now.goal.end(),
                          [&](MemberIndex a, MemberIndex b) { return to_after[a] == b; });
@@ -100,6 +103,8 @@ void SayGroups(const Layout& before, const Layout& after, Words* words) {
   if (added > 0) words->Say(Count(added, "copy", "copies") + " complete");
   if (removed > 0) words->Say(Count(removed, "copy", "copies") + " no longer counted");
   if (primaries > 0) words->Say(Count(primaries, "primary", "primaries") + " moved");
+  if (merging > 0) words->Say(Count(merging, "partition", "partitions") + " to be merged from survivors");
+  if (merged > 0) words->Say(Count(merged, "partition", "partitions") + " merged from survivors");
   if (renewed > 0) words->Say(Count(renewed, "term", "terms") + " renewed");
 }
 

@@ -50,6 +50,14 @@ void EncodeGroup(const Group& from, pb::LayoutPartition* to) {
   to->mutable_in_sync()->Add(from.in_sync.begin(), from.in_sync.end());
   to->set_term(from.term.value);
   to->mutable_goal()->Add(from.goal.begin(), from.goal.end());
+  to->mutable_survivors()->Add(from.survivors.begin(), from.survivors.end());
+  if (!from.loss) return;
+  to->mutable_loss()->set_epoch(from.loss->epoch.value);
+  to->mutable_loss()->set_nothing(from.loss->nothing);
+  to->mutable_loss()->set_from(from.loss->from.value);
+  to->mutable_loss()->set_to(from.loss->to.value);
+  to->mutable_loss()->set_last(from.loss->last.value);
+  to->mutable_loss()->set_set_aside(from.loss->set_aside);
 }
 
 // Whether the message or anything in it carries a field this version does not know.
@@ -112,6 +120,16 @@ Settings DecodeSettings(const pb::LayoutSettings& from) {
   return to;
 }
 
+Group DecodeGroup(const pb::LayoutPartition& from) {
+  Group to{DecodeIndex(from.primary()), DecodeIndices(from.in_sync()), Term(from.term()), DecodeIndices(from.goal()),
+           DecodeIndices(from.survivors())};
+  if (from.has_loss()) {
+    const pb::LayoutLoss& loss = from.loss();
+    to.loss = Loss{Epoch(loss.epoch()), loss.nothing(), Seq(loss.from()), Seq(loss.to()), Seq(loss.last()), loss.set_aside()};
+  }
+  return to;
+}
+
 Layout FromMessage(const pb::Layout& from) {
   Layout to;
   to.cluster = ClusterId::Must(from.cluster_id());
@@ -124,11 +142,9 @@ Layout FromMessage(const pb::Layout& from) {
     to.plan = MovePlan{Epoch(from.plan().id()), from.plan().cause(), from.plan().partitions_total()};
   }
   to.partitions.reserve(from.partitions_size());
-  for (const auto& group : from.partitions()) {
-    to.partitions.push_back(Group{DecodeIndex(group.primary()), DecodeIndices(group.in_sync()), Term(group.term()),
-                                  DecodeIndices(group.goal())});
-  }
+  for (const auto& group : from.partitions()) to.partitions.push_back(DecodeGroup(group));
   to.forced_epoch = Epoch(from.forced_epoch());
+  for (const auto& gone : from.retired()) to.retired.push_back({NodeId::Must(gone.id()), gone.name(), Epoch(gone.epoch())});
   return to;
 }
 
@@ -151,6 +167,12 @@ std::string Encode(const Layout& layout) {
   message.mutable_partitions()->Reserve(static_cast<int>(layout.partitions.size()));
   for (const Group& group : layout.partitions) EncodeGroup(group, message.add_partitions());
   message.set_forced_epoch(layout.forced_epoch.value);
+  for (const Retired& gone : layout.retired) {
+    auto* to = message.add_retired();
+    to->set_id(gone.id.str());
+    to->set_name(gone.name);
+    to->set_epoch(gone.epoch.value);
+  }
 
   std::string bytes;
   {

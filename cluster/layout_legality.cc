@@ -32,13 +32,18 @@ class Successor {
   bool forced() const { return next_.forced_epoch == next_.epoch; }
 
   Complaint WhyHeaderIllegal() const {
-    if (next_.epoch != current_.epoch.Next()) {
+    const std::uint64_t skipped = forced() && next_.epoch > current_.epoch ? next_.epoch.value - current_.epoch.value - 1 : 0;
+    if (next_.epoch != current_.epoch.Next() && skipped != kForcedEpochs) {
       return "epoch " + std::to_string(next_.epoch.value) + " does not follow epoch " +
              std::to_string(current_.epoch.value);
     }
     if (next_.cluster != current_.cluster) return "it belongs to another cluster";
     if (next_.partition_count() != current_.partition_count()) return "the number of partitions can't change";
     if (!forced() && next_.forced_epoch != current_.forced_epoch) return "it rewrites when the layout was last forced";
+    if (next_.retired.size() < current_.retired.size() || (!forced() && next_.retired.size() != current_.retired.size()) ||
+        !std::equal(current_.retired.begin(), current_.retired.end(), next_.retired.begin())) {
+      return "it rewrites who was given up by force";
+    }
     return std::nullopt;
   }
 
@@ -53,6 +58,10 @@ class Successor {
         if (!stays[m])
           return Say(p, "member " + current_.members[m].name + " is removed from the layout while in_sync");
       }
+      for (MemberIndex m : current_.group(p).survivors) {
+        if (!stays[m])
+          return Say(p, "member " + current_.members[m].name + " is removed from the layout while its copy is to be merged");
+      }
     }
     return std::nullopt;
   }
@@ -65,7 +74,19 @@ class Successor {
     return old;
   }
 
+  // L10: what a forced layout says of survivors stands until the primary has merged them, which is a change of the term.
+  Complaint WhySurvivorsIllegal(PartitionId p) const {
+    const Group& before = current_.group(p);
+    const Group& after = next_.group(p);
+    if (forced() || (before.survivors == OldIndices(after.survivors) && before.loss == after.loss)) return std::nullopt;
+    if (before.survivors.empty()) return Say(p, "only a forced layout names survivors, and what was lost");
+    if (!after.survivors.empty()) return Say(p, "the survivors that are to be merged are others");
+    if (after.term.value != next_.epoch.value) return Say(p, "survivors count as merged, but the term is not the new epoch");
+    return std::nullopt;
+  }
+
   Complaint WhyGroupIllegal(PartitionId p) const {
+    if (auto why = WhySurvivorsIllegal(p)) return why;
     const Group& before = current_.group(p);
     const Group& after = next_.group(p);
     const std::vector<MemberIndex> in_sync = OldIndices(after.in_sync);

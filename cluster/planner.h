@@ -27,10 +27,17 @@ struct PlannerMember {
   std::uint64_t blocks = 0;
 };
 
+// A primary has merged the survivors of a forced layout (L10). `loss.epoch` is filled in by the planner.
+struct MergedSurvivors {
+  Term term;
+  Loss loss;
+};
+
 // Requests handed in by primaries, keyed by partition; stale terms are ignored.
 struct PlannerRequests {
   std::map<PartitionId, ProposedAdd> adds;
   std::map<PartitionId, Term> renewals;
+  std::map<PartitionId, MergedSurvivors> merged;
 };
 
 // A change an operator asked for.
@@ -52,8 +59,8 @@ struct OperatorChange {
     kResumeScrub
   };
   Kind kind = Kind::kNone;
-  std::string node;          // drain, undrain, forget, reweight: its name
-  std::uint64_t number = 0;  // reweight: weight; min copies: 1 or 2; limit: bytes per second
+  std::string node;          // drain, undrain, forget, reweight: its name; force: the operator's statement
+  std::uint64_t number = 0;  // reweight: weight; min copies: 1 or 2; limit: bytes per second; force: epochs to skip
 };
 
 struct PlannerConfig {
@@ -81,8 +88,10 @@ struct PlannerConfig {
 //  7. voters: storage members (and a witness when there are only two storage members), alive ones first, present voters
 //     preferred; 1, 2 -> that many; 3 and 4 -> 3; more -> voters_wanted, odd; a dead voter is replaced when a live
 //     candidate exists; never below 3 once 3 exist. One comes and one goes per successor at most;
-//  8. the operator's change, unless WhyRefused. kForce gives up everybody who does not answer, makes the living voters and
-//     holders, renews every term, and lowers min_copies to 1 if only one node is left to take data.
+//  8. the operator's change, unless WhyRefused. kForce takes everybody who does not answer out for good (Layout::retired), makes
+//     the living voters and holders, renews every term, and lowers min_copies to 1 if only one node is left to take data. A group
+//     without a living in_sync member goes to one of its survivors, to merge what all of them hold (Group::survivors); it stays as
+//     it is until that one hands in that it has.
 // Repeated with the same inputs it comes to rest after a few epochs. Addresses and certificate names that gossip knows better ride
 // along with other changes. Takes about a millisecond per 5040 partitions when nothing changes.
 std::optional<Layout> PlanNext(const Layout& current, const std::map<NodeId, PlannerMember>& members,
@@ -90,7 +99,7 @@ std::optional<Layout> PlanNext(const Layout& current, const std::map<NodeId, Pla
                                const PlannerConfig& config);
 
 // Whether the successor must not be held back to gather more changes: it takes the dead out of groups (writes wait for that),
-// or renews a term that a primary wants to be rid of. Joins, adds, hand-overs and voters can wait a moment.
+// or renews a term that a primary wants to be rid of or has merged the survivors for. Joins, adds, hand-overs and voters can wait a moment.
 bool CannotWait(const Layout& current, const Layout& next, const std::map<NodeId, PlannerMember>& members,
                 const PlannerRequests& requests);
 
@@ -98,6 +107,9 @@ bool CannotWait(const Layout& current, const Layout& next, const std::map<NodeId
 // with the next successor.
 std::optional<std::string> WhyNotJoining(const Layout& current, const std::map<NodeId, PlannerMember>& members,
                                          const NodeId& id);
+
+// The names in the statement that kForce asks for, "I am sure that A, B is off and will never return"; nothing if it is another.
+std::optional<std::vector<std::string>> NamesGivenUp(const std::string& statement);
 
 // Why the operator's change cannot be carried out now, in a sentence that says what to do instead; nothing if it can.
 std::optional<std::string> WhyRefused(const Layout& current, const std::map<NodeId, PlannerMember>& members,

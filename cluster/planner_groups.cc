@@ -57,7 +57,8 @@ class GroupUpdate {
   GroupUpdate(Draft* draft, PartitionId p)
       : draft_(*draft), before_(draft->current.group(p)), group_(draft->next.partitions[p]) {}
 
-  void Apply(const ProposedAdd* add, bool renew) {
+  void Apply(const ProposedAdd* add, const MergedSurvivors* merged, bool renew) {
+    if (!before_.survivors.empty()) return EndMerge(merged);
     bool changed = renew;
     MemberIndex learner = kNoMember;
     if (add != nullptr) {
@@ -76,6 +77,15 @@ class GroupUpdate {
   }
 
  private:
+  // L10: until its survivors are merged nothing of the group changes; whether its primary holds everything is not known.
+  void EndMerge(const MergedSurvivors* merged) {
+    if (merged == nullptr) return;
+    group_.survivors.clear();
+    group_.loss = merged->loss;
+    group_.loss->epoch = draft_.current.forced_epoch;
+    group_.term = Term(draft_.next.epoch.value);
+  }
+
   // Step 2: the dead leave as long as somebody stays who was in_sync and lives.
   void DropDead() {
     const auto lives = [this](MemberIndex m) { return draft_.Alive(m); };
@@ -143,13 +153,23 @@ class GroupUpdate {
   Group& group_;
 };
 
-// The first living storage members, as many as a group can have.
-std::vector<MemberIndex> AnyStorage(const Draft& draft) {
-  std::vector<MemberIndex> some;
-  for (MemberIndex m = 0; m < draft.member_count() && some.size() < kMaxGroupMembers; ++m) {
-    if (draft.Alive(m) && !draft.next.members[m].witness) some.push_back(m);
+// Living members that may hold something of the partition, who holds most of it first: it has the least to fetch. What the merge
+// comes to does not depend on the order.
+std::vector<MemberIndex> Survivors(const Draft& draft, PartitionId p) {
+  std::vector<MemberIndex> found;
+  const auto add = [&](MemberIndex m) {
+    const bool room = found.size() < kMaxSurvivors && std::find(found.begin(), found.end(), m) == found.end();
+    if (room && draft.Alive(m) && !draft.next.members[m].witness) found.push_back(m);
+  };
+  const Group& before = draft.current.group(p);
+  for (const auto* likely : {&before.in_sync, &before.goal, &before.survivors}) {
+    for (MemberIndex m : *likely) add(m);
   }
-  return some;
+  for (MemberIndex m = 0; m < draft.current.members.size(); ++m) {
+    if (draft.current.members[m].Held(p)) add(m);
+  }
+  for (MemberIndex m = 0; m < draft.member_count(); ++m) add(m);
+  return found;
 }
 
 // The first of `order` that is in_sync, else anybody who is.
@@ -162,6 +182,11 @@ MemberIndex FirstInSync(const Group& group, const std::vector<MemberIndex>& orde
 const ProposedAdd* CurrentAdd(const PlannerRequests& requests, PartitionId p, Term term) {
   const auto found = requests.adds.find(p);
   return found != requests.adds.end() && found->second.term == term ? &found->second : nullptr;
+}
+
+const MergedSurvivors* CurrentMerge(const PlannerRequests& requests, PartitionId p, Term term) {
+  const auto found = requests.merged.find(p);
+  return found != requests.merged.end() && found->second.term == term ? &found->second : nullptr;
 }
 
 bool CurrentRenewal(const PlannerRequests& requests, PartitionId p, Term term) {
@@ -194,7 +219,7 @@ void UpdateGoals(Draft* draft) {
 void UpdateGroups(Draft* draft, const PlannerRequests& requests) {
   for (PartitionId p = 0; p < draft->next.partition_count(); ++p) {
     const Term term = draft->current.group(p).term;
-    GroupUpdate(draft, p).Apply(CurrentAdd(requests, p, term), CurrentRenewal(requests, p, term));
+    GroupUpdate(draft, p).Apply(CurrentAdd(requests, p, term), CurrentMerge(requests, p, term), CurrentRenewal(requests, p, term));
   }
 }
 
@@ -202,16 +227,18 @@ void ForceGroups(Draft* draft) {
   const auto gone = [draft](MemberIndex m) { return !draft->Alive(m); };
   for (PartitionId p = 0; p < draft->next.partition_count(); ++p) {
     Group& group = draft->next.partitions[p];
-    // Who was in_sync and lives; else who was on its way (the goal as it was); else whoever is to hold it from now on;
-    // else (only nodes that are being drained live) whoever there is.
-    for (const auto& candidates : {group.in_sync, draft->current.group(p).goal, group.goal, AnyStorage(*draft)}) {
-      group.in_sync = Sorted(candidates);
-      std::erase_if(group.in_sync, gone);
-      if (!group.in_sync.empty()) break;
-    }
-    if (!group.InSync(group.primary)) group.primary = FirstInSync(group, group.goal);
+    std::erase_if(group.goal, gone);
+    std::erase_if(group.in_sync, gone);
     // The term of every partition: nothing that is decided elsewhere under an old one may count.
     group.term = Term(draft->next.epoch.value);
+    if (!group.in_sync.empty() && group.survivors.empty()) {
+      if (!group.InSync(group.primary)) group.primary = FirstInSync(group, group.goal);
+      continue;
+    }
+    group.survivors = Survivors(*draft, p);
+    group.primary = group.survivors.front();
+    group.in_sync = {group.primary};
+    std::sort(group.survivors.begin(), group.survivors.end());
   }
 }
 

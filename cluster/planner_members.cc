@@ -65,7 +65,9 @@ void Join(Draft* draft, const PlannerMember& facts) {
 }
 
 bool NamedInSync(const Layout& layout, MemberIndex m) {
-  return std::any_of(layout.partitions.begin(), layout.partitions.end(), [m](const Group& g) { return g.InSync(m); });
+  return std::any_of(layout.partitions.begin(), layout.partitions.end(), [m](const Group& g) {
+    return g.InSync(m) || std::find(g.survivors.begin(), g.survivors.end(), m) != g.survivors.end();
+  });
 }
 
 bool NamedInGoal(const Layout& layout, MemberIndex m) {
@@ -101,7 +103,7 @@ void Erase(const std::vector<bool>& removed, std::vector<T>* list) {
 
 void JoinNewMembers(Draft* draft) {
   for (const auto& [id, facts] : draft->members) {
-    if (facts.alive && draft->next.IndexOf(id) == kNoMember) Join(draft, facts);
+    if (facts.alive && draft->next.IndexOf(id) == kNoMember && !draft->next.RetiredAt(id)) Join(draft, facts);
   }
 }
 
@@ -111,6 +113,10 @@ std::optional<std::string> WhyNotJoining(const Layout& current, const std::map<N
   if (found == members.end() || current.IndexOf(id) != kNoMember) return std::nullopt;
   const PlannerMember& facts = found->second;
   if (!facts.alive) return "it does not answer";
+  if (const auto epoch = current.RetiredAt(id)) {
+    return "`layout force` gave it up with epoch " + std::to_string(epoch->value) +
+           "; its id never acts again. Start it once more: it sets its data aside and joins as a new node";
+  }
   if (!FitsLayout(facts))
     return "its name, address, failure domain or weight is missing or too large: correct its configuration";
   if (current.members.size() >= kMaxMembers)
@@ -159,7 +165,7 @@ void RemoveForgotten(Draft* draft) {
   std::vector<bool>& removed = draft->forget;
   for (MemberIndex m = 0; m < removed.size(); ++m) {
     // Legality wants it gone from every in_sync one epoch before: the removal of a holder is a decision of its own.
-    if (!removed[m]) continue;
+    if (!removed[m] || draft->forced) continue;  // force names nobody any more whom it gave up
     removed[m] = !NamedInSync(draft->current, m) && !NamedInSync(next, m) && !NamedInGoal(next, m) &&
                  VotersCanSpare(next, draft->members, m);
   }
@@ -169,6 +175,7 @@ void RemoveForgotten(Draft* draft) {
     group.primary = numbers[group.primary];
     Renumber(numbers, &group.in_sync);
     Renumber(numbers, &group.goal);
+    Renumber(numbers, &group.survivors);
   }
   Renumber(numbers, &next.voters);
   Erase(removed, &next.members);

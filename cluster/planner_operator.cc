@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "cluster/planner_draft.h"
 
@@ -51,6 +52,11 @@ Refusal WhyNoForget(const Layout& layout, const Members& members, MemberIndex in
   const Member& member = layout.members[index];
   if (IsAlive(members, member)) return member.name + " is running and would join again: drain it and stop it first.";
   if (!IsDead(members, member)) return member.name + " is not known to be dead: wait a few seconds and try again.";
+  if (std::any_of(layout.partitions.begin(), layout.partitions.end(), [index](const Group& g) {
+        return std::find(g.survivors.begin(), g.survivors.end(), index) != g.survivors.end();
+      })) {
+    return member.name + " holds what is to be merged since the layout was forced: start it again, or force the layout once more if it is lost.";
+  }
   if (layout.members.size() == 1) return member.name + " is the only member: a cluster without members does not exist.";
   if (!VotersCanSpare(layout, members, index)) {
     return member.name +
@@ -85,29 +91,54 @@ Refusal WhyNoMinCopies(const Layout& layout, std::uint64_t copies) {
   return std::nullopt;
 }
 
-Refusal WhyNoForce(const Layout& layout, const Members& members) {
+// Whether the statement names exactly those who do not answer.
+Refusal WhyWrongStatement(const Layout& layout, const Members& members, const std::string& statement) {
+  const auto names = NamesGivenUp(statement);
+  if (!names) return "The statement must be \"I am sure that NAME[, NAME...] is off and will never return\".";
+  for (const std::string& name : *names) {
+    if (auto why = WhyUnknown(layout, name)) return why;
+    if (IsAlive(members, layout.members[layout.IndexOfName(name)])) {
+      return name + " answers: only what is off for good can be given up. Stop it first if it is not to be part of the cluster.";
+    }
+  }
+  for (const Member& member : layout.members) {
+    if (IsAlive(members, member) || std::find(names->begin(), names->end(), member.name) != names->end()) continue;
+    return member.name + " does not answer either: start it, or name it as well if it is off for good.";
+  }
+  if (layout.retired.size() + names->size() > kMaxRetired) {
+    return "Too many members were given up by force since the cluster was formed: form a new one and copy the data.";
+  }
+  return std::nullopt;
+}
+
+Refusal WhyNoForce(const Layout& layout, const Members& members, const std::string& statement) {
   const auto alive = [&](MemberIndex m) { return IsAlive(members, layout.members[m]); };
   const auto voters = static_cast<std::size_t>(std::count_if(layout.voters.begin(), layout.voters.end(), alive));
   const bool all_held = std::all_of(layout.partitions.begin(), layout.partitions.end(), [&](const Group& g) {
-    return std::any_of(g.in_sync.begin(), g.in_sync.end(), alive);
+    return std::any_of(g.in_sync.begin(), g.in_sync.end(), alive) &&
+           std::all_of(g.survivors.begin(), g.survivors.end(), alive);
   });
   if (voters >= layout.Quorum() && all_held) {
     return "A majority of voters answers and every partition has a running member that holds all of it: nothing has to "
            "be forced.";
   }
   for (MemberIndex m = 0; m < layout.members.size(); ++m) {
-    if (alive(m) && !layout.members[m].witness) return std::nullopt;
+    if (alive(m) && !layout.members[m].witness) return WhyWrongStatement(layout, members, statement);
   }
   return "No storage node answers: start one first.";
 }
 
-// Everybody who does not answer is given up: the operator stated that they are off.
-void ApplyForce(Draft* draft) {
+// Everybody who does not answer is given up for good: the operator stated that they are off.
+void ApplyForce(Draft* draft, std::uint64_t skip) {
   draft->forced = true;
+  draft->next.epoch = Epoch(draft->next.epoch.value + skip);
   draft->next.forced_epoch = draft->next.epoch;
   for (MemberIndex m = 0; m < draft->member_count(); ++m) {
     Member& member = draft->next.members[m];
-    if (draft->Alive(m) || member.witness || member.down) continue;
+    if (draft->Alive(m)) continue;
+    draft->forget[m] = true;
+    draft->next.retired.push_back({member.id, member.name, draft->next.epoch});
+    if (member.witness || member.down) continue;
     const bool took_data = member.TakesData();
     draft->MarkDown(m);
     if (took_data) draft->ChangeGoals(member.name + " given up by force");
@@ -143,6 +174,21 @@ void ApplyToMember(Draft* draft, const OperatorChange& change) {
 
 }  // namespace
 
+std::optional<std::vector<std::string>> NamesGivenUp(const std::string& statement) {
+  static const std::string kBefore = "I am sure that ";
+  static const std::string kAfter = " is off and will never return";
+  if (!statement.starts_with(kBefore) || !statement.ends_with(kAfter) || statement.size() <= kBefore.size() + kAfter.size()) {
+    return std::nullopt;
+  }
+  std::string list = statement.substr(kBefore.size(), statement.size() - kBefore.size() - kAfter.size()) + ", ";
+  std::vector<std::string> names;
+  for (std::size_t begin = 0, end; (end = list.find(", ", begin)) != std::string::npos; begin = end + 2) {
+    if (end == begin) return std::nullopt;
+    names.push_back(list.substr(begin, end - begin));
+  }
+  return names;
+}
+
 std::optional<std::string> WhyRefused(const Layout& current, const std::map<NodeId, PlannerMember>& members,
                                       const OperatorChange& change) {
   const bool names_node = change.kind == Kind::kDrain || change.kind == Kind::kUndrain ||
@@ -165,7 +211,7 @@ std::optional<std::string> WhyRefused(const Layout& current, const std::map<Node
     case Kind::kMinCopies:
       return WhyNoMinCopies(current, change.number);
     case Kind::kForce:
-      return WhyNoForce(current, members);
+      return WhyNoForce(current, members, change.node);
     case Kind::kNone:
     case Kind::kPauseResync:
     case Kind::kResumeResync:
@@ -214,7 +260,7 @@ void ApplyOperatorChange(Draft* draft, const OperatorChange& change) {
       settings.scrub_paused = false;
       return;
     case Kind::kForce:
-      return ApplyForce(draft);
+      return ApplyForce(draft, change.number);
     case Kind::kNone:
       return;
   }

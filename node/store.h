@@ -71,6 +71,8 @@ struct PartitionMeta {
   Boot contact_boot;           // over our restarts too
   std::uint64_t blocks = 0;    // live chunks and chains
   std::uint64_t bytes = 0;     // their values
+  Seq lacks_after;             // a learner that has not got all history: writes after this one ...
+  Seq lacks_to;                // ... up to this one may be missing; both 0: none is
   bool operator==(const PartitionMeta&) const = default;
 };
 

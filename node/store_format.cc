@@ -168,6 +168,7 @@ std::string EncodeMetaRow(PartitionId partition, const PartitionMeta& meta) {
   body.Raw(meta.last_hash.view()).Varint(meta.committed.value);
   body.Varint(meta.log_start.value).Raw(meta.log_start_hash.view()).Varint(meta.blocks).Varint(meta.bytes);
   body.Varint(meta.contact_term.value).Varint(meta.contact_boot.value);
+  if (meta.lacks_to != Seq{}) body.Varint(meta.lacks_after.value).Varint(meta.lacks_to.value);
   return SealRow(StoredKey(Space::kMeta, partition, {}), body.bytes());
 }
 
@@ -186,6 +187,11 @@ std::optional<PartitionMeta> DecodeMetaRow(PartitionId partition, std::string_vi
   meta.bytes = in.Varint();
   meta.contact_term = Term(in.Varint());
   meta.contact_boot = Boot(in.Varint());
+  if (in.ok() && !in.rest().empty()) {
+    meta.lacks_after = Seq(in.Varint());
+    meta.lacks_to = Seq(in.Varint());
+    if (meta.lacks_to == Seq{}) return std::nullopt;  // one meaning has one form
+  }
   if (!in.Done()) return std::nullopt;
   return meta;
 }

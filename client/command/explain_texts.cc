@@ -7,6 +7,10 @@ namespace {
 
 // What the router's table does not know: failures on this side, refusals when joining, codes of gRPC without a reason.
 const Explanation kOwn[] = {
+    {"FORCED",
+     "`coffer layout force` was used once: nodes were given up for good, and partitions without an up-to-date copy were merged from "
+     "what survived. The layout keeps that.",
+     "`coffer layout losses` says which writes may be missing."},
     {"UNREACHABLE", "No router could be connected. Nothing was sent.",
      "See that a router runs at --router HOST:PORT (COFFER_ROUTERS)."},
     {"CONNECTION_LOST", "The connection broke while an operation was under way. A write may have happened.",

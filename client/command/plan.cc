@@ -158,6 +158,51 @@ int Apply(Session& session, const ChangeArguments& a) {
   return kExitOk;
 }
 
+// What `layout force` did not find.
+std::string LossesText(const v1::ForceStatus& force) {
+  std::ostringstream out;
+  std::string names;
+  for (const std::string& name : force.given_up()) names += (names.empty() ? "" : ", ") + name;
+  out << "The layout was last forced with epoch " << force.epoch() << ". Given up for good: " << (names.empty() ? "nobody" : names) << ".\n";
+  if (force.merging() > 0) {
+    std::string silent;
+    for (const std::string& name : force.waits_for()) silent += (silent.empty() ? "" : ", ") + name;
+    out << Grouped(force.merging()) << " partitions are still being merged"
+        << (silent.empty() ? "" : "; they wait for " + silent + ", which does not answer") << ".\n";
+  }
+  if (force.merged() == 0) {
+    out << (force.merging() > 0 ? "" : "Every partition had a copy that was up to date by the layout it was forced from: nothing acknowledged under that was lost.\n");
+    return out.str();
+  }
+  out << Grouped(force.merged()) << " partitions are served from survivors that were not up to date; " << Grouped(force.lacking())
+      << " of them lack writes, " << Grouped(force.empty()) << " were found empty. " << Grouped(force.set_aside())
+      << " records were set aside in quarantine files.\n"
+      << "Writes are counted by partition. What the nodes given up wrote after the last one found is not known.\n";
+  Table table({"PARTITION", "EPOCH", "MAY BE MISSING", "LAST FOUND", "SET ASIDE"}, {true, true, false, true, true});
+  for (const v1::PartitionLoss& loss : force.losses()) {
+    const std::string missing = loss.nothing() ? "everything"
+                                : loss.missing_from() == 0
+                                    ? "nothing up to the last found"
+                                    : "writes " + std::to_string(loss.missing_from()) + " to " + std::to_string(loss.missing_to());
+    table.Add({std::to_string(loss.partition()), std::to_string(loss.epoch()), missing, std::to_string(loss.last_write()),
+               std::to_string(loss.set_aside())});
+  }
+  for (const std::string& line : table.Lines()) out << line << "\n";
+  return out.str();
+}
+
+int Losses(Session& session) {
+  const v1::Status status = FetchStatus(session);
+  if (session.json()) {
+    session.out() << Json(status.force()) << "\n";
+  } else if (!status.has_force()) {
+    session.out() << "`coffer layout force` was never used on this cluster: nothing was given up.\n";
+  } else {
+    session.out() << LossesText(status.force());
+  }
+  return kExitOk;
+}
+
 std::string DrainDetail(const v1::Status& s) {
   const v1::ResyncStatus& r = s.resync();
   std::string out =
@@ -268,6 +313,7 @@ void AddLayout(CLI::App& app, Session& session) {
   CLI::App* cmd = app.add_subcommand("layout", "Force the layout without missing nodes, or go back to plain modulo");
   cmd->footer(
       "  coffer layout force --missing node-2   when nodes will never return; asks for a sentence, word for word\n"
+      "  coffer layout losses                   what force could not find\n"
       "  coffer layout fresh                    shows what plain modulo would move, asks, does it");
   CLI::App* force = cmd->add_subcommand("force", "Serve from what is left, without nodes that are gone for good");
   force->footer(
@@ -278,6 +324,9 @@ void AddLayout(CLI::App& app, Session& session) {
   force->add_option("--missing", f->missing, "Names of the nodes that are gone for good, by commas")->required();
   force->add_option("--statement", f->statement, "The sentence that would be asked for");
   force->callback([&session, f] { session.action = [&session, f] { return Apply(session, *f); }; });
+  CLI::App* losses = cmd->add_subcommand("losses", "What force gave up, and could not find");
+  losses->footer("  coffer layout losses                    by partition; for programs: --json");
+  losses->callback([&session] { session.action = [&session] { return Losses(session); }; });
   CLI::App* fresh = cmd->add_subcommand("fresh", "The way back to plain modulo over the present nodes");
   fresh->footer("  coffer plan fresh                      only shows what it would move");
   auto a = std::make_shared<ChangeArguments>();

@@ -258,6 +258,18 @@ void AddScrub(const v1::Status& s, std::size_t width, Lines& out) {
   out.push_back({Cut(line, width), unreadable + differing > 0 ? kRed : bad > 0 ? kYellow : nullptr, 5});
 }
 
+// Shown for good once the layout was forced: what was acknowledged may be lacking.
+void AddForce(const v1::Status& s, std::size_t width, Lines& out) {
+  if (!s.has_force()) return;
+  const v1::ForceStatus& force = s.force();
+  std::string line = "FORCED  epoch " + std::to_string(force.epoch());
+  if (force.merging() > 0) line += ", " + Grouped(force.merging()) + " partitions being merged";
+  if (force.merged() > 0) line += ", " + Grouped(force.merged()) + " merged from survivors";
+  if (force.lacking() > 0) line += ", " + Grouped(force.lacking()) + " lack writes";
+  if (force.empty() > 0) line += ", " + Grouped(force.empty()) + " found empty";
+  out.push_back({Cut(line + ": coffer layout losses", width), force.merging() + force.merged() > 0 ? kYellow : nullptr, 6});
+}
+
 std::string Names(const google::protobuf::RepeatedPtrField<std::string>& names, std::size_t columns) {
   if (names.empty()) return "none";
   std::string out;
@@ -347,6 +359,7 @@ std::string RenderStatus(const v1::Status& s, const Screen& screen) {
   Lines bottom;
   AddResync(s, width, bottom);
   AddScrub(s, width, bottom);
+  AddForce(s, width, bottom);
   AddCopies(s, width, bottom);
   AddInvariants(s, width, bottom);
   const auto height = static_cast<std::size_t>(screen.height < 12 ? 100000 : screen.height);

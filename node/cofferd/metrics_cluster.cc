@@ -89,6 +89,17 @@ void WriteResync(const v1::Status& status, MetricsWriter* writer) {
   writer->Gauge("coffer_resync_bytes_per_second", "Bytes done per second, a 5 s average.", resync.bytes_per_second());
 }
 
+void WriteForce(const v1::ForceStatus& force, MetricsWriter* writer) {
+  writer->Gauge("coffer_forced_epoch", "Epoch last made by `coffer layout force`; 0: never.", static_cast<double>(force.epoch()));
+  writer->Gauge("coffer_forced_out_members", "Members given up by force; their ids never act again.", force.given_up_size());
+  const char* help = "Partitions that were forced upon survivors of which none was up to date: being merged, merged; of these, lacking "
+                     "writes up to the last one found, or found empty.";
+  writer->Gauge("coffer_forced_partitions", help, force.merging(), {{"state", "merging"}});
+  writer->Gauge("coffer_forced_partitions", help, force.merged(), {{"state", "merged"}});
+  writer->Gauge("coffer_forced_partitions", help, force.lacking(), {{"state", "lacking"}});
+  writer->Gauge("coffer_forced_partitions", help, force.empty(), {{"state", "empty"}});
+}
+
 }  // namespace
 
 void ClusterMetrics::Write(const v1::Status* status, Clock::time_point now, MetricsWriter* writer) {
@@ -111,6 +122,7 @@ void ClusterMetrics::Write(const v1::Status* status, Clock::time_point now, Metr
   writer->Gauge("coffer_under_replicated_oldest_seconds", "How long there have been blocks with too few copies, without a break.", age);
   WriteResync(*status, writer);
   WriteMembers(*status, writer);
+  WriteForce(status->force(), writer);
   writer->Gauge("coffer_epoch", "Version of the layout.", static_cast<double>(status->epoch()));
   writer->Gauge("coffer_partitions", "Partitions of the cluster.", status->partitions());
   writer->Gauge("coffer_partitions_writable", "Partitions that accept writes now.", status->partitions_writable());

@@ -46,7 +46,8 @@ struct Context {
 
   const cluster::Group& group(PartitionId p) const { return layout->group(p); }
   const NodeId& IdOf(cluster::MemberIndex m) const { return layout->members[m].id; }
-  bool IsPrimary(PartitionId p) const { return layout && group(p).primary == self_index; }
+  // Of a partition whose survivors are still to be merged there is none yet.
+  bool IsPrimary(PartitionId p) const { return layout && group(p).primary == self_index && group(p).survivors.empty(); }
   bool Alive(const NodeId& id) const { return id == self || membership->IsAlive(id); }
   std::string NameOf(const NodeId& id) const {
     const auto index = layout ? layout->IndexOf(id) : cluster::kNoMember;

@@ -104,6 +104,7 @@ void Introductions::OnAnswer(const NodeId& from, const wire::IntroductionAnswer&
     ++ctx_.counters.dropped;
     return;
   }
+  if (answer.forced_out() != 0) return ctx_.Retire(cluster::WhyRetired(Epoch(answer.forced_out())));
   if (answer.has_remembered()) {
     return ctx_.Retire("The data folder of this node is an old copy: " + hooks_.name_of(from) + " refuses it (" + answer.refusal() +
                        "). What it may have forgotten is on the other nodes; nothing was served from it.");
@@ -176,6 +177,7 @@ void Introductions::OnIntroduction(const NodeId& from, const wire::Introduction&
   }
   Peer& peer = peers_[from];
   FolderMark mark = lineage->back();
+  if (const auto forced = ctx_.layout ? ctx_.layout->RetiredAt(from) : std::nullopt) return RefuseForcedOut(from, mark, *forced);
   const auto seen = ctx_.durable.remembered.find(from);
   if (seen != ctx_.durable.remembered.end()) {
     if (const auto why = cluster::WhyNotContinued(*lineage, seen->second)) return Refuse(from, mark, seen->second, *why);
@@ -196,6 +198,27 @@ void Introductions::Refuse(const NodeId& from, const FolderMark& mark, const Fol
   SetMark(remembered, answer->mutable_remembered());
   answer->set_refusal(why);
   ctx_.Send(from, std::move(message));
+}
+
+void Introductions::RefuseForcedOut(const NodeId& from, const FolderMark& mark, Epoch epoch) {
+  peers_[from].noted = false;
+  ctx_.Event(NodeEvent::Level::kError, Short(from) + " was given up by `layout force` with epoch " + std::to_string(epoch.value) +
+                                           " and is refused. It comes back under a new id and is filled from the others.");
+  wire::Peer message;
+  auto* answer = message.mutable_introduction_answer();
+  SetMark(mark, answer->mutable_mark());
+  answer->set_forced_out(epoch.value);
+  answer->set_refusal(cluster::WhyRetired(epoch));
+  ctx_.Send(from, std::move(message));
+}
+
+// Whoever was given up while its link stood is heard no longer, and told when it introduces itself.
+void Introductions::OnLayout() {
+  for (auto& [id, peer] : peers_) {
+    if (!peer.has_folder || !ctx_.layout->RetiredAt(id)) continue;
+    peer.noted = peer.established = false;
+    Introduce(id, /*wanted=*/true);
+  }
 }
 
 void Introductions::Note(const NodeId& from, const FolderMark& mark) {

@@ -44,6 +44,8 @@ class Introductions {
   void OnAnswer(const NodeId& from, const wire::IntroductionAnswer& answer);
   // Says again who we are: a process that lives answers. For a peer whose life is in doubt.
   void Ask(const NodeId& peer);
+  // A layout is effective: whom it gave up is refused.
+  void OnLayout();
   void Tick();
   Instant NextDeadline() const { return next_look_; }
 
@@ -66,6 +68,7 @@ class Introductions {
   void Noted(const NodeId& peer, const cluster::FolderMark& mark);
   void Answer(const NodeId& to, const cluster::FolderMark& mark, bool cleared);
   void Refuse(const NodeId& peer, const cluster::FolderMark& mark, const cluster::FolderMark& remembered, const std::string& why);
+  void RefuseForcedOut(const NodeId& peer, const cluster::FolderMark& mark, Epoch epoch);
   void Establish(const NodeId& peer);
   void Clear();
   void RaiseStep();

@@ -349,6 +349,7 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
     return;
   }
   StoreBatch batch;
+  ctx_.Replica(partition).SetLacking(Seq{}, Seq{});
   ctx_.Replica(partition).SetCounts(blocks, bytes, &batch);
   job.done = true;
   // In order after everything that was fetched: when this is durable, all of it is.

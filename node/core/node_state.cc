@@ -46,6 +46,7 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
                       .durable = [this](PartitionId p) { primaries.OnLocalDurable(p); },
                       .advanced = [this](PartitionId p) { learner.OnAdvanced(p); }}),
       learner(ctx, [this](PartitionId p, std::uint64_t choice) { return followers.LearnsFor(p, choice); }),
+      merges(ctx, [this](const wire::ChangeRequest& r) { planning.Request(r); }),
       source(ctx, primaries, [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }),
       reads(ctx, primaries, [this](PartitionId p) { return followers.LastHeard(p); }),
       writes(ctx, primaries, reads,
@@ -179,6 +180,8 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
   std::erase_if(ctx.durable.adds, [&](const cluster::ProposedAdd& add) {
     return add.partition >= ctx.layout->partition_count() || ctx.group(add.partition).term != add.term || Planted(Bug::kAddClearedByOtherEpoch);
   });
+  if (const auto forced = ctx.layout->RetiredAt(ctx.self)) ctx.Retire(cluster::WhyRetired(*forced));
+  introductions.OnLayout();
   if (ctx.layout->plan) learner.OnPlan(ctx.layout->plan->id);
   const bool settings = !before || before->settings != ctx.layout->settings;
   for (PartitionId p = 0; p < ctx.layout->partition_count(); ++p) {
@@ -202,11 +205,14 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
 }
 
 void NodeCore::State::ChangeTerm(PartitionId partition, const Group*, const Group& after) {
-  const bool lead = ctx.self_index != cluster::kNoMember && after.primary == ctx.self_index;
+  const bool own = ctx.self_index != cluster::kNoMember && after.primary == ctx.self_index;
+  const bool lead = own && after.survivors.empty();
   primaries.EndTerm(partition, lead);
   followers.EndTerm(partition);
   learner.EndTerm(partition);
+  merges.EndTerm(partition);
   if (lead) primaries.StartTerm(partition);
+  if (own && !lead) merges.StartTerm(partition);
 }
 
 void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
@@ -238,7 +244,9 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
     case K::kRangesRequest: return source.OnRangesRequest(from, m.ranges_request());
     case K::kRanges: return learner.OnRanges(from, std::move(*m.mutable_ranges()));
     case K::kListRequest: return source.OnListRequest(from, m.list_request());
-    case K::kListing: return learner.OnListing(from, std::move(*m.mutable_listing()));
+    case K::kListing:
+      if (merges.Merges(m.listing().partition())) return merges.OnListing(from, m.listing());
+      return learner.OnListing(from, std::move(*m.mutable_listing()));
     case K::kFetchRequest: return source.OnFetchRequest(from, std::move(*m.mutable_fetch_request()));
     case K::kFetched: return ReceiveFetched(from, m.fetched(), message.bodies);
     case K::kCopyDigestRequest: return copies.OnRequest(from, m.copy_digest_request());
@@ -261,6 +269,7 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
 
 void NodeCore::State::ReceiveFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
   if (repairs.Owns(fetched)) return repairs.OnFetched(from, fetched, bodies);
+  if (merges.Merges(fetched.partition())) return merges.OnFetched(from, fetched, bodies);
   learner.OnFetched(from, fetched, bodies);
 }
 
@@ -371,6 +380,7 @@ void NodeCore::State::Tick() {
   primaries.Tick();
   reads.Tick();
   learner.Tick();
+  merges.Tick();
   repairs.Tick();
   copies.Tick();
   const PartitionId registry = cluster::RegistryPartition(ctx.layout->partition_count());
@@ -394,7 +404,7 @@ void NodeCore::State::Tick() {
 
 Instant NodeCore::State::NextDeadline() const {
   return std::min({introductions.NextDeadline(), membership.NextDeadline(), agreement.NextDeadline(), next_facts, primaries.NextDeadline(), reads.NextDeadline(),
-                   learner.NextDeadline(), repairs.NextDeadline(), copies.NextDeadline(), zones.NextDeadline(),
+                   learner.NextDeadline(), merges.NextDeadline(), repairs.NextDeadline(), copies.NextDeadline(), zones.NextDeadline(),
                    default_zone.NextDeadline(), planning.NextDeadline()});
 }
 

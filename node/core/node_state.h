@@ -20,6 +20,7 @@
 #include "node/core/reads.h"
 #include "node/core/repair.h"
 #include "node/core/resync_source.h"
+#include "node/core/survivor_merge.h"
 #include "node/core/writes.h"
 #include "node/core/zone_deletion.h"
 
@@ -72,6 +73,7 @@ struct NodeCore::State {
   Primaries primaries;
   Followers followers;
   LearnerResync learner;
+  SurvivorMerge merges;
   ResyncSource source;
   Reads reads;
   Writes writes;

@@ -44,7 +44,7 @@ std::optional<OperatorChange> ChangeOf(const wire::LayoutChangeRequest& request)
     case coffer::v1::LayoutChange::kScrub:
       if (c.scrub() == coffer::v1::SCRUB_CONTROL_START) return OperatorChange{Kind::kStartScrub};
       return OperatorChange{c.scrub() == coffer::v1::SCRUB_CONTROL_PAUSE ? Kind::kPauseScrub : Kind::kResumeScrub};
-    case coffer::v1::LayoutChange::kForce: return OperatorChange{Kind::kForce};
+    case coffer::v1::LayoutChange::kForce: return OperatorChange{Kind::kForce, c.force()};
     default: return std::nullopt;
   }
 }
@@ -126,8 +126,8 @@ void Planning::Hand(const wire::ChangeRequest& request) {
   if (known.term() == request.term() && known.kind_case() == request.kind_case() && known.add() == request.add()) return;
   known = request;
   newest_request_ = ctx_.now;
-  // A renewal is looked at now, because writes wait for it; an add once its fellows are there.
-  look_at_ = std::min(look_at_, request.has_renew() ? ctx_.now : ctx_.now + ctx_.config.layout_gather);
+  // A renewal or a merge is looked at now, because writes wait for it; an add once its fellows are there.
+  look_at_ = std::min(look_at_, request.has_add() ? ctx_.now + ctx_.config.layout_gather : ctx_.now);
 }
 
 // L4: only the partition's primary asks, and only for its own term.
@@ -190,7 +190,7 @@ void Planning::OnProposalEnded(bool decided, const std::string& why) {
   operations_.pop_front();
 }
 
-// A forced layout: by definition no majority can agree. The operator's typed statement stands in for it.
+// A forced layout without a majority that could agree: the operator's typed statement stands in for it.
 void Planning::Force(const cluster::Layout& next) {
   ctx_.Warn("an operator forces layout epoch " + std::to_string(next.epoch.value) + " without a majority of voters");
   const std::string bytes = cluster::Encode(next);
@@ -207,7 +207,24 @@ void Planning::Force(const cluster::Layout& next) {
 bool Planning::ForceIsWanted() const {
   if (operations_.empty() || operations_.front().proposed) return false;
   const auto change = ChangeOf(operations_.front().request);
-  return change && change->kind == OperatorChange::Kind::kForce;
+  return change && change->kind == OperatorChange::Kind::kForce && !QuorumAnswers();
+}
+
+// Then a forced layout is decided like any other: nobody else decides another one for its epoch.
+bool Planning::QuorumAnswers() const {
+  const auto& voters = ctx_.layout->voters;
+  const auto alive = std::count_if(voters.begin(), voters.end(), [this](auto v) { return ctx_.Alive(ctx_.IdOf(v)); });
+  return static_cast<std::size_t>(alive) >= ctx_.layout->Quorum();
+}
+
+// A member that answers and has seen a later decision than we: what is forced must follow that one.
+std::optional<std::string> Planning::KnowsNewer() const {
+  for (const auto& [id, view] : *ctx_.membership->view()) {
+    if (view.state == Liveness::kAlive && view.facts.epoch() > ctx_.layout->epoch.value && !ctx_.layout->RetiredAt(id)) {
+      return view.facts.name();
+    }
+  }
+  return std::nullopt;
 }
 
 // Deals with the operator's request in front; true when a proposal for it is under way.
@@ -215,22 +232,28 @@ bool Planning::TakeOperation() {
   while (!operations_.empty()) {
     Operation& op = operations_.front();
     if (op.proposed) return true;
-    const auto change = ChangeOf(op.request);
+    auto change = ChangeOf(op.request);
+    const bool past_voters = change && change->kind == OperatorChange::Kind::kForce && !QuorumAnswers();
+    if (past_voters) change->number = cluster::kForcedEpochs;
     google::rpc::Status status;
     if (!change) {
       status = Refuse(Code::kInvalidArgument, "BAD_REQUEST", "no change was named; nothing was changed");
     } else if (op.request.epoch() != 0 && Epoch(op.request.epoch()) != ctx_.layout->epoch) {
       status = Refuse(Code::kAborted, "PLAN_STALE", "the layout is at epoch " + std::to_string(ctx_.layout->epoch.value) +
                                                         " now; nothing was changed. Plan again.");
+    } else if (const auto newer = change->kind == OperatorChange::Kind::kForce ? KnowsNewer() : std::nullopt) {
+      status = Refuse(Code::kAborted, "PLAN_STALE", *newer + " knows a newer layout, which is on its way here; nothing was changed. Plan again.");
     } else if (auto why = cluster::WhyRefused(*ctx_.layout, Members(), *change)) {
       status = Refuse(Code::kFailedPrecondition, "CHANGE_REFUSED", *why);
+    } else if (past_voters && Forcer() != ctx_.self) {
+      status = Refuse(Code::kUnavailable, "NOT_A_VOTER", ctx_.NameOf(Forcer()) + " carries this out; ask it");
     } else if (op.deadline <= ctx_.now) {
       status = Refuse(Code::kUnavailable, "NO_QUORUM",
                       "no majority of voters agreed in time; the change may still be decided. Look at the status, then ask again.");
     } else {
       cluster::PlannerRequests requests;
       const auto next = cluster::PlanNext(*ctx_.layout, Members(), requests, *change, ctx_.config.planner);
-      if (next && change->kind != OperatorChange::Kind::kForce) {
+      if (next && !past_voters) {
         op.proposed = true;
         op.epoch = next->epoch;
         execute_(agreement_.Propose(ctx_.now, *next));
@@ -239,12 +262,44 @@ bool Planning::TakeOperation() {
       if (next) Force(*next);
       AnswerOperation(op, {}, next ? next->epoch : ctx_.layout->epoch);
       operations_.pop_front();
+      if (next) return true;  // what comes next is planned from that layout, once it is durable
       continue;
     }
     AnswerOperation(op, std::move(status), ctx_.layout->epoch);
     operations_.pop_front();
   }
   return false;
+}
+
+// Who forces a layout past the voters: the first living voter, else the first living storage node. The statement names everybody who
+// does not answer, so all whom it satisfies know the same one.
+NodeId Planning::Forcer() const {
+  NodeId first = ctx_.self;
+  bool found = false;
+  const auto consider = [&](const NodeId& id) {
+    if (ctx_.Alive(id) && (!found || id < first)) first = id, found = true;
+  };
+  for (const auto v : ctx_.layout->voters) consider(ctx_.IdOf(v));
+  if (found) return first;
+  for (const auto& member : ctx_.layout->members) {
+    if (!member.witness) consider(member.id);
+  }
+  return first;
+}
+
+// Whoever has no vote proposes nothing (A1). What an operator forces past the voters needs none.
+void Planning::WithoutVote() {
+  std::deque<Operation> forces;
+  for (Operation& op : std::exchange(operations_, {})) {
+    const auto change = ChangeOf(op.request);
+    if (change && change->kind == OperatorChange::Kind::kForce && !QuorumAnswers()) {
+      forces.push_back(std::move(op));
+    } else {
+      AnswerOperation(op, Refuse(Code::kUnavailable, "NOT_A_VOTER", "this node has no vote; ask another"), ctx_.layout->epoch);
+    }
+  }
+  operations_ = std::move(forces);
+  TakeOperation();
 }
 
 void Planning::Tick() {
@@ -254,12 +309,7 @@ void Planning::Tick() {
   if (agreement_.epoch() != ctx_.layout->epoch || ctx_.now < look_at_) return;
   if (agreement_.proposing() && !ForceIsWanted()) return;
   const auto rank = Rank();
-  if (!rank) {
-    for (const Operation& op : std::exchange(operations_, {})) {
-      AnswerOperation(op, Refuse(Code::kUnavailable, "NOT_A_VOTER", "this node has no vote; ask another"), ctx_.layout->epoch);
-    }
-    return;
-  }
+  if (!rank) return WithoutVote();
   look_at_ = ctx_.now + kLookAgain;
   if (TakeOperation() || agreement_.proposing() || agreement_.epoch() != ctx_.layout->epoch) return;
   cluster::PlannerRequests requests;
@@ -270,6 +320,10 @@ void Planning::Tick() {
       requests.adds[partition] = {partition, term, NodeId::Must(request.add())};
     } else if (request.has_renew()) {
       requests.renewals[partition] = Term(request.term());
+    } else if (request.has_merged()) {
+      const auto& merged = request.merged();
+      requests.merged[partition] = {Term(request.term()),
+                                    {Epoch{}, merged.nothing(), Seq(merged.from()), Seq(merged.to()), Seq(merged.last()), merged.set_aside()}};
     }
   }
   const auto members = Members();

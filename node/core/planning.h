@@ -50,7 +50,11 @@ class Planning {
   std::optional<NodeId> UsualProposer() const;
   void SendRequests();
   bool ForceIsWanted() const;
+  bool QuorumAnswers() const;
+  NodeId Forcer() const;
+  std::optional<std::string> KnowsNewer() const;
   bool TakeOperation();
+  void WithoutVote();
   void Force(const cluster::Layout& next);
   void AnswerOperation(const Operation& op, google::rpc::Status status, Epoch epoch);
   void Hand(const wire::ChangeRequest& request);

@@ -452,6 +452,7 @@ void PartitionReplica::Prune(StoreBatch* batch) {
 
 void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch) {
   batch->changes.push_back(StoreBatch::EraseLog{id_, Seq(0), Seq(~std::uint64_t{0})});
+  SetLacking(meta_.lacks_to == Seq{} ? meta_.committed : meta_.lacks_after, base);
   meta_.last = {stamp.term, stamp.boot, base};
   meta_.last_hash = hash;
   meta_.committed = base;
@@ -460,6 +461,12 @@ void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp,
   durable_ = base;
   unfinished_.clear();
   PutMeta(batch);
+}
+
+void PartitionReplica::SetLacking(Seq after, Seq to) {
+  const bool none = after >= to;
+  meta_.lacks_after = none ? Seq{} : after;
+  meta_.lacks_to = none ? Seq{} : to;
 }
 
 void PartitionReplica::NoteContact(Term term, Boot boot, StoreBatch* batch) {

@@ -74,8 +74,11 @@ class PartitionReplica {
   Seq committed() const { return meta_.committed; }
   // Makes the mark durable by itself: who lacks what is committed is known by it, over restarts too (R4.6).
   void KeepCommitted(StoreBatch* batch) { PutMeta(batch); }
-  // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable().
+  // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable(). What lies before
+  // may be missing from now on, as far as this copy did not know it to be committed.
   void StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch);
+  // Which writes up to the log's start may be missing: those after `after` up to `to`; to == 0: none.
+  void SetLacking(Seq after, Seq to);
   // Remembers the primary's boot that made contact; `batch` may be null when the caller changes the meta anyway.
   void NoteContact(Term term, Boot boot, StoreBatch* batch);
   // Adjusts the counters after records were fetched or dropped by resync.

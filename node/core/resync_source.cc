@@ -1,6 +1,9 @@
 #include "node/core/resync_source.h"
 
+#include <algorithm>
+
 #include "cluster/sha256.h"
+#include "node/core/merge_rule.h"
 
 namespace coffer::node {
 namespace {
@@ -32,6 +35,14 @@ bool ResyncSource::Serves(const NodeId& from, PartitionId partition, std::uint64
   if (!progress || !progress->active() || progress->learner() != from) return false;
   // What the learner does not get live must be visible to the scan.
   return ctx_.replicas.at(partition)->durable() >= progress->learner_base();
+}
+
+// L10: the primary that merges survivors asks each of them. What is under way must be visible to the scan.
+bool ResyncSource::Survives(const NodeId& from, PartitionId partition, std::uint64_t term) const {
+  if (!ctx_.layout || partition >= ctx_.layout->partition_count() || ctx_.group(partition).term != Term(term)) return false;
+  const auto& group = ctx_.group(partition);
+  const bool asked = std::find(group.survivors.begin(), group.survivors.end(), ctx_.self_index) != group.survivors.end();
+  return asked && ctx_.IdOf(group.primary) == from && ctx_.Replica(partition).AllDurable();
 }
 
 void ResyncSource::OnRangesRequest(const NodeId& from, const wire::RangesRequest& request) {
@@ -74,7 +85,8 @@ void ResyncSource::OnRangesRequest(const NodeId& from, const wire::RangesRequest
 }
 
 void ResyncSource::OnListRequest(const NodeId& from, const wire::ListRequest& request) {
-  if (!Serves(from, request.partition(), request.term(), request.boot())) return;
+  const bool survives = Survives(from, request.partition(), request.term());
+  if (!survives && !Serves(from, request.partition(), request.term(), request.boot())) return;
   const PartitionReplica& replica = ctx_.Replica(request.partition());
   wire::Peer message;
   auto* answer = message.mutable_listing();
@@ -84,6 +96,12 @@ void ResyncSource::OnListRequest(const NodeId& from, const wire::ListRequest& re
   answer->set_after(request.after());
   answer->set_last_key(request.last_key());
   answer->set_as_of(replica.durable().value);
+  if (survives) {
+    const CopyExtent extent = ExtentOf(replica.meta());
+    SetStamp(extent.last, answer->mutable_copy()->mutable_last());
+    answer->mutable_copy()->set_complete_to(extent.complete_to.value);
+    answer->mutable_copy()->set_resumed_at(extent.resumed_at.value);
+  }
   const auto outcome =
       ctx_.store.Scan(request.partition(), request.after(), request.last_key(), [&](const ScannedRecord& record) {
         if (answer->records_size() == kRecordsPerListing) {
@@ -102,7 +120,10 @@ void ResyncSource::OnListRequest(const NodeId& from, const wire::ListRequest& re
 
 void ResyncSource::OnFetchRequest(const NodeId& from, wire::FetchRequest request) {
   if (!ctx_.layout || request.partition() >= ctx_.layout->partition_count()) return;
-  if (request.term() != 0 && !Serves(from, request.partition(), request.term(), request.boot())) return;
+  if (request.term() != 0 && !Survives(from, request.partition(), request.term()) &&
+      !Serves(from, request.partition(), request.term(), request.boot())) {
+    return;
+  }
   ReadTask task;
   task.reply_to = from;
   task.asked = ctx_.now;

@@ -22,6 +22,7 @@ class ResyncSource {
 
  private:
   bool Serves(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) const;
+  bool Survives(const NodeId& from, PartitionId partition, std::uint64_t term) const;
 
   Context& ctx_;
   Primaries& primaries_;

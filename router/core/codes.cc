@@ -9,6 +9,10 @@ constexpr CodeText kStatusCodes[] = {
      "Fewer than a majority of the voters answer, so the layout can't change: nothing fails over, no node "
      "joins or leaves. Partitions whose copies all answer go on being read and written.",
      "Start the voters that are off. If they will never return, see `coffer layout force`."},
+    {"SURVIVORS_MERGING",
+     "`coffer layout force` was used, and the primaries of some partitions take in what the survivors hold. "
+     "These partitions are not served until that is done.",
+     "Wait. If a survivor does not answer, start it; only if it is gone for good, force the layout once more without it."},
     {"PARTITIONS_UNAVAILABLE",
      "Some partitions can't be read, or can't be written, now. Nothing acknowledged is lost: it waits on "
      "the copies that are out of reach.",

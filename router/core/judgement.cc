@@ -91,6 +91,13 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
                    " voters answer, too few to change the layout. " + Service(*status),
                "Start " + Listed(off) + " again.");
   }
+  if (status->force().merging() > 0) {
+    const std::vector<std::string> silent(status->force().waits_for().begin(), status->force().waits_for().end());
+    return say("SURVIVORS_MERGING",
+               missing + OfPartitions(*status, status->force().merging()) + " are being merged from what survived. " + Service(*status),
+               silent.empty() ? "Wait until it is done; then look at `coffer layout losses`."
+                              : "Start " + Listed(silent) + " again: what survived there is needed.");
+  }
   if (status->partitions_readable() < status->partitions()) {
     return say("PARTITIONS_UNAVAILABLE", missing + Service(*status),
                "Start " + (facts.down.empty() ? Listed(facts.suspect) : Listed(facts.down)) +

@@ -75,12 +75,37 @@ std::string Describe(const cluster::OperatorChange& change) {
       return "A write is acknowledged with at least " + std::to_string(change.number) +
              (change.number == 1 ? " copy: a lost disk can then lose acknowledged writes." : " copies.");
     case Kind::kForce:
-      return "Every partition is served again from what is left; acknowledged writes that are only on the missing nodes are lost.";
+      return "Every partition is served again from what is left; acknowledged writes that are only on the missing nodes are lost. "
+             "The ids of the missing nodes never act again: one that is started after all sets its data aside and joins as a new node.";
     case Kind::kStartScrub: return "Every node begins to read back all it stores.";
     case Kind::kPauseScrub: return "No node reads further until the scrub is resumed.";
     case Kind::kResumeScrub: return "Every node goes on reading where it was.";
     default: return {};
   }
+}
+
+// What becomes of the partitions, before anybody has looked at what the survivors hold.
+void DescribeForce(const StatusInputs& inputs, const Layout& after, v1::PlanResponse* response) {
+  std::uint64_t whole = 0, merged = 0;
+  std::vector<bool> asked(after.members.size());
+  for (const cluster::Group& group : after.partitions) {
+    (group.survivors.empty() ? whole : merged) += 1;
+    for (const MemberIndex m : group.survivors) asked[m] = true;
+  }
+  response->add_effects(Grouped(whole) + " partitions have an up-to-date copy on a node that answers: what was acknowledged under this layout is there.");
+  const auto& voters = inputs.layout->voters;
+  const auto answer = std::count_if(voters.begin(), voters.end(), [&](auto v) { return IsUp(inputs, inputs.layout->members[v].id); });
+  if (static_cast<std::size_t>(answer) < inputs.layout->Quorum()) {
+    response->add_effects("No majority of the voters answers: if they decided layouts since that nobody left knows of, what was acknowledged "
+                          "under those is lost.");
+  }
+  if (merged == 0) return;
+  std::vector<std::string> names;
+  for (std::size_t m = 0; m < asked.size(); ++m) {
+    if (asked[m]) names.push_back(after.members[m].name);
+  }
+  response->add_effects(Grouped(merged) + " partitions have none: what " + Listed(names) +
+                        " still hold of them is merged before they are served, and may lack acknowledged writes. `coffer layout losses` says then what was not found.");
 }
 
 }  // namespace
@@ -156,6 +181,7 @@ v1::PlanResponse BuildPlan(const StatusInputs& inputs, const v1::LayoutChange& w
   CountNodes(layout, after, &response);
   if (!response.refusal().empty()) return response;
   if (const std::string effect = Describe(change); !effect.empty()) response.add_effects(effect);
+  if (change.kind == Kind::kForce && next) DescribeForce(inputs, *next, &response);
   response.add_effects(movement.copies == 0 && movement.primaries == 0
                            ? "Nothing has to move."
                            : Grouped(movement.copies) + " copies of partitions have to be made, and " +

@@ -13,7 +13,7 @@
 
 namespace coffer::router {
 
-// The planner's words for a public change. The name in `force` is not looked at here.
+// The planner's words for a public change.
 cluster::OperatorChange ToOperatorChange(const v1::LayoutChange& change);
 cluster::OperatorChange ToOperatorChange(const v1::ControlResyncRequest& request);
 

@@ -176,6 +176,7 @@ std::vector<PartitionState> PartitionStates(const StatusInputs& inputs) {
     const cluster::Group& group = layout.group(p);
     states[p].copies = static_cast<int>(std::count_if(group.in_sync.begin(), group.in_sync.end(), [&](auto m) { return up[m]; }));
     states[p].primary_alive = up[group.primary];
+    if (!group.survivors.empty()) states[p] = {};  // nobody vouches for what is there before they are merged
   }
   for (std::size_t m = 0; m < up.size(); ++m) {
     const wire::NodeReport* report = up[m] ? FreshReport(inputs, layout.members[m].id) : nullptr;
@@ -217,6 +218,7 @@ std::vector<std::string> MayStopNow(const StatusInputs& inputs) {
     for (const MemberIndex m : group.in_sync) {
       if (IsUp(inputs, layout.members[m].id)) living.push_back(m);
     }
+    for (const MemberIndex m : group.survivors) may[m] = false;
     if (living.empty()) return {};
     if (living.size() == 1) may[living[0]] = false;
   }
@@ -257,6 +259,7 @@ v1::Status BuildStatus(const StatusInputs& inputs) {
   status.set_partitions_writable(writable);
   for (auto& name : MayStopNow(inputs)) status.add_may_stop_now(std::move(name));
   if (auto resync = BuildResync(inputs)) *status.mutable_resync() = std::move(*resync);
+  if (auto force = BuildForce(inputs)) *status.mutable_force() = std::move(*force);
   AddInvariants(inputs, states, &status);
   Judge(inputs, &status);
   return status;

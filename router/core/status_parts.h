@@ -15,6 +15,9 @@ const wire::NodeReport* FreshReport(const StatusInputs& inputs, const NodeId& id
 // Absent when nothing moves.
 std::optional<v1::ResyncStatus> BuildResync(const StatusInputs& inputs);
 
+// Absent if the layout was never forced.
+std::optional<v1::ForceStatus> BuildForce(const StatusInputs& inputs);
+
 // A number with thin groups of thousands, as people read it: 41 210.
 std::string Grouped(std::uint64_t number);
 

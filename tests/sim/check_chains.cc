@@ -11,7 +11,23 @@ std::string Name(const std::string& chain) { return "chain " + Hex(chain).substr
 
 }  // namespace
 
-ChainChecker::Token ChainChecker::Begin(const std::string& chain) { return {chain, lengths_[chain], chains_[chain].deleted}; }
+ChainChecker::Token ChainChecker::Begin(const std::string& chain) {
+  Token token{chain, lengths_[chain], chains_[chain].deleted};
+  token.age = ages_[chain];
+  return token;
+}
+
+void ChainChecker::Forgive(const std::string& chain, std::uint64_t length, bool delete_too) {
+  Known& known = chains_[chain];
+  if (known.entries.size() > length) known.entries.resize(length);
+  lengths_[chain] = std::min(lengths_[chain], length);
+  if (delete_too) known.deleted = false;
+  ++ages_[chain];
+  std::erase_if(refused_, [&](const std::string& body) {
+    const auto& [of, position] = asked_.at(body);
+    return of == chain && position >= length;
+  });
+}
 
 ChainChecker::Token ChainChecker::BeginAppend(const std::string& chain, std::uint64_t position, std::vector<std::string> bodies) {
   Token token = Begin(chain);
@@ -46,6 +62,7 @@ ChainChecker::Complaint ChainChecker::Seen(const std::string& chain, std::uint64
 }
 
 ChainChecker::Complaint ChainChecker::EndAppend(const Token& token) {
+  if (token.age != ages_[token.chain]) return std::nullopt;
   if (token.deleted) return Name(token.chain) + " was appended to after its delete was acknowledged (I10)";
   if (token.position < token.floor) {
     return Name(token.chain) + ": an append to position " + std::to_string(token.position) + " succeeded though " +
@@ -55,6 +72,7 @@ ChainChecker::Complaint ChainChecker::EndAppend(const Token& token) {
 }
 
 ChainChecker::Complaint ChainChecker::EndConflict(const Token& token, std::uint64_t length) {
+  if (token.age != ages_[token.chain]) return std::nullopt;
   const std::vector<std::string>& entries = chains_[token.chain].entries;
   for (std::size_t i = 0; i < token.bodies.size(); ++i) {
     const std::uint64_t at = token.position + i;
@@ -64,7 +82,8 @@ ChainChecker::Complaint ChainChecker::EndConflict(const Token& token, std::uint6
     refused_.insert(token.bodies[i]);
   }
   if (auto why = EndHead(token, length)) return why;
-  if (length <= token.position) {
+  // Where `layout force` shortened the chain, a writer may still go by what stood there before.
+  if (length <= token.position && ages_[token.chain] == 0) {
     return Name(token.chain) + ": an append to position " + std::to_string(token.position) + " was refused; the chain is said to have " +
            std::to_string(length) + " entries";
   }
@@ -72,6 +91,7 @@ ChainChecker::Complaint ChainChecker::EndConflict(const Token& token, std::uint6
 }
 
 ChainChecker::Complaint ChainChecker::EndHead(const Token& token, std::uint64_t length) {
+  if (token.age != ages_[token.chain]) return std::nullopt;
   if (length < token.floor) {
     return Name(token.chain) + " has " + std::to_string(length) + " entries; " + std::to_string(token.floor) + " were seen before (I9)";
   }
@@ -81,6 +101,7 @@ ChainChecker::Complaint ChainChecker::EndHead(const Token& token, std::uint64_t 
 }
 
 ChainChecker::Complaint ChainChecker::EndGone(const Token& token, bool append) {
+  if (token.age != ages_[token.chain]) return std::nullopt;
   const Known& known = chains_[token.chain];
   if (known.delete_begun) return std::nullopt;
   if (append) return Name(token.chain) + " is said to be deleted; nobody deleted it";
@@ -89,6 +110,7 @@ ChainChecker::Complaint ChainChecker::EndGone(const Token& token, bool append) {
 }
 
 ChainChecker::Complaint ChainChecker::EndRead(const Token& token, const std::vector<std::string>& bodies) {
+  if (token.age != ages_[token.chain]) return std::nullopt;
   if (auto why = EndHead(token, bodies.size())) return why;
   return Seen(token.chain, 0, bodies);
 }

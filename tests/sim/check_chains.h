@@ -21,6 +21,7 @@ class ChainChecker {
     bool deleted = false;          // its deletion was acknowledged by then
     std::uint64_t position = 0;    // of an append
     std::vector<std::string> bodies;
+    std::uint64_t age = 0;
   };
   Token Begin(const std::string& chain);
   // Bodies are unique over all appends.
@@ -35,7 +36,16 @@ class ChainChecker {
   Complaint EndGone(const Token& token, bool append);
   Complaint EndRead(const Token& token, const std::vector<std::string>& bodies);
   Complaint EndHead(const Token& token, std::uint64_t length);
-  void EndDelete(const Token& token) { chains_[token.chain].deleted = true; }
+  void EndDelete(const Token& token) {
+    if (token.age == ages_[token.chain]) chains_[token.chain].deleted = true;
+  }
+  // What `layout force` lost of the chain: its entries from `length` on, or the word that it was deleted. What was said to operations
+  // that began before holds no more.
+  void Forgive(const std::string& chain, std::uint64_t length, bool delete_too);
+  std::uint64_t LengthOf(const std::string& chain) const {
+    const auto it = lengths_.find(chain);
+    return it == lengths_.end() ? 0 : it->second;
+  }
 
   struct Known {
     std::vector<std::string> entries;  // seen by somebody: there for good
@@ -51,6 +61,7 @@ class ChainChecker {
   std::map<std::string, Known> chains_;
   std::map<std::string, std::uint64_t> lengths_;  // at least so many, by chain; heads are seen without entries
   std::map<std::string, std::pair<std::string, std::uint64_t>> asked_;  // by body: where it was to go
+  std::map<std::string, std::uint64_t> ages_;     // how often it was forgiven
   std::set<std::string> refused_;                                       // bodies of appends that definitely failed
 };
 

@@ -1,5 +1,7 @@
 #include "sim/check_chunks.h"
 
+#include <algorithm>
+
 #include "cluster/ids.h"
 
 namespace coffer::sim {
@@ -11,7 +13,7 @@ std::string Name(const std::string& id) { return "chunk " + Hex(id).substr(0, 8)
 
 ChunkChecker::Token ChunkChecker::Begin(const std::string& id) {
   const Known& known = chunks_[id].known;
-  return {id, "", known.acknowledged.has_value(), known.deleted};
+  return {id, "", known.acknowledged.has_value(), known.deleted, chunks_[id].age};
 }
 
 ChunkChecker::Token ChunkChecker::BeginPut(const std::string& id, const std::string& value) {
@@ -26,8 +28,17 @@ ChunkChecker::Token ChunkChecker::BeginDelete(const std::string& id) {
   return Begin(id);
 }
 
+void ChunkChecker::Forgive(const std::string& id) {
+  Chunk& chunk = chunks_[id];
+  ++chunk.age;
+  chunk.known.acknowledged.reset();
+  chunk.known.deleted = false;
+  for (auto& [value, count] : chunk.possible) count = std::max(count, 1);
+}
+
 ChunkChecker::Complaint ChunkChecker::EndPut(const Token& token, Outcome outcome) {
   Chunk& chunk = chunks_[token.id];
+  if (token.age != chunk.age) return std::nullopt;
   if (outcome == Outcome::kUnknown) return std::nullopt;
   if (outcome == Outcome::kOk) {
     if (token.deleted) return Name(token.id) + " was put again after its delete was acknowledged (I10)";
@@ -53,6 +64,7 @@ ChunkChecker::Complaint ChunkChecker::EndPut(const Token& token, Outcome outcome
 
 ChunkChecker::Complaint ChunkChecker::EndDelete(const Token& token, Outcome outcome) {
   Chunk& chunk = chunks_[token.id];
+  if (token.age != chunk.age) return std::nullopt;
   if (outcome == Outcome::kOk) chunk.known.deleted = true;
   // The mark of a delete stays: absent can only be what was never put.
   if (outcome == Outcome::kNotFound && token.acknowledged) return Name(token.id) + " was acknowledged; its delete found nothing";
@@ -61,6 +73,7 @@ ChunkChecker::Complaint ChunkChecker::EndDelete(const Token& token, Outcome outc
 
 ChunkChecker::Complaint ChunkChecker::EndGet(const Token& token, Outcome outcome, const std::string& value, bool by_primary) {
   Chunk& chunk = chunks_[token.id];
+  if (token.age != chunk.age) return std::nullopt;
   if (outcome == Outcome::kNotFound) {
     if (token.acknowledged && !chunk.known.delete_begun) return Name(token.id) + " was acknowledged and is NOT_FOUND";
     return std::nullopt;

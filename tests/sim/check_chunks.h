@@ -19,6 +19,7 @@ class ChunkChecker {
     std::string value;
     bool acknowledged = false;
     bool deleted = false;
+    std::uint64_t age = 0;
   };
   Token Begin(const std::string& id);
   Token BeginPut(const std::string& id, const std::string& value);
@@ -41,7 +42,10 @@ class ChunkChecker {
   struct Chunk {
     std::map<std::string, int> possible;  // values of puts that did not definitely fail
     Known known;
+    std::uint64_t age = 0;  // how often it was forgiven
   };
+  // The id was lost by `layout force`: what is known of it, and what was said to operations that began before, holds no more.
+  void Forgive(const std::string& id);
   const std::map<std::string, Chunk>& all() const { return chunks_; }
 
  private:

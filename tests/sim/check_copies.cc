@@ -62,6 +62,7 @@ CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const s
   const auto chunk = chunks_.all().find(id);
   if (chunk == chunks_.all().end()) return std::nullopt;
   const ChunkChecker::Known& known = chunk->second.known;
+  if (!newest.group(p).survivors.empty()) return std::nullopt;  // nobody vouches for anything yet (L10)
   for (const auto m : newest.group(p).in_sync) {
     const SimNode* n = DiskOf(newest, m);
     if (!n) continue;
@@ -80,13 +81,58 @@ CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const s
 CopyChecker::Complaint CopyChecker::Chain(const cluster::Layout& newest, const std::string& chain) const {
   const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(chain), newest.partition_count());
   const auto known = chains_.Facts().find(chain);
-  if (known == chains_.Facts().end()) return std::nullopt;
+  if (known == chains_.Facts().end() || !newest.group(p).survivors.empty()) return std::nullopt;
   for (const auto m : newest.group(p).in_sync) {
     const SimNode* n = DiskOf(newest, m);
     if (!n) continue;
     if (auto why = ChainOn(*n, p, chain, known->second)) return why;
   }
   return std::nullopt;
+}
+
+bool CopyChecker::Survives(const cluster::Layout& forced, bool stale, PartitionId p, const std::function<bool(const SimNode&)>& has) const {
+  const auto on = [&](const auto m) {
+    const SimNode* n = DiskOf(forced, m);
+    return n && has(*n);
+  };
+  const auto& group = forced.group(p);
+  if (!group.survivors.empty()) return std::any_of(group.survivors.begin(), group.survivors.end(), on);
+  return !stale || std::all_of(group.in_sync.begin(), group.in_sync.end(), on);
+}
+
+std::vector<std::string> CopyChecker::LostChunks(const cluster::Layout& forced, bool stale) const {
+  std::vector<std::string> lost;
+  for (const auto& [id, chunk] : chunks_.all()) {
+    const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(id), forced.partition_count());
+    const bool promised = chunk.known.acknowledged || chunk.known.deleted;
+    const bool held = Survives(forced, stale, p, [&](const SimNode& n) { return promised && !ChunkOn(n, p, id, chunk.known); });
+    if (!held) lost.push_back(id);
+  }
+  return lost;
+}
+
+std::vector<CopyChecker::LostChain> CopyChecker::LostChains(const cluster::Layout& forced, bool stale) const {
+  std::vector<LostChain> lost;
+  for (const auto& [chain, known] : chains_.Facts()) {
+    const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(chain), forced.partition_count());
+    node::RecordHeader header;
+    const bool deleted = Survives(forced, stale, p, [&](const SimNode& n) {
+      return n.store.Lookup(p, {zone_, RecordKind::kChainDelete, BlockId::Must(chain), 0}, &header) == ReadOutcome::kFound;
+    });
+    std::uint64_t length = 0;
+    for (; length < chains_.LengthOf(chain); ++length) {
+      const bool seen = length < known.entries.size() && !known.entries[length].empty();
+      const bool there = Survives(forced, stale, p, [&](const SimNode& n) {
+        Payload value;
+        const auto outcome = n.store.Read(p, {zone_, RecordKind::kEntry, BlockId::Must(chain), length}, &header, &value);
+        return outcome == ReadOutcome::kFound && value && (!seen || *value == known.entries[length]);
+      });
+      if (!there) break;
+    }
+    const bool delete_lost = known.deleted && !deleted;
+    if (delete_lost || length < chains_.LengthOf(chain)) lost.push_back({chain, length, delete_lost});
+  }
+  return lost;
 }
 
 CopyChecker::Complaint CopyChecker::All(const cluster::Layout& newest, const std::set<PartitionId>* partitions) const {

@@ -3,10 +3,12 @@
 // hold the same, whole, and are counted right (I15, I20).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "sim/check_chains.h"
 #include "sim/check_chunks.h"
@@ -23,6 +25,16 @@ class CopyChecker {
   // One id that was just acknowledged, read or deleted; `copies`: how many it must have besides (0: not known).
   Complaint Chunk(const cluster::Layout& newest, const std::string& id, std::uint32_t copies) const;
   Complaint Chain(const cluster::Layout& newest, const std::string& chain) const;
+  // Of what is known, what no survivor of this forced layout has on its disk: no more than that may be lost. Chunks of which nothing
+  // is known are among them, for another value than the one that was refused may be lost. `stale`: it was forced from a layout that
+  // was not the newest, because nobody left knew of that one; then what its in_sync members lack is lost as well.
+  std::vector<std::string> LostChunks(const cluster::Layout& forced, bool stale) const;
+  struct LostChain {
+    std::string chain;
+    std::uint64_t length = 0;  // its entries up to here are there
+    bool delete_lost = false;
+  };
+  std::vector<LostChain> LostChains(const cluster::Layout& forced, bool stale) const;
   // Everything in these partitions; in all of them if `partitions` is null.
   Complaint All(const cluster::Layout& newest, const std::set<PartitionId>* partitions) const;
   // I6 over the logs of in_sync members.
@@ -33,6 +45,7 @@ class CopyChecker {
  private:
   // The disk of a member; null when it is lost.
   const SimNode* DiskOf(const cluster::Layout& layout, cluster::MemberIndex member) const;
+  bool Survives(const cluster::Layout& forced, bool stale, PartitionId p, const std::function<bool(const SimNode&)>& has) const;
   Complaint ChunkOn(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const;
   Complaint ChainOn(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const;
 

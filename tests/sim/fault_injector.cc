@@ -56,11 +56,11 @@ void FaultInjector::Carry(const Fault& fault, std::size_t sender, std::size_t re
 
 void FaultInjector::Process(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
   if (what == "kill") cluster_.Kill(n);
-  if (what == "start") cluster_.Start(n);
+  if (what == "start") Start(n);
   if (what == "move" && cluster_.Up(n)) cluster_.node(n).address = cluster_.node(n).name + ":" + std::to_string(7800 + counts_[what]);
   if (what == "restart" || what == "move") {
     cluster_.Kill(n);
-    cluster_.Start(n);
+    Start(n);
   }
   if (what == "pause") {
     cluster_.Pause(n);
@@ -71,7 +71,7 @@ void FaultInjector::Process(const std::string& what, std::size_t n, const std::v
   if (what == "clock") cluster_.SetClock(n, microseconds(arguments[1]), arguments[2]);
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (what == "power") cluster_.Kill(i);
-    if (what == "startall") cluster_.Start(i);
+    if (what == "startall") Start(i);
   }
 }
 
@@ -107,6 +107,12 @@ void FaultInjector::Disk(const std::string& what, std::size_t n, const std::vect
 
 void FaultInjector::Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
   if (what == "add") return cluster_.Start(cluster_.AddNode());
+  if (what == "force") {
+    for (std::size_t i = 0; i < cluster_.size(); ++i) {
+      if (!cluster_.Up(i)) stated_off_.insert(i);
+    }
+    return Force(layouts_.newest() ? layouts_.newest()->forced_epoch : Epoch{}, counts_[what]);
+  }
   PeerMessage message;
   auto* request = message.header.mutable_layout_change_request();
   request->set_call(counts_[what]);
@@ -127,6 +133,41 @@ void FaultInjector::Operator(const std::string& what, std::size_t n, const std::
     if (cluster_.Up(i)) living.push_back(i);
   }
   if (!living.empty()) cluster_.SendAs(OperatorId(), living[cluster_.random().Below(living.size())], std::move(message));
+}
+
+// What is stated to be off stays off until the heal.
+void FaultInjector::Start(std::size_t n) {
+  if (!stated_off_.contains(n)) cluster_.Start(n);
+}
+
+// An operator who looks first: who does not answer is off; and he asks, now this node, now that, until it is done.
+void FaultInjector::Force(Epoch before, std::uint64_t call) {
+  const auto& newest = layouts_.newest();
+  if (over_ || !newest || newest->forced_epoch > before) return;
+  cluster_.At(std::chrono::milliseconds(500), [this, before, call] { Force(before, call); });
+  std::string names;
+  for (const auto& member : newest->members) {
+    const auto i = cluster_.IndexOf(member.id);
+    if (!i || stated_off_.contains(*i)) names += (names.empty() ? "" : ", ") + member.name;
+  }
+  std::vector<std::size_t> living;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (cluster_.Up(i) && cluster_.node(i).role == 1) living.push_back(i);
+  }
+  if (names.empty() || living.empty()) return;
+  lost_disk_ = true;
+  PeerMessage message;
+  auto* request = message.header.mutable_layout_change_request();
+  request->set_call(call);
+  request->mutable_change()->set_force("I am sure that " + names + " is off and will never return");
+  cluster_.SendAs(OperatorId(), living[cluster_.random().Below(living.size())], std::move(message));
+}
+
+bool FaultInjector::AllReturned() const {
+  for (const std::size_t i : stated_off_) {
+    if (!cluster_.Up(i) || !layouts_.newest() || layouts_.newest()->IndexOf(cluster_.node(i).id) == cluster::kNoMember) return false;
+  }
+  return true;
 }
 
 bool FaultInjector::Intact(const NodeId& id, std::optional<std::size_t> but) const {
@@ -188,6 +229,10 @@ void FaultInjector::Flip(std::size_t node) {
 
 void FaultInjector::GiveBack() {
   const auto& newest = layouts_.newest();
+  // Whoever was given up by force, and retired because of it, is started once more.
+  for (std::size_t i = 0; over_ && i < cluster_.size(); ++i) {
+    if (cluster_.node(i).retired && stated_off_.contains(i)) cluster_.Start(i);
+  }
   if (!over_ || !flipped_ || !newest) return;
   const auto self = newest->IndexOf(cluster_.node(*flipped_).id);
   for (const PartitionId p : damaged_) {
@@ -214,7 +259,12 @@ void FaultInjector::Heal() {
     n.disk.hung_until = {};
     n.disk.full = false;
     cluster_.Resume(i);
-    cluster_.Start(i);
+    // A force that was asked for last may still be carried out: what it names is off until it no longer can be.
+    if (stated_off_.contains(i)) {
+      cluster_.At(std::chrono::seconds(10), [this, i] { cluster_.Start(i); });
+    } else {
+      cluster_.Start(i);
+    }
     for (std::size_t j = 0; j < cluster_.size(); ++j) cluster_.SetDelay(i, j, Duration(0));
   }
 }

@@ -25,11 +25,13 @@ class FaultInjector {
   // Ends all faults: everybody is up, connected, quick. What is lost stays lost.
   void Heal();
 
-  // After the heal: a header that is damaged on the last in_sync copy is beyond repair (S9); it is given back, as from a backup.
+  // After the heal: who retired its id starts again. A header that is damaged on the last in_sync copy is beyond repair (S9); it is given back, as from a backup.
   void GiveBack();
 
   const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
   bool lost_disk() const { return lost_disk_; }
+  // Everybody who was given up by force is back under another id.
+  bool AllReturned() const;
   // More disks were lost than the cluster is built to survive: a removal that was under way left nobody but who lost its disk.
   bool TooMuchLost() const;
   const std::set<PartitionId>& damaged() const { return damaged_; }
@@ -40,6 +42,8 @@ class FaultInjector {
   void Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments);
   void Disk(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
   void Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  void Start(std::size_t n);
+  void Force(Epoch before, std::uint64_t call);
   bool Intact(const NodeId& id, std::optional<std::size_t> but) const;
   bool Carries(const cluster::Layout& layout, std::optional<std::size_t> without) const;
   bool MayLose(std::size_t node) const;
@@ -53,6 +57,7 @@ class FaultInjector {
   std::map<std::string, std::uint64_t> counts_;
   std::set<PartitionId> damaged_;
   std::optional<std::size_t> flipped_;
+  std::set<std::size_t> stated_off_;  // by an operator who forces the layout: off until the heal
   bool lost_disk_ = false;
   bool over_ = false;
 };

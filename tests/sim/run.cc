@@ -66,6 +66,7 @@ class Runner {
     result.simulated = cluster_.now().time_since_epoch();
     result.recovery = recovery_;
     result.faults = injector_.counts();
+    if (forced_ > 0) result.faults["forced layouts"] = forced_;
     if (too_much_lost_) ++result.faults["runs that lost more disks than can be survived"];
     result.faults["lost messages"] += cluster_.lost();
     result.faults["repeated messages"] += cluster_.repeated();
@@ -99,6 +100,7 @@ class Runner {
     for (PartitionId p = 0; p < newest.partition_count(); ++p) {
       if (!before || before->group(p).term != newest.group(p).term) changed.insert(p);
     }
+    if (newest.forced_epoch == newest.epoch) Forgive(before, newest);
     Report(copies_.All(newest, &changed));
     if (!cluster_.timeline) return;
     std::string text = "epoch " + std::to_string(newest.epoch.value) + " is adopted:";
@@ -109,6 +111,18 @@ class Runner {
       text += " }";
     }
     cluster_.Note(text);
+  }
+
+  // What `layout force` gives up is what no survivor holds, and no more.
+  void Forgive(const std::shared_ptr<const cluster::Layout>& before, const cluster::Layout& forced) {
+    const std::uint64_t step = forced.epoch.value - (before ? before->epoch.value : 0);
+    const bool stale = step != 1 && step != 1 + cluster::kForcedEpochs;
+    const auto chunks = copies_.LostChunks(forced, stale);
+    const auto chains = copies_.LostChains(forced, stale);
+    for (const auto& id : chunks) load_.chunks.Forgive(id);
+    for (const auto& lost : chains) load_.chains_seen.Forgive(lost.chain, lost.length, lost.delete_lost);
+    ++forced_;
+    cluster_.Note("the layout is forced: " + std::to_string(chunks.size()) + " chunks and " + std::to_string(chains.size()) + " chains may have lost something");
   }
 
   // Looks at everything now and then, for as long as the run lasts.
@@ -170,7 +184,7 @@ class Runner {
     cluster_.Note("the faults end");
     injector_.Heal();
     const Instant healed = cluster_.now();
-    const bool well = Wait([&] { return cluster_.Settled() && cluster_.AllWritable(); }, seconds(scenario_.knob("liveness_s")));
+    const bool well = Wait([&] { return cluster_.Settled() && cluster_.AllWritable() && injector_.AllReturned(); }, seconds(scenario_.knob("liveness_s")));
     too_much_lost_ = injector_.TooMuchLost();
     if (!well && !Failed() && !too_much_lost_) cluster_.Violate("not well again within the bound after the heal (I20)\n" + cluster_.Describe());
     recovery_ = cluster_.now() - healed;
@@ -204,6 +218,7 @@ class Runner {
   std::vector<std::unique_ptr<LoadClient>> clients_;
   std::uint32_t copies_due_ = 0;
   Duration recovery_{};
+  std::uint64_t forced_ = 0;
   bool too_much_lost_ = false;
 };
 

@@ -73,6 +73,7 @@ const std::map<std::string, std::string>& FaultArguments() {
       {"hang", "ns"},       {"full", "ni"},      {"failsync", "n"},  {"wipe", "n"},       {"flip", "n"},
       {"clock", "nsi"},     {"power", ""},       {"startall", ""},   {"drain", "n"},      {"undrain", "n"},
       {"forget", "n"},      {"reweight", "ni"},  {"add", ""},        {"mincopies", "i"},  {"lose", "i"},
+      {"force", ""},
   };
   return arguments;
 }

@@ -121,6 +121,33 @@ class Adversary {
     for (int i = 0; i < 8; ++i) On("replicate_ack", number += 20 + Below(60), "restart", {kReceiver});
   }
 
+  // The last in_sync members of groups die for good, one after the other; some that were removed before are back; an operator forces
+  // the layout, once or twice (L9, L10). Learners stream without history, or with some of it.
+  void ForceSurvivors() {
+    Stage(2 + Below(4));
+    const std::int64_t nodes = scenario_.knob("nodes");
+    scenario_.set("deletes", 60);
+    scenario_.set("resync_delay_ms", Below(2) == 0 ? 500 : 60000);
+    const std::int64_t first = Node();
+    const std::int64_t second = Other(first);
+    std::int64_t at = (800 + Below(3000)) * kMs;
+    At(at, "kill", {first});
+    at += (100 + Below(5000)) * kMs;
+    if (Below(3) == 0) At(at, "start", {first});
+    At(at + Below(300) * kMs, "kill", {second});
+    // Now and then one node is left, which may have no vote.
+    if (Below(4) == 0) {
+      for (std::int64_t n = 0; n < nodes - 1; ++n) At(at + Below(300) * kMs, "kill", {n});
+    }
+    at += (500 + Below(2500)) * kMs;
+    if (nodes > 2 && Below(3) != 0) At(at, "start", {first});
+    at += Below(2500) * kMs;
+    At(at, "force", {});
+    if (Below(3) == 0) On("listing", 1 + Below(12), "kill", {Below(2) == 0 ? kSender : kReceiver});
+    if (Below(3) == 0) On("fetched", 1 + Below(6), "restart", {kReceiver});
+    At(at + (3000 + Below(2000)) * kMs, "force", {});
+  }
+
   Scenario& scenario_;
   Random random_;
   const std::int64_t end_;
@@ -129,8 +156,11 @@ class Adversary {
 const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"deposed-primary", &Adversary::AskTheDeposed},  {"cut-off-add", &Adversary::CutOffWithAnAdd},
     {"restarted-add", &Adversary::RestartWithAnAdd}, {"handed-over-deletes", &Adversary::HandOverDeletes},
-    {"late-answers", &Adversary::OutliveAnswers},
+    {"late-answers", &Adversary::OutliveAnswers},    {"force", &Adversary::ForceSurvivors},
 };
+
+// Those that any run may be given; what comes behind them is given by name.
+constexpr std::size_t kDrawnAims = 5;
 
 }  // namespace
 
@@ -142,7 +172,7 @@ bool AimFaults(Scenario& scenario, const std::string& aim) {
 
 void MaybeAimFaults(Scenario& scenario) {
   const auto index = static_cast<std::size_t>(scenario.knob("seed")) / 2;
-  if (scenario.knob("seed") % 2 == 0) AimFaults(scenario, Adversary::kAims[index % Adversary::kAims.size()].first);
+  if (scenario.knob("seed") % 2 == 0) AimFaults(scenario, Adversary::kAims[index % kDrawnAims].first);
 }
 
 }  // namespace coffer::sim

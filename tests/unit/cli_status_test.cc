@@ -386,5 +386,39 @@ TEST_CASE("coffer doctor") {
   CHECK(shell.Run({"doctor", "--router", "127.0.0.1:1"}).code == kExitUnavailable);
 }
 
+TEST_CASE("layout losses says what force could not find") {
+  Shell shell;
+  CHECK(shell.Run({"layout", "losses"}).out.find("was never used on this cluster") != std::string::npos);
+  v1::ForceStatus& force = *shell.cluster->status.mutable_force();
+  force.set_epoch(12);
+  force.add_given_up("node-3");
+  CHECK(shell.Run({"layout", "losses"}).out == "The layout was last forced with epoch 12. Given up for good: node-3.\n"
+                                               "Every partition had a copy that was up to date by the layout it was forced from: nothing "
+                                               "acknowledged under that was lost.\n");
+  force.set_merging(4);
+  force.add_waits_for("node-2");
+  CHECK(shell.Run({"layout", "losses"}).out.find("4 partitions are still being merged; they wait for node-2, which does not answer.\n") !=
+        std::string::npos);
+  force.set_merging(0);
+  force.set_merged(2);
+  force.set_lacking(1);
+  force.set_set_aside(7);
+  v1::PartitionLoss& one = *force.add_losses();
+  one.set_partition(9);
+  one.set_epoch(12);
+  one.set_missing_from(3);
+  one.set_missing_to(5);
+  one.set_last_write(8);
+  force.add_losses()->set_partition(10);
+  CHECK(shell.Run({"status"}).out.find("FORCED  epoch 12, 2 merged from survivors, 1 lack writes: coffer layout losses") != std::string::npos);
+  CHECK(shell.Run({"explain", "FORCED"}).code == kExitOk);
+  const Ran r = shell.Run({"layout", "losses"});
+  CHECK(r.code == kExitOk);
+  CHECK(r.out.find("2 partitions are served from survivors that were not up to date; 1 of them lack writes") != std::string::npos);
+  CHECK(r.out.find("writes 3 to 5") != std::string::npos);
+  CHECK(r.out.find("nothing up to the last found") != std::string::npos);
+  CHECK(shell.Run({"-o", "json", "layout", "losses"}).out.find("\"given_up\"") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace coffer::command

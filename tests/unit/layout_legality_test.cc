@@ -245,12 +245,49 @@ TEST_CASE("a forced layout is exempt from (a) and (b), not from terms and form")
        "partition 2: the group changed"},
       {"an odd term", [&](Layout* l) { force(l), l->partitions[1].term = Term(9); }, "partition 1: rule (e)"},
       {"malformed", [&](Layout* l) { force(l), Change(l, 1)->primary = 0; }, "malformed"},
+      {"past the voters", [](Layout* l) { l->epoch = l->forced_epoch = Epoch(11 + kForcedEpochs); }, ""},
+      {"past the voters, not forced", [](Layout* l) { l->epoch = Epoch(11 + kForcedEpochs); }, "does not follow"},
+      {"further", [](Layout* l) { l->epoch = l->forced_epoch = Epoch(12 + kForcedEpochs); }, "does not follow"},
       {"forced once, not now",
        [](Layout* l) {
          *Change(l, 2) = {4, {4}, Term(11), {4}};
        },
        "rule (a)"},
   });
+}
+
+TEST_CASE("L10: only a forced layout names survivors and losses; they stand until they are merged") {
+  Check({
+      {"survivors out of nowhere",
+       [](Layout* l) {
+         *Change(l, 2) = {4, {4}, Term(11), {4}, {3, 4}};
+       },
+       "only a forced layout names survivors"},
+      {"a loss out of nowhere", [](Layout* l) { l->partitions[1].loss = Loss{}; }, "only a forced layout names survivors"},
+      {"somebody given up", [](Layout* l) { l->retired.push_back({TestId(30), "node-31", Epoch(0)}); }, "given up by force"},
+  });
+  Layout merging = TestLayout(3, {{0, {0}, Term(10), {0, 1}, {0, 2}}});
+  merging.forced_epoch = merging.epoch = Epoch(10);
+  merging.retired = {{TestId(9), "node-10", Epoch(10)}};
+  Layout next = merging;
+  next.epoch = Epoch(11);
+  CHECK(!WhyIllegal(merging, next));
+  const auto refused = [&](const std::function<void(Group*)>& change) {
+    Layout other = next;
+    change(&other.partitions[0]);
+    return WhyIllegal(merging, other).value_or("");
+  };
+  CHECK_THAT(refused([](Group* g) { g->survivors = {0}; }), Catch::Contains("survivors that are to be merged are others"));
+  CHECK_THAT(refused([](Group* g) { g->survivors.clear(); }), Catch::Contains("the term is not the new epoch"));
+  CHECK(refused([](Group* g) { g->survivors.clear(), g->term = Term(11), g->loss = Loss{}; }).empty());
+  Layout without = next;
+  without.members.pop_back();
+  without.voters = {0};
+  without.partitions[0].survivors = {0};
+  CHECK_THAT(WhyIllegal(merging, without).value_or(""), Catch::Contains("while its copy is to be merged"));
+  Layout forgiven = next;
+  forgiven.retired.clear();
+  CHECK_THAT(WhyIllegal(merging, forgiven).value_or(""), Catch::Contains("rewrites who was given up"));
 }
 
 }  // namespace coffer::cluster

@@ -36,6 +36,9 @@ Layout FullLayout() {
   layout.settings.voters_wanted = 7;
   layout.plan = MovePlan{Epoch(9), "node-4 down", 2};
   layout.forced_epoch = Epoch(4);
+  layout.retired = {{TestId(20), "node-21", Epoch(3)}, {TestId(21), "node-22", Epoch(4)}};
+  layout.partitions[0].loss = Loss{Epoch(3), true, Seq(2), Seq(5), Seq(9), 7};
+  layout.partitions[2].survivors = {0, 1, 3};
   return layout;
 }
 
@@ -149,6 +152,23 @@ TEST_CASE("what makes a layout malformed") {
       {"no cluster", [](Layout* l) { l->cluster = {}; }},
       {"epoch is 0", [](Layout* l) { l->epoch = {}; }},
       {"forced later", [](Layout* l) { l->forced_epoch = Epoch(11); }},
+      {"given up by force later", [](Layout* l) { l->retired[1].epoch = Epoch(5); }},
+      {"was given up by force and appears again", [](Layout* l) { l->retired[1].id = l->retired[0].id; }},
+      {"was given up by force and appears again", [](Layout* l) { l->retired[0].id = l->members[2].id; }},
+      {"no id, or too long a name", [](Layout* l) { l->retired[0].id = {}; }},
+      {"survivors are not in ascending order",
+       [](Layout* l) {
+         l->partitions[2].survivors = {1, 0};
+       }},
+      {"survivors name a witness or nobody",
+       [](Layout* l) {
+         l->partitions[2].survivors = {1, 4};
+       }},
+      {"not among the survivors", [](Layout* l) { l->partitions[2].survivors = {0}; }},
+      {"more than the primary is in_sync",
+       [](Layout* l) {
+         l->partitions[0].survivors = {0, 1};
+       }},
       {"cluster's name", [](Layout* l) { l->cluster_name.assign(kMaxTextBytes + 1, 'x'); }},
       {"no partitions", [](Layout* l) { l->partitions.clear(); }},
       {"number of partitions", [](Layout* l) { l->settings.partitions = 4; }},

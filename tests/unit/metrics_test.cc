@@ -74,6 +74,10 @@ v1::Status DegradedStatus() {
   down->set_name("node-2");
   down->set_role(v1::MEMBER_ROLE_STORAGE);
   down->set_state(v1::MEMBER_STATE_DOWN);
+  status.mutable_force()->set_epoch(12);
+  status.mutable_force()->add_given_up("node-3");
+  status.mutable_force()->set_merged(30);
+  status.mutable_force()->set_lacking(2);
   status.add_invariants()->set_holds(false);
   status.add_invariants()->set_holds(true);
   return status;
@@ -94,6 +98,8 @@ TEST_CASE("the status, in the words of every screen") {
                            "coffer_resync_remaining_bytes 600", "coffer_resync_state{state=\"running\"} 1",
                            "coffer_resync_state{state=\"paused\"} 0", "coffer_members{role=\"node\",state=\"up\"} 1",
                            "coffer_members{role=\"node\",state=\"down\"} 1", "coffer_epoch 17", "coffer_partitions_writable 5000",
+                           "coffer_forced_epoch 12", "coffer_forced_out_members 1", "coffer_forced_partitions{state=\"merging\"} 0",
+                           "coffer_forced_partitions{state=\"merged\"} 30", "coffer_forced_partitions{state=\"lacking\"} 2",
                            "coffer_member_disk_used_ratio{member=\"node-1\"} 0.41", "coffer_invariants_broken 1"}) {
     CHECK_THAT(text, Contains(std::string(line) + "\n"));
   }

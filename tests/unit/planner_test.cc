@@ -546,7 +546,7 @@ TEST_CASE("what is refused, and why") {
       {&one, {Kind::kMinCopies, "", 2}, "Only one node"},
       {&two, {Kind::kMinCopies, "", 3}, "1 or 2"},
       {&two, {Kind::kMinCopies, "", 1}, ""},
-      {&two, {Kind::kForce}, "nothing has to be forced"},
+      {&two, {Kind::kForce, PlannerWorld::Off({"node-2"})}, "nothing has to be forced"},
       {&two, {Kind::kFresh}, ""},
       {&two, {Kind::kPauseResync}, ""},
       {&two, {Kind::kNone}, ""},
@@ -578,38 +578,6 @@ TEST_CASE("forgetting is refused while the member's data or vote is needed") {
   four.Kill(2), four.Kill(3);
   four.Step();
   CHECK_THAT(*WhyRefused(four.layout, four.members, {Kind::kForget, "node-3"}), Catch::Contains("one of three voters"));
-}
-
-TEST_CASE("force: the living go on alone, with every term new") {
-  PlannerWorld world = Grown(2);
-  world.Kill(1);
-  REQUIRE(world.Step({Kind::kForce}));
-  const Layout& layout = world.layout;
-  CHECK(layout.forced_epoch == layout.epoch);
-  CHECK(layout.voters == std::vector<MemberIndex>{0});
-  CHECK(layout.settings.min_copies == 1);
-  CHECK(world.InLayout(1).down);
-  for (const Group& group : layout.partitions) CHECK(group == Group{0, {0}, Term(layout.epoch.value), {0}});
-  world.Settle();
-  world.Start(1);  // the other comes back after all: a learner like any other
-  world.Settle();
-  CHECK(world.AllAtGoal());
-  CHECK(world.layout.settings.min_copies == 2);
-  CHECK(world.layout.voters.size() == 2);
-}
-
-TEST_CASE("force: a partition whose holders are all gone goes to whoever was on the way to hold it") {
-  OneGroup g(4, {0, {0, 1}, Term(5), {0, 2}});
-  g.world.Kill(0), g.world.Kill(1);
-  REQUIRE(g.world.Step({Kind::kForce}));
-  CHECK(g.world.layout.group(0).in_sync == std::vector<MemberIndex>{2});
-  CHECK(g.world.layout.voters == std::vector<MemberIndex>{2, 3});
-  CHECK(!WhyRefused(g.world.layout, g.world.members, {Kind::kForget, "node-1"}));
-  OneGroup drained(2, {0, {0}, Term(5), {0}});  // only a node that is being drained lives
-  drained.world.layout.members[1].draining = true;
-  drained.world.Kill(0);
-  REQUIRE(drained.world.Step({Kind::kForce}));
-  CHECK(drained.world.layout.group(0).in_sync == std::vector<MemberIndex>{1});
 }
 
 TEST_CASE("planning is a pure function: the same question has the same answer, down to the bytes") {

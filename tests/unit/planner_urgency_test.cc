@@ -97,8 +97,8 @@ TEST_CASE("a crowd is counted, not named, and forced layouts say so") {
   PlannerWorld two = Grown(2);
   two.Kill(1);
   const Layout pair = two.layout;
-  REQUIRE(two.Step({Kind::kForce}));
-  CHECK_THAT(WhatChanged(pair, two.layout), Catch::StartsWith("forced by an operator; node-2 given up"));
+  REQUIRE(two.Step({Kind::kForce, PlannerWorld::Off({"node-2"})}));
+  CHECK_THAT(WhatChanged(pair, two.layout), Catch::StartsWith("forced by an operator; node-2 given up for good"));
   CHECK_THAT(WhatChanged(pair, two.layout), Catch::EndsWith("voters are node-1"));
   CHECK(WhatChanged(pair, pair) == "nothing of note");
 }

@@ -66,6 +66,13 @@ class PlannerWorld {
     return PlanNext(layout, members, requests, change, config);
   }
 
+  // The statement that these are off.
+  static std::string Off(const std::vector<std::string>& names) {
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    return "I am sure that " + list + " is off and will never return";
+  }
+
   // One successor, checked: legal, decodable, never left to the suspected alone. False when there is nothing to do.
   bool Step(const OperatorChange& change = {}) {
     const std::optional<Layout> next = Plan(change);

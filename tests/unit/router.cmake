@@ -8,5 +8,6 @@ coffer_test(router_cache_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cache_tes
 coffer_test(eviction_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/eviction_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_watch_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_watch_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_status_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_status_test.cc LIBS coffer_router_core LABELS quick)
+coffer_test(router_force_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_force_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_cluster_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cluster_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_process_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_process_test.cc LIBS coffer_router LABELS quick)

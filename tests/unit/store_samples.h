@@ -63,6 +63,10 @@ inline PartitionMeta RandomMeta(Random& random) {
   meta.contact_boot = Boot(RandomNumber(random));
   meta.blocks = RandomNumber(random);
   meta.bytes = RandomNumber(random);
+  if (random.Chance(1, 2)) {
+    meta.lacks_after = Seq(RandomNumber(random));
+    meta.lacks_to = Seq(1 + RandomNumber(random) / 2);
+  }
   return meta;
 }
 
