@@ -1,0 +1,157 @@
+// The primary's choice of a learner: whom it wants, what it tells it, and when the add is proposed (rule R7).
+#include <algorithm>
+
+#include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
+#include "node/core/primary.h"
+
+namespace coffer::node {
+
+using std::chrono::milliseconds;
+
+void Primaries::OnHistoryDone(const NodeId& from, const wire::HistoryDone& done) {
+  Lead* const found = Touch(done.partition());
+  if (!found || found->term != Term(done.term()) || done.boot() != ctx_.config.boot.value) return;
+  if (found->progress.learner() != from || !OfThisChoice(*found, from, done.choice())) return;
+  found->progress.LearnerComplete(ctx_.Replica(done.partition()).last());
+  TryPropose(done.partition(), *found);
+}
+
+void Primaries::TryPropose(PartitionId partition, Lead& lead) {
+  // Until it has answered it may not even have begun its log where this choice says.
+  if (!lead.progress.MayPropose() || !lead.learner_history || !lead.learner_answered) return;
+  ctx_.durable.adds.push_back({partition, lead.term, *lead.progress.learner()});
+  lead.progress.MarkProposed();
+  proposals_waiting_.push_back(ctx_.durable.adds.back());
+  FlushProposals();
+}
+
+// One durable step for all learners that completed meanwhile: each is counted already, its request leaves after the step.
+void Primaries::FlushProposals() {
+  if (proposals_in_flight_ || proposals_waiting_.empty()) return;
+  proposals_in_flight_ = true;
+  ctx_.PersistDurable([this, adds = std::exchange(proposals_waiting_, {})] {
+    proposals_in_flight_ = false;
+    for (const auto& add : adds) {
+      wire::ChangeRequest request;
+      request.set_partition(add.partition);
+      request.set_term(add.term.value);
+      request.set_add(add.learner.str());
+      hooks_.request_change(request);
+    }
+    FlushProposals();
+  });
+}
+
+std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead&, bool* history) const {
+  const auto& group = ctx_.group(partition);
+  const auto& layout = *ctx_.layout;
+  auto usable = [&](cluster::MemberIndex m) {
+    const NodeId& id = layout.members[m].id;
+    if (group.InSync(m) || layout.members[m].witness || !ctx_.linked.contains(id) || !ctx_.Alive(id)) return false;
+    const auto view = ctx_.membership->view();
+    const auto member = view->find(id);
+    return member != view->end() && !member->second.facts.read_only();
+  };
+  *history = !layout.settings.resync_paused;
+  for (const auto m : group.goal) {
+    if (usable(m)) return layout.members[m].id;
+  }
+  *history = false;
+  if (group.in_sync.size() >= layout.settings.min_copies) return std::nullopt;
+  // A substitute: new writes have two copies at once, history waits (a restart is not a loss).
+  std::vector<NodeId> candidates;
+  for (cluster::MemberIndex m = 0; m < layout.members.size(); ++m) {
+    if (layout.members[m].TakesData() && usable(m)) candidates.push_back(layout.members[m].id);
+  }
+  if (candidates.empty()) return std::nullopt;
+  return candidates[(partition / layout.members.size()) % candidates.size()];
+}
+
+void Primaries::Review(PartitionId partition) {
+  Lead* const found = Touch(partition);
+  if (!found) return;
+  Lead& lead = *found;
+  lead.review_at = ctx_.now + milliseconds(1000);
+  if (lead.progress.proposed()) {
+    // R7(e): an add whose learner died is cancelled by renewing the term.
+    const auto view = ctx_.membership->view();
+    const auto member = view->find(*lead.progress.proposed());
+    if (member == view->end() || member->second.state == cluster::Liveness::kDead ||
+        member->second.state == cluster::Liveness::kLeft) {
+      wire::ChangeRequest request;
+      request.set_partition(partition);
+      request.set_term(lead.term.value);
+      request.set_renew(true);
+      RULE("R7.5");
+      hooks_.request_change(request);
+    }
+    if (Planted(Bug::kAddWithdrawn) && member != view->end() && member->second.state != cluster::Liveness::kAlive) {
+      std::erase_if(ctx_.durable.adds, [&](const cluster::ProposedAdd& add) { return add.partition == partition; });
+      carried_[partition] = std::move(lead.waiting);
+      StartTerm(partition);
+    }
+    return;
+  }
+  if (!lead.progress.active()) return;
+  bool history = false;
+  const auto wanted = WantedLearner(partition, lead, &history);
+  if (wanted == lead.progress.learner()) {
+    if (!wanted) return;
+    // Said again now and then: the first time may have been lost.
+    lead.learner_history = history;
+    if (!lead.progress.learner_complete()) SendRole(partition, lead, *wanted, true, history);
+    TryPropose(partition, lead);
+    return;
+  }
+  WithdrawLearner(partition, lead);
+  if (wanted) StartLearner(partition, lead, *wanted, history);
+}
+
+void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history) {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  // The learner vouches for what it gets, from the first write on that waits for a second copy. Where the log does not reach back to
+  // such a write, it never gets it: whoever waits has to ask again, and the write is ordered again (R6.1, R7.4).
+  std::erase_if(lead.waiting, [&](const Waiting& w) {
+    if (w.committed_is_enough || w.seq > replica.meta().log_start) return false;
+    RULE("R7.4 asked again");
+    AnswerFenced(ctx_, w.waiter);
+    return true;
+  });
+  Seq base = replica.last();
+  for (const Waiting& w : lead.waiting) {
+    if (!w.committed_is_enough && w.seq <= base) base = Seq(w.seq.value - 1);
+  }
+  const auto hash = replica.HashAt(base);
+  if (!hash) return;
+  lead.progress.StartLearner(learner, base);
+  lead.learner_history = history;
+  lead.learner_answered = false;
+  lead.chosen = learner;
+  lead.choice = ++last_choice_;
+  lead.choice_base = base;
+  SendFrom(partition, lead, learner, base, *hash, /*replace=*/false, /*learner_start=*/true);
+  SendRole(partition, lead, learner, true, history);
+}
+
+void Primaries::WithdrawLearner(PartitionId partition, Lead& lead) {
+  if (!lead.progress.learner()) return;
+  const NodeId learner = *lead.progress.learner();
+  lead.progress.WithdrawLearner();
+  if (ctx_.linked.contains(learner)) SendRole(partition, lead, learner, false, false);
+}
+
+void Primaries::SendRole(PartitionId partition, const Lead& lead, const NodeId& learner, bool chosen, bool history) {
+  wire::Peer message;
+  auto* role = message.mutable_learner_role();
+  role->set_partition(partition);
+  role->set_term(lead.term.value);
+  role->set_boot(ctx_.config.boot.value);
+  role->set_chosen(chosen);
+  role->set_history(history);
+  role->set_choice(lead.choice);
+  role->set_base(lead.choice_base.value);
+  ctx_.Send(learner, std::move(message));
+}
+
+}  // namespace coffer::node
