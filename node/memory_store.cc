@@ -246,6 +246,11 @@ bool MemoryStore::DamageRecord(PartitionId partition, const RecordKey& key, Part
   return true;
 }
 
+bool MemoryStore::HasValue(PartitionId partition, const RecordKey& key) const {
+  const Row* row = Find(partition, key);
+  return row && (row->value || row->header.size == 0);
+}
+
 void MemoryStore::RestoreHeaders(PartitionId partition) {
   for (auto& [key, row] : partitions_[partition].records) row.header_damaged = false;
 }

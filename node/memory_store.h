@@ -54,6 +54,8 @@ class MemoryStore final : public Store {
   enum class Part { kHeader, kValue };
   // What is durable of this record no longer verifies, until it is written again. False: there is no such part.
   bool DamageRecord(PartitionId partition, const RecordKey& key, Part part);
+  // Whether the bytes of a record are there, sound or not; what is empty counts.
+  bool HasValue(PartitionId partition, const RecordKey& key) const;
   // Records whose header is damaged verify again, as if a backup had been put back.
   void RestoreHeaders(PartitionId partition);
   // The line of the log no longer verifies. False: there is none.

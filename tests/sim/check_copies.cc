@@ -22,7 +22,8 @@ const SimNode* CopyChecker::DiskOf(const cluster::Layout& layout, cluster::Membe
 
 CopyChecker::Complaint CopyChecker::ChunkOn(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const {
   node::RecordHeader header;
-  const auto outcome = n.store.Lookup(p, {zone_, RecordKind::kChunk, BlockId::Must(id), 0}, &header);
+  const RecordKey key{zone_, RecordKind::kChunk, BlockId::Must(id), 0};
+  const auto outcome = n.store.Lookup(p, key, &header);
   if (outcome == ReadOutcome::kDamaged) return std::nullopt;
   const std::string what = "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": ";
   if (known.deleted) {
@@ -33,6 +34,7 @@ CopyChecker::Complaint CopyChecker::ChunkOn(const SimNode& n, PartitionId p, con
   if (outcome != ReadOutcome::kFound) return what + "acknowledged, and missing (I4)";
   if (header.deleted && !known.delete_begun) return what + "deleted; nobody deleted it (I4)";
   if (!header.deleted && header.hash != Sha256({*known.acknowledged})) return what + "other bytes than those acknowledged (I4)";
+  if (!header.deleted && !damaged_.contains(p) && !n.store.HasValue(p, key)) return what + "its bytes are gone (I4)";
   return std::nullopt;
 }
 
@@ -76,6 +78,13 @@ CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const s
   if (found >= copies) return std::nullopt;
   return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") is acknowledged and has " + std::to_string(found) + " of " +
          std::to_string(copies) + " copies (I5)";
+}
+
+CopyChecker::Complaint CopyChecker::Copies(const cluster::Layout& newest, std::uint32_t copies) const {
+  for (const auto& [id, chunk] : chunks_.all()) {
+    if (auto why = Chunk(newest, id, copies)) return why;
+  }
+  return std::nullopt;
 }
 
 CopyChecker::Complaint CopyChecker::Chain(const cluster::Layout& newest, const std::string& chain) const {
@@ -173,9 +182,9 @@ CopyChecker::Complaint CopyChecker::Prefixes(const cluster::Layout& newest) cons
   return std::nullopt;
 }
 
-CopyChecker::Complaint CopyChecker::AtRest(const cluster::Layout& newest, const std::set<PartitionId>& damaged) const {
+CopyChecker::Complaint CopyChecker::AtRest(const cluster::Layout& newest) const {
   for (PartitionId p = 0; p < newest.partition_count(); ++p) {
-    if (damaged.contains(p)) continue;
+    if (damaged_.contains(p)) continue;
     std::map<std::string, std::string> first;
     std::string first_name;
     for (const auto m : newest.group(p).in_sync) {

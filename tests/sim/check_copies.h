@@ -19,8 +19,9 @@ namespace coffer::sim {
 class CopyChecker {
  public:
   using Complaint = std::optional<std::string>;
-  CopyChecker(const SimCluster& cluster, ZoneId zone, const ChunkChecker& chunks, const ChainChecker& chains)
-      : cluster_(cluster), zone_(zone), chunks_(chunks), chains_(chains) {}
+  CopyChecker(const SimCluster& cluster, ZoneId zone, const ChunkChecker& chunks, const ChainChecker& chains,
+              const std::set<PartitionId>& damaged)
+      : cluster_(cluster), zone_(zone), chunks_(chunks), chains_(chains), damaged_(damaged) {}
 
   // One id that was just acknowledged, read or deleted; `copies`: how many it must have besides (0: not known).
   Complaint Chunk(const cluster::Layout& newest, const std::string& id, std::uint32_t copies) const;
@@ -37,10 +38,12 @@ class CopyChecker {
   std::vector<LostChain> LostChains(const cluster::Layout& forced, bool stale) const;
   // Everything in these partitions; in all of them if `partitions` is null.
   Complaint All(const cluster::Layout& newest, const std::set<PartitionId>* partitions) const;
+  // All chunks, each of which must have so many copies, on members or not.
+  Complaint Copies(const cluster::Layout& newest, std::uint32_t copies) const;
   // I6 over the logs of in_sync members.
   Complaint Prefixes(const cluster::Layout& newest) const;
-  // When nobody writes and everybody is there. `skip`: partitions in which records were damaged on purpose.
-  Complaint AtRest(const cluster::Layout& newest, const std::set<PartitionId>& damaged) const;
+  // When nobody writes and everybody is there.
+  Complaint AtRest(const cluster::Layout& newest) const;
 
  private:
   // The disk of a member; null when it is lost.
@@ -53,6 +56,7 @@ class CopyChecker {
   const ZoneId zone_;
   const ChunkChecker& chunks_;
   const ChainChecker& chains_;
+  const std::set<PartitionId>& damaged_;  // in these records were damaged on purpose
 };
 
 }  // namespace coffer::sim

@@ -30,7 +30,7 @@ void FaultInjector::Begin() {
     const std::string name = KindName(kind);
     const std::uint64_t number = ++seen_[name];
     for (const Fault& fault : scenario_.faults) {
-      if (fault.on == name && fault.count == number) cluster_.At(Duration(0), [this, &fault, from, to] { Carry(fault, from, to); });
+      if (fault.on == name && fault.count == number) cluster_.At(microseconds(fault.at_us), [this, &fault, from, to] { Carry(fault, from, to); });
     }
   };
 }

@@ -16,15 +16,13 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Duration kLook = milliseconds(250);  // between looks at all disks
-
 class Runner {
  public:
   Runner(const Scenario& scenario, Detail detail)
       : scenario_(scenario),
         cluster_(static_cast<std::uint64_t>(scenario.knob("seed")), static_cast<std::uint32_t>(scenario.knob("partitions"))),
         injector_(cluster_, layouts_, scenario),
-        copies_(cluster_, Zone(), load_.chunks, load_.chains_seen) {
+        copies_(cluster_, Zone(), load_.chunks, load_.chains_seen, injector_.damaged()) {
     cluster_.timeline = detail != Detail::kResult;
     cluster_.messages = detail == Detail::kMessages;
     cluster_.voters_wanted = static_cast<std::uint32_t>(scenario.knob("voters"));
@@ -134,9 +132,10 @@ class Runner {
     if (layouts_.newest()) {
       Report(copies_.All(*layouts_.newest(), nullptr));
       Report(copies_.Prefixes(*layouts_.newest()));
+      if (copies_due_ && forced_ == 0 && !injector_.lost_disk()) Report(copies_.Copies(*layouts_.newest(), copies_due_));
     }
     injector_.GiveBack();
-    cluster_.At(kLook, [this] { Look(); });
+    cluster_.At(milliseconds(scenario_.knob("look_ms")), [this] { Look(); });
   }
 
   // Looks every 50 ms; true if it came to hold.
@@ -198,7 +197,7 @@ class Runner {
   void Rest() {
     Report(copies_.All(*layouts_.newest(), nullptr));
     std::optional<std::string> unequal;
-    if (!Wait([&] { return !(unequal = copies_.AtRest(*layouts_.newest(), injector_.damaged())); }, seconds(30))) Report(unequal);
+    if (!Wait([&] { return !(unequal = copies_.AtRest(*layouts_.newest())); }, seconds(30))) Report(unequal);
     if (Failed()) return;
     std::vector<std::string> ids, chains;
     for (const auto& [id, chunk] : load_.chunks.all()) ids.push_back(id);

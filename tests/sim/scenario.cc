@@ -58,7 +58,8 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"repeat", 0},
       {"late", 0},           // per mille that come up to late_ms later, out of order
       {"late_ms", 200},
-      {"outlive", 0},        // per mille of the replication's messages that arrive although their connection is over
+      {"outlive", 0},        // per mille of the replication's messages that come again up to late_ms later, whatever their connection
+      {"look_ms", 250},      // between looks at all disks
       {"min_delay_us", 100},
       {"max_delay_us", 600},
   };
@@ -100,6 +101,7 @@ std::string Print(const Scenario& scenario) {
   for (const auto& [name, value] : scenario.knobs) out += name + " " + std::to_string(value) + "\n";
   for (const Fault& fault : scenario.faults) {
     out += fault.on.empty() ? "at " + Seconds(static_cast<std::int64_t>(fault.at_us)) : "on " + fault.on + " " + std::to_string(fault.count);
+    if (!fault.on.empty() && fault.at_us > 0) out += " after " + Seconds(static_cast<std::int64_t>(fault.at_us));
     out += " " + fault.what;
     const std::string& kinds = FaultArguments().at(fault.what);
     for (std::size_t i = 0; i < kinds.size(); ++i) out += " " + PrintArgument(kinds[i], fault.arguments[i]);
@@ -143,6 +145,11 @@ std::optional<Scenario> Parse(const std::string& text, std::string* error) {
       words >> fault.count;
     }
     words >> fault.what;
+    if (fault.what == "after") {
+      std::string delay;
+      words >> delay >> fault.what;
+      fault.at_us = static_cast<std::uint64_t>(Microseconds(delay));
+    }
     const auto known = FaultArguments().find(fault.what);
     if (known == FaultArguments().end()) return fail("no fault: " + fault.what);
     for (const char kind : known->second) {

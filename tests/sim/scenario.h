@@ -21,7 +21,7 @@ inline constexpr std::int64_t kSender = -1;
 inline constexpr std::int64_t kReceiver = -2;
 
 struct Fault {
-  std::uint64_t at_us = 0;      // since the begin of the load; unless `on` is set
+  std::uint64_t at_us = 0;      // since the begin of the load; with `on`: since that message left
   std::string on;               // a message's kind
   std::uint64_t count = 0;      // and its number
   std::string what;             // see kFaultArguments

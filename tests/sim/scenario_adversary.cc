@@ -35,8 +35,9 @@ class Adversary {
   void At(std::int64_t at, std::string what, std::vector<std::int64_t> arguments) {
     if (at < end_) scenario_.faults.push_back({static_cast<std::uint64_t>(at), "", 0, std::move(what), std::move(arguments)});
   }
-  void On(const std::string& kind, std::int64_t number, std::string what, std::vector<std::int64_t> arguments) {
-    scenario_.faults.push_back({0, kind, static_cast<std::uint64_t>(number), std::move(what), std::move(arguments)});
+  // When the message of this number leaves, or so long after.
+  void On(const std::string& kind, std::int64_t number, std::string what, std::vector<std::int64_t> arguments, std::int64_t after = 0) {
+    scenario_.faults.push_back({static_cast<std::uint64_t>(after), kind, static_cast<std::uint64_t>(number), std::move(what), std::move(arguments)});
   }
 
   // A cluster in which the aimed faults are nearly the only ones, and clients that do much with few blocks.
@@ -73,52 +74,60 @@ class Adversary {
     }
   }
 
-  // The lone member of a group proposes a learner and is cut off at that moment; the others decide the add (R7.3, R5.1).
+  // The lone member of a group proposes a learner and is cut off as soon as the others have heard of it; they decide the add, remove the
+  // lone member and go on with the learner, while clients that know no other still ask the one that is cut off (R7.3, R5.1).
   void CutOffWithAnAdd() {
     Stage(5);
-    scenario_.set("readers", 3);
+    scenario_.set("readers", 4);
     Rotate();
-    for (int i = 0; i < 3; ++i) On("change_requests", 1 + Below(40), "isolate", {kSender});
-    for (std::int64_t at = 5900 * kMs; at < end_; at += 6000 * kMs) At(at, "heal", {});
+    for (int i = 0; i < 4; ++i) {
+      const std::int64_t number = 1 + Below(40);
+      On("change_requests", number, "isolate", {kSender}, (2 + Below(25)) * kMs);
+      On("change_requests", number, "reconnect", {kSender}, (4000 + Below(1000)) * kMs);
+    }
   }
 
-  // The same, but it dies, comes back at once, and does not hear for a while what was decided meanwhile (R7.3).
+  // A learner is complete and proposed; then its disk hangs, and the primary restarts before the add is decided. What the primary
+  // ordered meanwhile, or orders then, the learner lacks (R7.3, R4.1).
   void RestartWithAnAdd() {
     Stage(5);
-    scenario_.set("readers", 1);
+    scenario_.set("readers", 2);
+    scenario_.set("think_ms", 4);
     Rotate();
-    At(200 * kMs, "mincopies", {1});
-    for (int i = 0; i < 3; ++i) {
+    if (Below(2) == 0) At(200 * kMs, "mincopies", {1});
+    for (int i = 0; i < 6; ++i) {
       const std::int64_t number = 1 + Below(40);
-      On("change_requests", number, "restart", {kSender});
-      On("change_requests", number, "mute", {*KindNumber("layout_push"), 4000 * kMs});
+      On("history_done", number, "hang", {kSender, (1000 + Below(800)) * kMs});
+      On("history_done", number, "restart", {kReceiver}, (10 + Below(120)) * kMs);
     }
   }
 
-  // Deletes are on their way to a replica that does not get them and becomes the primary, with the old one as its replica (R10.2).
-  void HandOverDeletes() {
-    Stage(4 + Below(2));
-    scenario_.set("deletes", 150 + Below(200));
-    scenario_.set("ids", 200);
-    for (std::int64_t at = 500 * kMs; at < end_; at += 4000 * kMs) {
-      const std::int64_t n = Node();
-      const std::int64_t m = Other(n);
-      At(at, "drain", {n});
-      At(at + Below(400) * kMs, "cut", {n, m});
-      At(at + 1500 * kMs, "mend", {n, m});
-      At(at + 2500 * kMs, "undrain", {n});
-    }
+  // A primary with a slow disk dies when its replica has a delete, and comes back without it: the replica has to undo it (R10.2).
+  void UndoDeletes() {
+    Stage(3);
+    scenario_.set("deletes", 300 + Below(200));
+    scenario_.set("ids", 100);
+    scenario_.set("think_ms", 4);
+    scenario_.set("look_ms", 50);
+    for (std::int64_t n = 0; n < 3; ++n) At(0, "slow", {n, 10});
+    std::int64_t number = 0;
+    for (int i = 0; i < 12; ++i) On("replicate_ack", number += 20 + Below(60), "restart", {kReceiver});
   }
 
   // A primary with a slow disk dies when its replica has answered, and comes back shorter; old answers arrive at the new process (R2.2).
   void OutliveAnswers() {
     Stage(3);
     scenario_.set("outlive", 1000);
-    scenario_.set("late", 300);
-    scenario_.set("late_ms", 1500);
-    for (std::int64_t n = 0; n < 3; ++n) At(0, "slow", {n, 30});
+    scenario_.set("repeat", 0);
+    scenario_.set("late", 0);
+    scenario_.set("late_ms", 1000);
+    scenario_.set("think_ms", 4);
+    for (std::int64_t n = 0; n < 3; ++n) At(0, "slow", {n, 10});
     std::int64_t number = 0;
-    for (int i = 0; i < 8; ++i) On("replicate_ack", number += 20 + Below(60), "restart", {kReceiver});
+    for (int i = 0; i < 8; ++i) {
+      On("replicate_ack", number += 20 + Below(60), "restart", {kReceiver});
+      On("replicate_ack", number, "hang", {kSender, 1200 * kMs}, (50 + Below(400)) * kMs);
+    }
   }
 
   // The last in_sync members of groups die for good, one after the other; some that were removed before are back; an operator forces
@@ -155,7 +164,7 @@ class Adversary {
 
 const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"deposed-primary", &Adversary::AskTheDeposed},  {"cut-off-add", &Adversary::CutOffWithAnAdd},
-    {"restarted-add", &Adversary::RestartWithAnAdd}, {"handed-over-deletes", &Adversary::HandOverDeletes},
+    {"restarted-add", &Adversary::RestartWithAnAdd}, {"undone-deletes", &Adversary::UndoDeletes},
     {"late-answers", &Adversary::OutliveAnswers},    {"force", &Adversary::ForceSurvivors},
 };
 

@@ -155,13 +155,15 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
       AtNode(*b, at, [this, from, b = *b, copy = ThroughTheWire(message)]() mutable {
         Receive(b, from, std::move(copy));
       });
-    } else if (outlives) {
-      Push(at, [this, a = *a, to, copy = ThroughTheWire(message)]() mutable { ArriveLate(a, to, std::move(copy)); });
     } else {
       AtNode(*b, at, [this, a = *a, b = *b, generation, copy = ThroughTheWire(message)]() mutable {
         Arrive(a, b, generation, std::move(copy));
       });
     }
+  }
+  if (outlives) {
+    const auto late = Duration(random_.Below(static_cast<std::uint64_t>(faults.long_delay.count())));
+    Push(now_ + late, [this, a = *a, to, copy = ThroughTheWire(message)]() mutable { ArriveLate(a, to, std::move(copy)); });
   }
 }
 
