@@ -5,6 +5,8 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "cluster/join_tokens.h"
+
 namespace coffer::cluster {
 namespace {
 
@@ -176,6 +178,7 @@ std::optional<std::string> WhyMalformed(const Layout& layout) {
   for (auto check : {WhySettingsMalformed, WhyMembersMalformed, WhyVotersMalformed, WhyPlanMalformed, WhyRetiredMalformed}) {
     if (auto why = check(layout)) return why;
   }
+  if (auto why = WhyTokensMalformed(layout.join_tokens)) return why;
   for (PartitionId p = 0; p < layout.partition_count(); ++p) {
     if (auto why = WhyGroupMalformed(layout, p)) return why;
   }

@@ -85,6 +85,15 @@ struct Loss {
   bool operator==(const Loss&) const = default;
 };
 
+// A token that lets one node join (join_tokens.h). Nothing of it is of use to whoever wants to join.
+struct JoinToken {
+  std::string hash;              // 32 bytes: SHA-256 of its random part
+  std::uint64_t expires_ms = 0;  // since 1970 UTC
+  std::string used;              // 16 random bytes of the attempt that used it; empty: it was not used
+  std::string used_by;           // name of the node that used it
+  bool operator==(const JoinToken&) const = default;
+};
+
 // A partition's group. Member lists are short (1 to 3; the goal is empty where nobody takes data), sorted ascending except
 // `goal`.
 struct Group {
@@ -124,6 +133,7 @@ struct Layout {
   std::vector<Group> partitions;
   Epoch forced_epoch;            // 0: never forced
   std::vector<Retired> retired;  // oldest first
+  std::vector<JoinToken> join_tokens;  // by hash, ascending; the used ones until they expire
 
   MemberIndex IndexOf(const NodeId& id) const;          // kNoMember if absent
   MemberIndex IndexOfName(std::string_view name) const; // kNoMember if absent

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "cluster/join_tokens.h"
+
 namespace coffer::cluster {
 namespace {
 
@@ -118,6 +120,21 @@ void SaySettings(const Settings& then, const Settings& now, Words* words) {
   }
 }
 
+void SayTokens(const Layout& before, const Layout& after, Words* words) {
+  const auto find = [](const Layout& in, const std::string& hash) -> const JoinToken* {
+    const auto found = std::find_if(in.join_tokens.begin(), in.join_tokens.end(), [&](const JoinToken& t) { return t.hash == hash; });
+    return found == in.join_tokens.end() ? nullptr : &*found;
+  };
+  for (const JoinToken& now : after.join_tokens) {
+    const JoinToken* then = find(before, now.hash);
+    if (!then) words->Say("join token " + ShortId(now) + " made");
+    if (!now.used.empty() && (!then || then->used.empty())) words->Say("join token " + ShortId(now) + " used by " + now.used_by);
+  }
+  for (const JoinToken& then : before.join_tokens) {
+    if (!find(after, then.hash)) words->Say("join token " + ShortId(then) + " ended");
+  }
+}
+
 std::string Voters(const Layout& layout) {
   std::string names;
   for (MemberIndex v : layout.voters) names += (names.empty() ? "" : ", ") + layout.members[v].name;
@@ -137,6 +154,7 @@ std::string WhatChanged(const Layout& before, const Layout& after) {
   SayMembers(before, after, &words);
   SayGroups(before, after, &words);
   SaySettings(before.settings, after.settings, &words);
+  SayTokens(before, after, &words);
   if (!SameVoters(before, after)) words.Say("voters are " + Voters(after));
   return words.Joined();
 }

@@ -45,6 +45,13 @@ void EncodeSettings(const Settings& from, pb::LayoutSettings* to) {
   to->set_voters_wanted(from.voters_wanted);
 }
 
+void EncodeToken(const JoinToken& from, pb::LayoutJoinToken* to) {
+  to->set_hash(from.hash);
+  to->set_expires_ms(from.expires_ms);
+  to->set_used(from.used);
+  to->set_used_by(from.used_by);
+}
+
 void EncodeGroup(const Group& from, pb::LayoutPartition* to) {
   to->set_primary(from.primary);
   to->mutable_in_sync()->Add(from.in_sync.begin(), from.in_sync.end());
@@ -145,6 +152,9 @@ Layout FromMessage(const pb::Layout& from) {
   for (const auto& group : from.partitions()) to.partitions.push_back(DecodeGroup(group));
   to.forced_epoch = Epoch(from.forced_epoch());
   for (const auto& gone : from.retired()) to.retired.push_back({NodeId::Must(gone.id()), gone.name(), Epoch(gone.epoch())});
+  for (const auto& token : from.join_tokens()) {
+    to.join_tokens.push_back({token.hash(), token.expires_ms(), token.used(), token.used_by()});
+  }
   return to;
 }
 
@@ -173,6 +183,7 @@ std::string Encode(const Layout& layout) {
     to->set_name(gone.name);
     to->set_epoch(gone.epoch.value);
   }
+  for (const JoinToken& token : layout.join_tokens) EncodeToken(token, message.add_join_tokens());
 
   std::string bytes;
   {

@@ -58,7 +58,8 @@ void RaiseMinCopies(Draft* draft) {
 // Whether a successor is worth an epoch: newer addresses and the plan's wording alone are not.
 bool WorthProposing(const Layout& current, const Layout& next) {
   return next.members != current.members || next.voters != current.voters || next.settings != current.settings ||
-         next.partitions != current.partitions || next.forced_epoch != current.forced_epoch;
+         next.partitions != current.partitions || next.forced_epoch != current.forced_epoch ||
+         next.join_tokens != current.join_tokens;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cluster/ids.h"
+#include "cluster/join_tokens.h"
 #include "cluster/layout.h"
 
 namespace coffer::cluster {
@@ -56,11 +57,13 @@ struct OperatorChange {
     kForce,
     kStartScrub,
     kPauseScrub,
-    kResumeScrub
+    kResumeScrub,
+    kJoinToken
   };
   Kind kind = Kind::kNone;
   std::string node;          // drain, undrain, forget, reweight: its name; force: the operator's statement
   std::uint64_t number = 0;  // reweight: weight; min copies: 1 or 2; limit: bytes per second; force: epochs to skip
+  JoinTokenChange token;     // join token
 };
 
 struct PlannerConfig {

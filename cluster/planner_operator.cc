@@ -212,6 +212,9 @@ std::optional<std::string> WhyRefused(const Layout& current, const std::map<Node
       return WhyNoMinCopies(current, change.number);
     case Kind::kForce:
       return WhyNoForce(current, members, change.node);
+    case Kind::kJoinToken:
+      if (const auto refusal = WhyRefused(current, change.token)) return refusal->message;
+      return std::nullopt;
     case Kind::kNone:
     case Kind::kPauseResync:
     case Kind::kResumeResync:
@@ -261,6 +264,8 @@ void ApplyOperatorChange(Draft* draft, const OperatorChange& change) {
       return;
     case Kind::kForce:
       return ApplyForce(draft, change.number);
+    case Kind::kJoinToken:
+      return Apply(change.token, &draft->next);
     case Kind::kNone:
       return;
   }

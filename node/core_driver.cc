@@ -136,6 +136,7 @@ void CoreDriver::Carry(NodeCore::Output output) {
     layout_ = core_->layout();
     sinks_.OnLayout(layout_);
   }
+  for (const JoinTokenAnswer& answer : output.token_answers) sinks_.OnJoinTokenAnswer(answer);
   if (output.retire) sinks_.OnRetire(*output.retire);
   if (output.stop) sinks_.OnStop(*output.stop);
 }

@@ -40,6 +40,7 @@ class DriverSinks {
   virtual bool SaveDurable(const NodeDurable& durable) = 0;
   // After every step in which the layout changed.
   virtual void OnLayout(const std::shared_ptr<const cluster::Layout>& layout) = 0;
+  virtual void OnJoinTokenAnswer(const JoinTokenAnswer& answer) = 0;
   // Fail-stop: nothing may be acknowledged after this.
   virtual void OnStop(const std::string& message) = 0;
   // As OnStop, and this identity must never act again.

@@ -111,6 +111,12 @@ DataFolder::Opened DataFolder::Open(DataFolderOptions options) {
   return {std::move(folder), Error::kNone, {}};
 }
 
+std::string DataFolder::WhyNotOurs(const std::string& path) {
+  DataFolderOptions options;
+  options.path = path;
+  return DataFolder(std::move(options)).CheckOurs().message;
+}
+
 // A new folder must hold nothing that is not ours, lest a wrong path cost someone his files. Before anything is made in it.
 DataFolder::Problem DataFolder::CheckOurs() {
   if (::mkdir(options_.path.c_str(), 0750) != 0 && errno != EEXIST) {
@@ -120,7 +126,7 @@ DataFolder::Problem DataFolder::CheckOurs() {
   static const std::set<std::string> kKnown = {"lock",       "format",      "identity",      "agreement-a", "agreement-b",
                                                "store",      "members",     "quarantine",    "failed",      "retired-ids",
                                                "lost+found", "format.next", "identity.next", "secret",      "cofferd.toml",
-                                               "scrub",      "scrub.next"};
+                                               "scrub",      "scrub.next",  "secret.next"};
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(options_.path, ignored)) {
     const std::string name = entry.path().filename().string();

@@ -72,6 +72,8 @@ class DataFolder {
   // Locks the folder, retires an identity that can't be trusted, and makes the new start (boot counter and nonce) durable
   // before anything else can happen under it.
   static Opened Open(DataFolderOptions options);
+  // Why a node may not begin in this folder, which is made if it is absent: it holds what is not ours, or can't be made. Empty: it may.
+  static std::string WhyNotOurs(const std::string& path);
   ~DataFolder();
   DataFolder(const DataFolder&) = delete;
   DataFolder& operator=(const DataFolder&) = delete;

@@ -120,7 +120,7 @@ link::Identity NodeProcess::SelfIdentity() const {
 void NodeProcess::StartHub() {
   link::HubOptions hub;
   hub.listen = options_.listen;
-  hub.secret = options_.secret;
+  hub.keyring = options_.keyring;
   hub.tls = options_.tls;
   hub.owner_polls = true;  // the driver
   hub_ = link::Hub::Start(std::move(hub), SelfIdentity(), this);

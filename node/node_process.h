@@ -27,7 +27,7 @@ struct NodeProcessOptions {
   bool witness = false;                    // votes, stores nothing
   std::string listen;                      // host:port of the peer port
   std::string advertise;                   // host:port under which members reach it; a name is resolved at every connect
-  std::string secret;                      // the cluster's secret
+  link::Keyring keyring;                    // the cluster's secrets
   link::TlsFiles tls;
   std::string certificate_name;            // first DNS name of our certificate; empty without TLS
   std::vector<std::string> seeds;          // host:port of members to begin with
@@ -77,6 +77,8 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   // Forms a new cluster with this node as its only member; waits until it is durable. False if it belongs to one already.
   bool Form(const std::string& cluster_name, const cluster::Settings& settings);
   NodeMetrics Metrics() const;
+  // The cluster's secrets changed: links are made by the new ones from now on.
+  void SetSecrets(link::Keyring keyring) { hub_->SetSecrets(std::move(keyring)); }
   // Leaves: tells the others, waits until its primaries are handed over or the time is up. True: nothing is left to do.
   bool Drain(std::chrono::milliseconds at_most);
   // Ends all threads. Idempotent.
@@ -109,6 +111,7 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   void Quarantine(const std::vector<QuarantinedWrite>& writes) override;
   bool SaveDurable(const NodeDurable& durable) override;
   void OnLayout(const std::shared_ptr<const cluster::Layout>& layout) override;
+  void OnJoinTokenAnswer(const JoinTokenAnswer& answer) override;
   void OnStop(const std::string& message) override;
   void OnRetire(const std::string& message) override;
 
@@ -124,6 +127,14 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   void OnDown(const NodeId& peer, const std::string& why) override;
   void OnDialFailed(const std::string& address, const link::RefusalInfo& why) override;
   void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override;
+  void OnJoinToken(const link::Identity& joiner, const std::string& from, const std::string& hash,
+                   std::function<void(const link::RefusalInfo&)> answer) override;
+  void OnErrand(const std::string& from, const wire::Errand& errand, std::function<void(const wire::ErrandAnswer&)> answer) override;
+  void OnWrongToken(const std::string& from) override;
+
+  // What waits for an agreement on the join tokens. With the answer, on the driver's thread.
+  using TokenDone = std::function<void(const google::rpc::Status&)>;
+  void ChangeJoinTokens(wire::JoinTokenChange change, TokenDone done);
 
   const NodeProcessOptions options_;
   std::unique_ptr<DataFolder> folder_;
@@ -139,6 +150,10 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   std::shared_ptr<const cluster::Layout> layout_ ABSL_GUARDED_BY(mutex_);
   std::map<NodeId, link::Identity> peers_ ABSL_GUARDED_BY(mutex_);            // linked
   std::map<std::string, std::string> dial_failures_ ABSL_GUARDED_BY(mutex_);  // last reason told, by address
+  std::map<std::uint64_t, TokenDone> token_asks_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t next_token_ask_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::uint64_t wrong_tokens_ ABSL_GUARDED_BY(mutex_) = 0;        // since the last that was told of
+  std::chrono::steady_clock::time_point wrong_token_told_ ABSL_GUARDED_BY(mutex_);
   bool had_cluster_ = false;                                                  // before this start
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool failed_ ABSL_GUARDED_BY(mutex_) = false;

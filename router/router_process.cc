@@ -84,7 +84,7 @@ class Process final : public RouterProcess, private link::Handler {
     identity_.boot = Boot(1);
     link::HubOptions hub;
     hub.listen = options_.listen;
-    hub.secret = options_.secret;
+    hub.keyring = options_.keyring;
     hub.tls = options_.tls;
     hub.owner_polls = true;  // the driver
     hub_ = link::Hub::Start(std::move(hub), identity_, this);
@@ -116,6 +116,7 @@ class Process final : public RouterProcess, private link::Handler {
   NodeId id() const override { return id_; }
   void Drain() override { draining_ = true; }
   std::size_t calls_under_way() const override { return calls_; }
+  void SetSecrets(link::Keyring keyring) override { hub_->SetSecrets(std::move(keyring)); }
   void Stop() override;
 
  private:

@@ -20,7 +20,7 @@ struct RouterOptions {
   std::string listen;                     // host:port of the peer port; empty: members can't dial this router, it dials them
   std::string advertised_address;         // host:port under which members reach the peer port
   std::string public_address;             // host:port of the gRPC front, told in gossip; may be empty
-  std::string secret;                     // the cluster's secret
+  link::Keyring keyring;                    // the cluster's secrets
   link::TlsFiles tls;
   std::vector<std::string> seeds;         // host:port of the peer ports of members to begin with
   std::string version;                    // of the program, for the status
@@ -54,6 +54,8 @@ class RouterProcess : public Api {
   // The port members dial; 0 when it does not listen.
   virtual int peer_port() const = 0;
   virtual NodeId id() const = 0;
+  // The cluster's secrets changed: links are made by the new ones from now on.
+  virtual void SetSecrets(link::Keyring keyring) = 0;
   // From now on Serving() is false; calls go on. The first step of a shutdown: load balancers look elsewhere.
   virtual void Drain() = 0;
   // Calls under way, for a shutdown that waits for them.

@@ -4,16 +4,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
 
 #include "client/command/command.h"
+#include "client/command/member_secret.h"
 #include "client/command/registry.h"
 #include "proto/link/link.h"
 
@@ -25,22 +24,10 @@ namespace fs = std::filesystem;
 struct JoinArguments {
   std::string seed;
   std::string secret_file;
+  std::string token_file;
   std::string data;
   std::string name;
 };
-
-// As cofferd reads it: without white space at its ends.
-std::string ReadSecret(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw CommandError(kExitFailure, "can't read the secret file \"" + path + "\": " + std::strerror(errno));
-  std::ostringstream text;
-  text << in.rdbuf();
-  std::string secret = text.str();
-  while (!secret.empty() && std::isspace(static_cast<unsigned char>(secret.back()))) secret.pop_back();
-  secret.erase(0, std::min(secret.size(), secret.find_first_not_of(" \t\r\n")));
-  if (secret.empty()) throw CommandError(kExitFailure, "the secret file \"" + path + "\" is empty");
-  return secret;
-}
 
 // Whether a node could begin there: absent, or empty.
 void CheckFolder(const std::string& data) {
@@ -77,12 +64,15 @@ std::string Quoted(const std::string& text) {
   return out + "\"";
 }
 
+// Where the node finds the secret: a token's goes into the data folder.
+std::string SecretPath(const JoinArguments& a) { return a.secret_file.empty() ? a.data + "/secret" : a.secret_file; }
+
 std::string ConfigText(const Session& session, const JoinArguments& a) {
   std::ostringstream out;
   out << "# Written by coffer join; every key is described by: cofferd --help\n"
       << "data = " << Quoted(fs::absolute(a.data).lexically_normal().string()) << "\n"
       << "join = [" << Quoted(a.seed) << "]\n"
-      << "secret_file = " << Quoted(fs::absolute(a.secret_file).lexically_normal().string()) << "\n";
+      << "secret_file = " << Quoted(fs::absolute(SecretPath(a)).lexically_normal().string()) << "\n";
   if (!a.name.empty()) out << "name = " << Quoted(a.name) << "\n";
   const auto file = [&](const char* key, const std::string& path) {
     if (!path.empty()) out << key << " = " << Quoted(fs::absolute(path).lexically_normal().string()) << "\n";
@@ -112,36 +102,79 @@ std::string ShellQuoted(const std::string& text) {
   return out + "'";
 }
 
-int Join(Session& session, const JoinArguments& a) {
-  CheckFolder(a.data);
-  const std::string secret = ReadSecret(a.secret_file);
-  const link::TlsFiles tls{session.tls_certificate, session.tls_key, session.tls_ca};
-  link::ProbeResult probe;
+// Ends the command unless somebody answered.
+void NeedPeer(const std::string& seed, const link::ProbeResult& probe, const std::string& what_changed) {
+  if (probe.peer) return;
+  const bool silent =
+      probe.refusal.reason == "UNREACHABLE" || probe.refusal.reason == "TIMEOUT" || probe.refusal.reason == "REFUSED";
+  throw CommandError(silent ? kExitUnavailable : kExitFailure,
+                     seed + ": " + probe.refusal.message + "\n  " + what_changed + "\n  why: coffer explain " + probe.refusal.reason);
+}
+
+std::string HostName() {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return host;
+}
+
+void MakeFolder(const std::string& data) {
+  std::error_code error;
+  fs::create_directories(data, error);
+  if (error) throw CommandError(kExitFailure, "can't make the folder \"" + data + "\": " + error.message());
+}
+
+// With the secret: it is tried, then the settings are written.
+link::Identity JoinBySecret(Session& session, const JoinArguments& a, const link::TlsFiles& tls, const std::string& config) {
+  const link::Keyring keyring = ReadKeyring(a.secret_file);
+  const auto probe = link::Probe(a.seed, keyring, tls, session.timeout().value_or(std::chrono::seconds(10)));
+  NeedPeer(a.seed, probe, "nothing was changed");
+  MakeFolder(a.data);
+  WriteNew(config, ConfigText(session, a));
+  return *probe.peer;
+}
+
+// With a token: everything that may fail comes before it is shown, because then it is gone.
+link::Identity JoinByToken(Session& session, const JoinArguments& a, const link::TlsFiles& tls, const std::string& config) {
+  const link::JoinToken token = link::ReadJoinToken(a.token_file);
+  if (const std::string why = link::WhyOtherAuthority(token, tls.ca); !why.empty()) throw CommandError(kExitFailure, why);
+  MakeFolder(a.data);
+  WriteNew(config, ConfigText(session, a));
+  link::Identity self;
+  self.name = a.name.empty() ? HostName() : a.name;
+  link::GrantResult grant;
   try {
-    probe = link::Probe(a.seed, secret, tls, session.timeout().value_or(std::chrono::seconds(10)));
+    grant = link::ShowJoinToken(a.seed, token, self, tls, session.timeout().value_or(std::chrono::seconds(15)));
+    NeedPeer(a.seed, grant, "the settings were taken back");
+  } catch (...) {
+    unlink(config.c_str());
+    throw;
+  }
+  std::string text = grant.granted.Text();
+  WriteNew(SecretPath(a), text);
+  link::Wipe(&text);
+  return *grant.peer;
+}
+
+int Join(Session& session, const JoinArguments& a) {
+  if (a.secret_file.empty() == a.token_file.empty()) throw UsageError("name the secret with --secret-file, or a join token with --token-file");
+  CheckFolder(a.data);
+  const link::TlsFiles tls{session.tls_certificate, session.tls_key, session.tls_ca};
+  const std::string config = fs::absolute(a.data).lexically_normal().string() + "/cofferd.toml";
+  link::Identity peer;
+  try {
+    peer = a.token_file.empty() ? JoinBySecret(session, a, tls, config) : JoinByToken(session, a, tls, config);
+  } catch (const CommandError&) {
+    throw;
   } catch (const std::exception& e) {
     throw CommandError(kExitFailure, std::string(e.what()) + "\n  nothing was changed");
   }
-  if (!probe.peer) {
-    const bool silent =
-        probe.refusal.reason == "UNREACHABLE" || probe.refusal.reason == "TIMEOUT" || probe.refusal.reason == "REFUSED";
-    throw CommandError(silent ? kExitUnavailable : kExitFailure, a.seed + ": " + probe.refusal.message +
-                                                                     "\n  nothing was changed\n  why: coffer explain " +
-                                                                     probe.refusal.reason);
-  }
-  std::error_code error;
-  fs::create_directories(a.data, error);
-  if (error) throw CommandError(kExitFailure, "can't make the folder \"" + a.data + "\": " + error.message());
-  const std::string config = fs::absolute(a.data).lexically_normal().string() + "/cofferd.toml";
-  WriteNew(config, ConfigText(session, a));
   const std::string start = "cofferd --config " + ShellQuoted(config);
   if (session.json()) {
-    session.out()
-        << nlohmann::json{{"seed", a.seed}, {"member", probe.peer->name}, {"config", config}, {"start", start}}.dump()
-        << "\n";
+    session.out() << nlohmann::json{{"seed", a.seed}, {"member", peer.name}, {"config", config}, {"start", start}}.dump() << "\n";
     return kExitOk;
   }
-  session.err() << "coffer: " << probe.peer->name << " answers at " << a.seed << " and knows the same secret\n"
+  session.err() << "coffer: " << peer.name << " answers at " << a.seed
+                << (a.token_file.empty() ? " and knows the same secret\n" : " and gave the cluster's secret for the join token\n")
                 << "coffer: wrote " << config << "; start the node with:\n";
   session.out() << start << "\n";
   return kExitOk;
@@ -156,10 +189,12 @@ void AddJoin(CLI::App& app, Session& session) {
       "  coffer join node-1:7701 --secret-file secret --data d --name node-4\n"
       "  coffer join node-1:7701 --secret-file secret --data d --tls-cert node-4.pem --tls-key node-4.key --tls-ca "
       "ca.pem\n"
+      "  coffer join node-1:7701 --token-file token --data d      with a join token instead of the secret\n"
       "SEED is the peer port of a member (7701), not a router's. The secret is a copy of DATA/secret of a member.");
   auto a = std::make_shared<JoinArguments>();
   cmd->add_option("seed", a->seed, "host:port of a member's peer port")->required();
-  cmd->add_option("--secret-file", a->secret_file, "File with the cluster's secret")->required();
+  cmd->add_option("--secret-file", a->secret_file, "File with the cluster's secret");
+  cmd->add_option("--token-file", a->token_file, "File with a join token, which is used up; the secret goes to DATA/secret");
   cmd->add_option("--data", a->data, "The new node's data folder, absent or empty")->required();
   cmd->add_option("--name", a->name, "The new node's name (the host's name otherwise)");
   cmd->callback([&session, a] { session.action = [&session, a] { return Join(session, *a); }; });

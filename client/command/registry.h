@@ -30,6 +30,7 @@ void AddForget(CLI::App& app, Session& session);
 void AddResync(CLI::App& app, Session& session);
 void AddScrub(CLI::App& app, Session& session);
 void AddJoin(CLI::App& app, Session& session);
+void AddJoinToken(CLI::App& app, Session& session);
 void AddCerts(CLI::App& app, Session& session);
 void AddCompletion(CLI::App& app, Session& session);
 

@@ -90,6 +90,7 @@ void AddCommands(CLI::App& app, Session& s) {
   AddResync(app, s);
   AddScrub(app, s);
   AddJoin(app, s);
+  AddJoinToken(app, s);
   AddCerts(app, s);
   AddCompletion(app, s);
 }

@@ -71,7 +71,11 @@ void Check(LoadedConfig* loaded) {
     fail("role = \"router\" needs join: the address of at least one node, such as --join node-1:7701");
   }
   if (!c.StoresOrVotes() && c.secret_file.empty()) {
-    fail("role = \"router\" needs secret_file: a copy of the secret of a node (DATA/secret there)");
+    fail("role = \"router\" needs secret_file: a copy of the secret of a node (DATA/secret there), or where to keep "
+         "what join_token_file fetches");
+  }
+  if (!c.join_token_file.empty() && c.join.empty()) {
+    fail("join_token_file needs join: the address of at least one node, such as --join node-1:7701");
   }
   if (c.witness && (c.join.empty() || c.form)) {
     fail("role = \"witness\" joins a cluster and never forms one: it needs join, and form = false");
@@ -131,6 +135,8 @@ std::string HelpText() {
          "                                               the first node of a cluster; its secret is in /var/lib/coffer/secret\n"
          "  cofferd --data /var/lib/coffer --join node-1:7701 --secret-file /etc/coffer/secret\n"
          "                                               one more node\n"
+         "  cofferd --data /var/lib/coffer --join node-1:7701 --join-token-file token\n"
+         "                                               the same with a join token (coffer join-token create) instead of the secret\n"
          "  cofferd --role router --join node-1:7701,node-2:7701 --secret-file /etc/coffer/secret --public-listen 0.0.0.0:7700\n"
          "                                               a router without storage\n"
          "  cofferd --config /etc/coffer/cofferd.toml    settings from a file\n"

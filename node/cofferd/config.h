@@ -39,6 +39,7 @@ struct Config {
   std::chrono::milliseconds form_timeout{30'000};
   std::string cluster_name = "coffer";
   std::string secret_file;               // empty: DATA/secret
+  std::string join_token_file;           // used once, for the secret; empty: none
   std::uint32_t min_copies = 0;          // 0: 1 with one storage node, 2 from the second on
   std::uint64_t chunk_limit = 4u << 20;  // bytes; only when forming
   std::uint32_t partitions = 5040;       // only when forming

@@ -56,24 +56,24 @@ int TakeSignals() {
   return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// Whether a signal that asks the process to end has come. SIGHUP does not: there is nothing to reload.
-bool AskedToStop(int signals, Log* log) {
+enum class Wake { kTimer, kReload, kStop, kDoom };
+
+// What the signals that have come ask for: SIGHUP that the files be read again, the others that the process end.
+Wake Asked(int signals) {
+  Wake asked = Wake::kTimer;
   signalfd_siginfo info;
   while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (info.ssi_signo != SIGHUP) return true;
-    log->Info("SIGHUP changes nothing: settings are read at the start");
+    if (info.ssi_signo != SIGHUP) return Wake::kStop;
+    asked = Wake::kReload;
   }
-  return false;
+  return asked;
 }
 
-enum class Wake { kTimer, kStop, kDoom };
-
-Wake WaitFor(int signals, const Doom& doom, std::chrono::milliseconds at_most, Log* log) {
+Wake WaitFor(int signals, const Doom& doom, std::chrono::milliseconds at_most) {
   pollfd polled[] = {{signals, POLLIN, 0}, {doom.event(), POLLIN, 0}};
   poll(polled, 2, static_cast<int>(at_most.count()));
   if (polled[1].revents != 0) return Wake::kDoom;
-  if (polled[0].revents != 0 && AskedToStop(signals, log)) return Wake::kStop;
-  return Wake::kTimer;
+  return polled[0].revents != 0 ? Asked(signals) : Wake::kTimer;
 }
 
 // Fail-stop: nothing may be acknowledged any more, so nothing is finished and nobody is told goodbye.
@@ -87,8 +87,9 @@ int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom
   using std::chrono::milliseconds;
   const auto half = std::chrono::duration_cast<milliseconds>(manager.watchdog()) / 2;
   const milliseconds tick = half.count() > 0 ? half : milliseconds(60'000);
-  for (Wake wake = Wake::kTimer; wake != Wake::kStop; wake = WaitFor(signals, doom, tick, log)) {
+  for (Wake wake = Wake::kTimer; wake != Wake::kStop; wake = WaitFor(signals, doom, tick)) {
     if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
+    if (wake == Wake::kReload) server->Reload();
     if (half.count() == 0) continue;
     server->CheckAlive();
     manager.Alive();
@@ -99,7 +100,7 @@ int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom
   auto stopped = std::async(std::launch::async, [server] { server->Stop(); });
   while (stopped.wait_for(milliseconds(0)) != std::future_status::ready) {
     manager.Alive();
-    const Wake wake = WaitFor(signals, doom, milliseconds(50), log);
+    const Wake wake = WaitFor(signals, doom, milliseconds(50));
     if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
     // Whoever stops a whole group of processes tells us twice in one breath.
     const bool again = wake == Wake::kStop && std::chrono::steady_clock::now() - told > std::chrono::seconds(1);

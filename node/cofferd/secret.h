@@ -1,35 +1,37 @@
-// The cluster's secret: who knows it may link. Kept in a type that can't be printed and wipes itself.
+// The file with the cluster's secrets: who knows one of them may link. What is read is never printed, and wipes itself.
 #pragma once
 
 #include <string>
 
+#include "proto/link/keyring.h"
+
 namespace coffer::server {
 
-class Secret {
- public:
-  Secret() = default;
-  explicit Secret(std::string bytes) : bytes_(std::move(bytes)) {}
-  Secret(Secret&& other) noexcept;
-  Secret& operator=(Secret&& other) noexcept;
-  ~Secret();
-  Secret(const Secret&) = delete;
-  Secret& operator=(const Secret&) = delete;
+// One secret a line, as Keyring::Parse. Throws std::runtime_error, which never quotes the content.
+link::Keyring ReadSecrets(const std::string& path);
+// 256 random bits in hexadecimal. Throws std::runtime_error.
+link::Keyring NewSecret();
 
-  // For handing it to what proves or checks it; never for a log.
-  const std::string& Reveal() const { return bytes_; }
-  bool empty() const { return bytes_.empty(); }
+// A file for a secret, made before there is one: that it can be written is certain before the secret is asked for. Gone with this
+// object unless something was kept.
+class NewSecretFile {
+ public:
+  // Mode 0600, never over an existing file. Throws std::runtime_error.
+  explicit NewSecretFile(const std::string& path);
+  ~NewSecretFile();
+  NewSecretFile(const NewSecretFile&) = delete;
+  NewSecretFile& operator=(const NewSecretFile&) = delete;
+
+  // Durably, or throws std::runtime_error.
+  void Keep(const link::Keyring& keyring);
 
  private:
-  std::string bytes_;
+  const std::string path_;
+  const std::string draft_;
+  int descriptor_ = -1;
 };
 
-// White space around it is cut off. Throws std::runtime_error, which never quotes the content: not readable, or too short.
-Secret ReadSecret(const std::string& path);
-// 256 random bits in hexadecimal. Throws std::runtime_error.
-Secret NewSecret();
-// Into a new file of mode 0600, durably; never over an existing one. Throws std::runtime_error.
-void WriteSecret(const Secret& secret, const std::string& path);
 // Whether others than the owner may read the file.
-bool SecretIsExposed(const std::string& path);
+bool IsExposed(const std::string& path);
 
 }  // namespace coffer::server

@@ -7,9 +7,11 @@
 #include <stdexcept>
 
 #include "node/cofferd/formation.h"
+#include "node/cofferd/join_by_token.h"
 #include "node/cofferd/metrics_node.h"
 #include "node/cofferd/metrics_process.h"
 #include "node/cofferd/secret.h"
+#include "node/data_folder.h"
 #include "proto/link/certificates.h"
 #include "proto/link/endpoint.h"
 
@@ -82,45 +84,102 @@ Server::Server(Config config, Log* log, OnFailure on_failure)
 Server::~Server() { Stop(); }
 
 void Server::Start() {
-  const Secret secret = LoadSecret();
-  if (config_.StoresOrVotes()) StartNode(secret);
-  if (config_.router) StartRouter(secret);
+  {
+    link::Keyring keyring = LoadSecrets();
+    MutexLock lock(mutex_);
+    keyring_ = std::move(keyring);
+  }
+  if (config_.StoresOrVotes()) StartNode();
+  if (config_.router) StartRouter();
   if (config_.router) StartFront();
   if (!config_.metrics_listen.empty()) StartMetrics();
 }
 
-Secret Server::LoadSecret() {
+link::Keyring Server::Secrets() const {
+  MutexLock lock(mutex_);
+  return keyring_;
+}
+
+link::Keyring Server::LoadSecrets() {
   const std::string path = config_.SecretPath();
+  const bool by_token = !config_.join_token_file.empty();
   if (std::filesystem::exists(path)) {
-    if (SecretIsExposed(path)) {
+    if (IsExposed(path)) {
       log_.Warning("others than its owner may read the cluster's secret; chmod 600 it", {{"file", path}});
     }
-    return ReadSecret(path);
+    if (by_token) log_.Info("the secret is here already: the join token is not needed", {{"file", path}});
+    return ReadSecrets(path);
   }
-  if (!config_.secret_file.empty()) return ReadSecret(path);  // says what is wrong
+  if (by_token) return FetchSecrets();
+  if (!config_.secret_file.empty()) return ReadSecrets(path);  // says what is wrong
   if (!config_.join.empty()) {
     throw std::runtime_error("this process joins a cluster and needs its secret: copy the file DATA/secret of the node that formed "
-                             "it, and name the copy with --secret-file (all members use the same one)");
+                             "it, and name the copy with --secret-file (all members use the same one); or give it a join token with "
+                             "--join-token-file");
   }
   return NewSecret();
 }
 
-// Only once the data folder is known to be ours, and before anything is formed that could not be joined without it.
-void Server::KeepSecret(const Secret& secret) {
-  const std::string path = config_.SecretPath();
-  if (std::filesystem::exists(path)) return;
-  WriteSecret(secret, path);
-  log_.Info("made the cluster's secret; members that join later need a copy of this file", {{"file", path}});
+// What would stop the node afterwards is looked at first: a token that was shown is gone.
+link::Keyring Server::FetchSecrets() {
+  const link::JoinToken token = link::ReadJoinToken(config_.join_token_file);
+  if (IsExposed(config_.join_token_file)) {
+    log_.Warning("others than its owner may read the join token; chmod 600 it", {{"file", config_.join_token_file}});
+  }
+  if (const std::string why = link::WhyOtherAuthority(token, config_.tls.ca); !why.empty()) throw std::runtime_error(why);
+  if (config_.StoresOrVotes()) {
+    if (const std::string why = node::DataFolder::WhyNotOurs(config_.data); !why.empty()) throw std::runtime_error(why);
+  }
+  NewSecretFile file(config_.SecretPath());
+  JoinByToken how;
+  how.addresses = config_.join;
+  how.self.name = config_.name;
+  how.self.address = config_.advertise;
+  how.tls = config_.tls;
+  how.waits = [this](const std::string& why) { log_.Info("no member has taken the join token yet", {{"last", why}}); };
+  const link::GrantResult grant = UseJoinToken(token, how);
+  file.Keep(grant.granted);
+  log_.Info("the join token was used: the cluster's secret is here; the token's file may be deleted",
+            {{"file", config_.SecretPath()}, {"from", grant.peer->name}});
+  return grant.granted;
 }
 
-void Server::StartNode(const Secret& secret) {
+// Only once the data folder is known to be ours, and before anything is formed that could not be joined without it.
+void Server::KeepSecrets(const link::Keyring& keyring) {
+  const std::string path = config_.SecretPath();
+  if (std::filesystem::exists(path)) return;
+  NewSecretFile(path).Keep(keyring);
+  log_.Info("made the cluster's secret; members that join later need a copy of this file, or a join token", {{"file", path}});
+}
+
+void Server::Reload() {
+  try {
+    link::Keyring keyring = ReadSecrets(config_.SecretPath());
+    {
+      MutexLock lock(mutex_);
+      if (keyring_ == keyring) {
+        log_.Info("read again: the secrets are the same");
+        return;
+      }
+      keyring_ = keyring;
+    }
+    if (node_) node_->SetSecrets(keyring);
+    if (router_) router_->SetSecrets(keyring);
+    log_.Info("read again: the secrets have changed; the first is used, all are accepted", {{"secrets", std::to_string(keyring.all().size())}});
+  } catch (const std::exception& error) {
+    log_.Error(std::string("nothing was changed: ") + error.what());
+  }
+}
+
+void Server::StartNode() {
+  const link::Keyring keyring = Secrets();
   node::NodeProcessOptions o;
   o.data = config_.data;
   o.name = config_.name;
   o.witness = config_.witness;
   o.listen = config_.listen;
   o.advertise = config_.advertise;
-  o.secret = secret.Reveal();
+  o.keyring = keyring;
   o.tls = config_.tls;
   o.certificate_name = CertificateName(config_.tls);
   o.seeds = config_.join;
@@ -148,7 +207,7 @@ void Server::StartNode(const Secret& secret) {
   node_ = node::NodeProcess::Start(std::move(o));
   log_.Info("the node is up", {{"id", Short(node_->id())}, {"peer_port", std::to_string(node_->peer_port())},
                                {"data", config_.data}, {"tls", config_.tls.enabled() ? "on" : "off"}});
-  KeepSecret(secret);
+  KeepSecrets(keyring);
   router::ListenerProbe::Options probe;
   probe.host = link::SplitHostPort(config_.listen).host;
   probe.port = node_->peer_port();
@@ -158,7 +217,7 @@ void Server::StartNode(const Secret& secret) {
   if (config_.form && config_.join.empty()) {
     if (!Form()) throw std::runtime_error("could not form a cluster; the lines above say why");
   } else {
-    find_cluster_ = std::thread([this, bytes = secret.Reveal()] { FindCluster(bytes); });
+    find_cluster_ = std::thread([this] { FindCluster(); });
   }
 }
 
@@ -168,7 +227,7 @@ bool Server::Form() {
   return formed || node_->HasCluster();
 }
 
-void Server::FindCluster(const std::string& secret) try {
+void Server::FindCluster() try {
   const auto began = steady_clock::now();
   auto reminded = began - kRemindEvery;
   std::string last;
@@ -178,7 +237,7 @@ void Server::FindCluster(const std::string& secret) try {
     if (config_.form) {
       std::vector<Sighting> sightings;
       for (const std::string& address : config_.join) {
-        sightings.push_back({address, link::Probe(address, secret, config_.tls, kAskPatience)});
+        sightings.push_back({address, link::Probe(address, Secrets(), config_.tls, kAskPatience)});
       }
       verdict = JudgeFormation(node_->id(), sightings, steady_clock::now() - began >= config_.form_timeout);
     }
@@ -193,14 +252,14 @@ void Server::FindCluster(const std::string& secret) try {
   Fail(error.what());
 }
 
-void Server::StartRouter(const Secret& secret) {
+void Server::StartRouter() {
   router::RouterOptions o;
   // In one process with a node it has a name of its own, and dials the node over loopback like any other member.
   o.name = node_ ? config_.name + "-router" : config_.name;
   if (!node_) o.listen = config_.listen;
   if (!node_) o.advertised_address = config_.advertise;
   o.public_address = PublicAddress(config_);
-  o.secret = secret.Reveal();
+  o.keyring = Secrets();
   o.tls = config_.tls;
   if (node_) o.seeds.push_back(OwnPeerAddress(config_, node_->peer_port()));
   o.seeds.insert(o.seeds.end(), config_.join.begin(), config_.join.end());

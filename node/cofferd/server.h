@@ -22,8 +22,6 @@
 
 namespace coffer::server {
 
-class Secret;
-
 // Start and Stop are for one thread; the rest is thread-safe.
 class Server {
  public:
@@ -42,17 +40,22 @@ class Server {
   std::string NotReady() const;
   // Returns only if the node's driver answers; for the watchdog.
   void CheckAlive() const;
+  // Reads again what may change without a restart: the secrets. What can't be read is said and changes nothing.
+  void Reload();
 
  private:
-  // The cluster's secret; a new one, kept nowhere yet, when this node may form a cluster and has none.
-  Secret LoadSecret();
-  void KeepSecret(const Secret& secret);
-  void StartNode(const Secret& secret);
-  void StartRouter(const Secret& secret);
+  // The cluster's secrets; a new one, kept nowhere yet, when this node may form a cluster and has none.
+  link::Keyring LoadSecrets();
+  // By the join token, into the secret's file.
+  link::Keyring FetchSecrets();
+  void KeepSecrets(const link::Keyring& keyring);
+  void StartNode();
+  void StartRouter();
   void StartFront();
   void StartMetrics();
   // On a thread of its own until the node belongs to a cluster.
-  void FindCluster(const std::string& secret);
+  void FindCluster();
+  link::Keyring Secrets() const;
   bool Form();
   std::string ScrapeMetrics();
   void Fail(const std::string& message);
@@ -71,8 +74,9 @@ class Server {
   std::thread find_cluster_;
   std::atomic<bool> failed_{false};
   std::atomic<bool> draining_{false};
-  Mutex mutex_;
+  mutable Mutex mutex_;
   Condition wake_;
+  link::Keyring keyring_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -24,6 +24,7 @@ void NodeCore::Output::Append(Output&& other) {
   move_into(reads, other.reads);
   move_into(quarantine, other.quarantine);
   move_into(events, other.events);
+  move_into(token_answers, other.token_answers);
   move_into(drop_links, other.drop_links);
   if (!stop) stop = std::move(other.stop);
   if (!retire) retire = std::move(other.retire);
@@ -85,6 +86,10 @@ NodeCore::Output NodeCore::NoteScrub(Instant now, const coffer::v1::ScrubStatus&
 NodeCore::Output NodeCore::Form(Instant now, const ClusterId& cluster, const std::string& cluster_name,
                                 const cluster::Settings& settings) {
   return state_->Step(now, [&] { state_->Form(cluster, cluster_name, settings); });
+}
+
+NodeCore::Output NodeCore::ChangeJoinTokens(Instant now, std::uint64_t ask, const wire::JoinTokenChange& change) {
+  return state_->Step(now, [&] { state_->tokens.Ask(ask, change); });
 }
 
 NodeCore::Output NodeCore::Leave(Instant now) {

@@ -20,6 +20,7 @@
 #include "cluster/membership.h"
 #include "cluster/message.h"
 #include "cluster/planner.h"
+#include "google/rpc/status.pb.h"
 #include "node/core/read_task.h"
 #include "node/store.h"
 
@@ -69,6 +70,12 @@ struct NodeEvent {
   std::string text;
 };
 
+// What became of a change of the join tokens that the shell asked for.
+struct JoinTokenAnswer {
+  std::uint64_t ask = 0;
+  google::rpc::Status status;  // code 0: decided
+};
+
 class NodeCore {
  public:
   // `store` must outlive the core; it is only read, on the caller's thread.
@@ -88,6 +95,7 @@ class NodeCore {
     std::vector<ReadTask> reads;                    // run on any thread with RunRead, hand the result to ReadDone
     std::vector<QuarantinedWrite> quarantine;
     std::vector<NodeEvent> events;
+    std::vector<JoinTokenAnswer> token_answers;
     std::vector<NodeId> drop_links;                 // peers whose links are to be ended (duplicate or retired ids)
     std::optional<std::string> stop;                // fail-stop: stop the process with this message
     std::optional<std::string> retire;              // as stop, and this identity must never act again (rule R8)
@@ -117,6 +125,9 @@ class NodeCore {
   Output NoteScrub(Instant now, const coffer::v1::ScrubStatus& status);
   // Forms a new cluster with this node as its only member. Only without a layout.
   Output Form(Instant now, const ClusterId& cluster, const std::string& cluster_name, const cluster::Settings& settings);
+  // Has the join tokens changed by agreement, through whichever voter answers. Exactly one answer with this number, chosen by the
+  // shell, comes in a later output, at the latest after TokenDesk::kPatience.
+  Output ChangeJoinTokens(Instant now, std::uint64_t ask, const wire::JoinTokenChange& change);
   // Leaves gracefully: hands primaries over if it can, tells the others. `Drained` says when nothing is left to do.
   Output Leave(Instant now);
   bool Left() const;

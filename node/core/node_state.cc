@@ -37,6 +37,7 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
                           .established = [this](const NodeId& peer) { LinkUp(peer); },
                           .name_of = [this](const NodeId& id) { return NameOf(id); }}),
       planning(ctx, agreement, [this](cluster::Agreement::Output o) { Execute(std::move(o)); }),
+      tokens(ctx, planning),
       primaries(ctx, {.request_change = [this](const wire::ChangeRequest& r) { planning.Request(r); },
                       .committed = [this](PartitionId p, Seq committed) { reads.OnCommitted(p, committed); },
                       .ended = [this](PartitionId p) { reads.OnEnded(p); },
@@ -112,6 +113,7 @@ NodeCore::Output NodeCore::State::Step(Instant now, const std::function<void()>&
   });
   for (Outgoing& o : own) {
     if (o.message.header.has_data_response()) zones.OnResponse(o.message.header.data_response());
+    if (o.message.header.has_layout_change_response()) tokens.OnAnswer(ctx.self, o.message.header.layout_change_response());
   }
   return std::exchange(ctx.out, {});
 }
@@ -254,13 +256,14 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
     case K::kDataRequest: return ReceiveData(from, std::move(*m.mutable_data_request()), std::move(message.bodies));
     case K::kDataResponse: return zones.OnResponse(m.data_response());
     case K::kLayoutChangeRequest: return planning.OnLayoutChange(from, m.layout_change_request());
+    case K::kLayoutChangeResponse: return tokens.OnAnswer(from, m.layout_change_response());
     case K::kNodeReportRequest: {
       wire::Peer answer;
       *answer.mutable_node_report() = Report(ctx.now);
       answer.mutable_node_report()->set_call(m.node_report_request().call());
       return ctx.Send(from, std::move(answer));
     }
-    case K::kNodeReport: case K::kLayoutChangeResponse: case K::kForget: case K::KIND_NOT_SET:
+    case K::kNodeReport: case K::kForget: case K::KIND_NOT_SET:
       ++ctx.counters.dropped;
       return;
   }
@@ -302,6 +305,7 @@ void NodeCore::State::LinkDown(const NodeId& peer, bool refused) {
   ctx.linked.erase(peer);
   primaries.OnLinkDown(peer);
   learner.OnLinkDown(peer);
+  tokens.OnLinkDown(peer);
   Execute(membership.LinkDown(ctx.now, peer, refused));
 }
 
@@ -376,6 +380,7 @@ void NodeCore::State::Tick() {
     latency.Turn(ctx.now);
     next_facts = ctx.now + kFactsInterval;
   }
+  tokens.Tick();
   if (!ctx.layout) return;
   primaries.Tick();
   reads.Tick();
@@ -405,7 +410,7 @@ void NodeCore::State::Tick() {
 Instant NodeCore::State::NextDeadline() const {
   return std::min({introductions.NextDeadline(), membership.NextDeadline(), agreement.NextDeadline(), next_facts, primaries.NextDeadline(), reads.NextDeadline(),
                    learner.NextDeadline(), merges.NextDeadline(), repairs.NextDeadline(), copies.NextDeadline(), zones.NextDeadline(),
-                   default_zone.NextDeadline(), planning.NextDeadline()});
+                   default_zone.NextDeadline(), planning.NextDeadline(), tokens.NextDeadline()});
 }
 
 void NodeCore::State::SightEpochs() {

@@ -21,6 +21,7 @@
 #include "node/core/repair.h"
 #include "node/core/resync_source.h"
 #include "node/core/survivor_merge.h"
+#include "node/core/token_desk.h"
 #include "node/core/writes.h"
 #include "node/core/zone_deletion.h"
 
@@ -70,6 +71,7 @@ struct NodeCore::State {
   cluster::Agreement agreement;
   Introductions introductions;
   Planning planning;
+  TokenDesk tokens;
   Primaries primaries;
   Followers followers;
   LearnerResync learner;

@@ -22,6 +22,45 @@ constexpr Duration kNeverHeard = std::chrono::seconds(10);
 constexpr Duration kRankDelay = milliseconds(1500);
 constexpr Duration kOperationDeadline = std::chrono::seconds(8);
 
+cluster::JoinToken TokenOf(const wire::LayoutJoinToken& from) {
+  return {from.hash(), from.expires_ms(), from.used(), from.used_by()};
+}
+
+std::optional<OperatorChange> TokenChangeOf(const wire::JoinTokenChange& from) {
+  using Kind = cluster::JoinTokenChange::Kind;
+  OperatorChange change{OperatorChange::Kind::kJoinToken};
+  change.token.now_ms = from.now_ms();
+  switch (from.kind_case()) {
+    case wire::JoinTokenChange::kCreate:
+      change.token.kind = Kind::kCreate;
+      change.token.token = TokenOf(from.create());
+      return change;
+    case wire::JoinTokenChange::kRedeem:
+      change.token.kind = Kind::kRedeem;
+      change.token.token = TokenOf(from.redeem());
+      return change;
+    case wire::JoinTokenChange::kRevoke:
+      change.token.kind = Kind::kRevoke;
+      change.token.token.hash = from.revoke();
+      return change;
+    case wire::JoinTokenChange::KIND_NOT_SET: break;
+  }
+  return std::nullopt;
+}
+
+// Why the change can't be made, as an answer; nothing if it can.
+std::optional<google::rpc::Status> WhyNot(const cluster::Layout& layout, const std::map<NodeId, cluster::PlannerMember>& members,
+                                          const OperatorChange& change) {
+  if (change.kind == OperatorChange::Kind::kJoinToken) {
+    const auto refusal = cluster::WhyRefused(layout, change.token);
+    if (!refusal) return std::nullopt;
+    return Refuse(Code::kFailedPrecondition, refusal->reason, refusal->message);
+  }
+  const auto why = cluster::WhyRefused(layout, members, change);
+  if (!why) return std::nullopt;
+  return Refuse(Code::kFailedPrecondition, "CHANGE_REFUSED", *why);
+}
+
 }  // namespace
 
 std::optional<OperatorChange> ChangeOf(const wire::LayoutChangeRequest& request) {
@@ -33,6 +72,7 @@ std::optional<OperatorChange> ChangeOf(const wire::LayoutChangeRequest& request)
     if (r.has_limit_bytes_per_second()) return OperatorChange{Kind::kLimitResync, "", r.limit_bytes_per_second()};
     return std::nullopt;
   }
+  if (request.has_join_token()) return TokenChangeOf(request.join_token());
   const auto& c = request.change();
   switch (c.kind_case()) {
     case coffer::v1::LayoutChange::kDrain: return OperatorChange{Kind::kDrain, c.drain()};
@@ -243,8 +283,8 @@ bool Planning::TakeOperation() {
                                                         " now; nothing was changed. Plan again.");
     } else if (const auto newer = change->kind == OperatorChange::Kind::kForce ? KnowsNewer() : std::nullopt) {
       status = Refuse(Code::kAborted, "PLAN_STALE", *newer + " knows a newer layout, which is on its way here; nothing was changed. Plan again.");
-    } else if (auto why = cluster::WhyRefused(*ctx_.layout, Members(), *change)) {
-      status = Refuse(Code::kFailedPrecondition, "CHANGE_REFUSED", *why);
+    } else if (auto why = WhyNot(*ctx_.layout, Members(), *change)) {
+      status = std::move(*why);
     } else if (past_voters && Forcer() != ctx_.self) {
       status = Refuse(Code::kUnavailable, "NOT_A_VOTER", ctx_.NameOf(Forcer()) + " carries this out; ask it");
     } else if (op.deadline <= ctx_.now) {

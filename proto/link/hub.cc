@@ -58,7 +58,7 @@ std::unique_ptr<Hub> Hub::Start(HubOptions options, Identity self, Handler* hand
 }
 
 HubImpl::HubImpl(HubOptions options, Identity self, Handler* handler)
-    : options_(std::move(options)), handler_(handler), self_(std::move(self)) {}
+    : options_(std::move(options)), handler_(handler), self_(std::move(self)), keyring_(options_.keyring) {}
 
 HubImpl::~HubImpl() {
   Stop();
@@ -123,7 +123,7 @@ void HubImpl::OnCall(std::unique_ptr<IncomingCall> call) {
                                                                               std::to_string(kMaxInHandshake) + ")"});
   }
   auto accepted = Accept(std::move(call));
-  auto session = Session::Answer(this, options_, accepted.stream);
+  auto session = Session::Answer(this, options_, keyring_, accepted.stream);
   session->in_handshake = true;
   ++in_handshake_;
   sessions_.insert(session);
@@ -146,11 +146,16 @@ void HubImpl::Dial(const std::string& address) {
 }
 
 bool HubImpl::Launch(DialAim aim) {
+  Keyring keyring;
+  {
+    MutexLock lock(mutex_);
+    keyring = keyring_;
+  }
   auto channel = OpenChannel(aim.address, options_, channel_credentials_);
   auto stream = DialledStream::Make(std::move(channel), poller_.get(), [this](std::shared_ptr<void> remains) {
     alarm_.Now([remains = std::move(remains)] {});
   });
-  auto session = Session::Dial(this, options_, std::move(aim), std::move(stream));
+  auto session = Session::Dial(this, options_, std::move(keyring), std::move(aim), std::move(stream));
   {
     MutexLock lock(mutex_);
     if (stopping_) return false;
@@ -293,6 +298,15 @@ bool HubImpl::Attach(const SessionPtr& session) {
   }
   for (auto& old : replaced) old->End("CLOSED", "a newer start of the same member has linked");
   if (active) session->Activate(std::move(outbox));
+  // Whose secret is gone makes room for this one. The dialler is the first to know of a link: it leaves that to the other side, or to
+  // the end of kStaleLinks, lest the other side be without one for a moment.
+  std::vector<SessionPtr> stale;
+  if (!session->dialled() && session->aim().lane == kMainLane) {
+    MutexLock lock(mutex_);
+    const Peer* peer = peers_.Find(id);
+    if (peer && keyring_.Has(session->secret())) stale = Stale(*peer);
+  }
+  for (auto& old : stale) old->End("CLOSED", "the secret of this link was removed; another link took its place");
   if (session->dialled()) {
     MutexLock lock(mutex_);
     own_nonces_.erase(session->nonce());

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "coffer/internal/v1/peer.grpc.pb.h"
+#include "proto/link/guess_limit.h"
 #include "proto/link/peers.h"
 #include "proto/mutex.h"
 
@@ -30,11 +31,16 @@ class HubImpl final : public Hub, public SessionHost {
   bool Linked(const NodeId& peer) const override;
   void Drop(const NodeId& peer, const std::string& why) override;
   void SetIdentity(Identity self) override;
+  void SetSecrets(Keyring keyring) override;
   int port() const override { return port_; }
   void Stop() override;
   HubStats stats() const override;
 
   Identity Self() const override;
+  RefusalInfo MayShowToken(const Session& session) override;
+  void OnWrongToken(const Session& session) override;
+  void OnToken(const SessionPtr& session, const std::string& hash) override;
+  void OnErrand(const SessionPtr& session, const wire::Errand& errand) override;
   RefusalInfo JudgeCertificate(const Session& session) override;
   RefusalInfo Judge(const Session& session) override;
   bool Attach(const SessionPtr& session) override;
@@ -61,6 +67,8 @@ class HubImpl final : public Hub, public SessionHost {
   bool JoinPeer(const SessionPtr& session, std::vector<SessionPtr>* replaced, bool* up, bool* active,
                 std::shared_ptr<Outbox>* outbox);
   void Detach(const SessionPtr& session);
+  // The sessions of a peer that were made by a secret that is gone.
+  std::vector<SessionPtr> Stale(const Peer& peer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The session that sends the message, with the message in its queue; null: dropped and counted.
   SessionPtr Enqueue(const NodeId& to, const PeerMessage& message, bool pump_later);
   bool Stopping() const;
@@ -84,6 +92,8 @@ class HubImpl final : public Hub, public SessionHost {
   mutable Mutex mutex_;
   Condition all_ended_;  // with mutex_
   Identity self_ ABSL_GUARDED_BY(mutex_);
+  Keyring keyring_ ABSL_GUARDED_BY(mutex_);
+  GuessLimit token_guesses_ ABSL_GUARDED_BY(mutex_);
   Peers peers_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<SessionPtr> sessions_ ABSL_GUARDED_BY(mutex_);     // all that have not ended
   std::unordered_set<std::string> dialling_ ABSL_GUARDED_BY(mutex_);    // addresses

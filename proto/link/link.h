@@ -13,6 +13,8 @@
 #include "cluster/ids.h"
 #include "cluster/lineage.h"
 #include "cluster/message.h"
+#include "proto/link/join_token.h"
+#include "proto/link/keyring.h"
 
 namespace coffer::link {
 
@@ -38,7 +40,7 @@ struct Identity {
 
 // Why a peer is refused or refuses us; empty reason: accepted.
 struct RefusalInfo {
-  // WRONG_SECRET, FOREIGN_CLUSTER, OWN_ID (the other side has our id), DUPLICATE_ID (a third does, and lives),
+  // WRONG_SECRET, WRONG_TOKEN, JOIN_TOKEN_USED and the like (join_tokens.h), FOREIGN_CLUSTER, OWN_ID (the other side has our id), DUPLICATE_ID (a third does, and lives),
   // DUPLICATE_PEER (we see two with one id, and keep to the first), EARLIER_START (the same, and whether it lives is being looked at: dial again), OLD_PROTOCOL, CERTIFICATE_MISMATCH, MALFORMED (not a peer
   // port), SELF (the address is our own: nothing is wrong), BUSY, UNREACHABLE, REFUSED (nothing listens), TIMEOUT; or
   // what Admit said.
@@ -61,13 +63,22 @@ class Handler {
   virtual void OnDown(const NodeId& peer, const std::string& why) = 0;
   // Dialling an address ended without a link.
   virtual void OnDialFailed(const std::string& address, const RefusalInfo& why) = 0;
+  // A joiner holds the join token of this hash, which only this cluster can have made; `from`: where its connection comes from. The
+  // token is to be used up by agreement: with an empty reason the joiner gets the secrets. `answer` is called once, on the thread that
+  // polls, also after this returned.
+  virtual void OnJoinToken(const Identity& joiner, const std::string& from, const std::string& hash,
+                           std::function<void(const RefusalInfo&)> answer);
+  // Somebody who knows the secret asks for something without being a member. `answer` as above.
+  virtual void OnErrand(const std::string& from, const wire::Errand& errand, std::function<void(const wire::ErrandAnswer&)> answer);
+  // A token was shown that is none of this cluster.
+  virtual void OnWrongToken(const std::string& from) { static_cast<void>(from); }
   // What came in one frame, in its order; at least one.
   virtual void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) = 0;
 };
 
 struct HubOptions {
   std::string listen;  // host:port of the peer port; empty: does not accept
-  std::string secret;  // the cluster's secret
+  Keyring keyring;     // the cluster's secrets
   TlsFiles tls;
   std::uint64_t queue_bytes = 64u << 20;               // bound of one peer's queue
   std::uint64_t message_bytes = 24u << 20;             // largest envelope accepted; a larger one ends the link
@@ -126,6 +137,8 @@ class Hub {
   virtual void Drop(const NodeId& peer, const std::string& why) = 0;
   // Our identity changed (joined a cluster).
   virtual void SetIdentity(Identity self) = 0;
+  // The secrets changed. Links that were made by one that is gone are made anew, and ended once that is done or after a moment.
+  virtual void SetSecrets(Keyring keyring) = 0;
   // Port actually bound (listen may say port 0).
   virtual int port() const = 0;
   // Stops accepting, ends all links, joins its threads; no call of the handler afterwards. Not from a handler's call, and not
@@ -142,7 +155,20 @@ struct ProbeResult {
 
 // Asks who is at an address: a handshake and no more. Blocks for at most about `timeout`; not from a handler's call.
 // The process may ask itself: compare the id. Throws std::runtime_error when our own TLS files are no good.
-ProbeResult Probe(const std::string& address, const std::string& secret, const TlsFiles& tls,
-                  std::chrono::milliseconds timeout);
+ProbeResult Probe(const std::string& address, const Keyring& keyring, const TlsFiles& tls, std::chrono::milliseconds timeout);
+
+// As Probe, and has the member do something.
+struct ErrandResult : ProbeResult {
+  wire::ErrandAnswer answer;  // with a peer
+};
+ErrandResult RunErrand(const std::string& address, const Keyring& keyring, const TlsFiles& tls, const wire::Errand& errand,
+                       std::chrono::milliseconds timeout);
+
+// As Probe, but by a join token, which is used up by it: the cluster's secrets, or why not. `self`: name and address are told.
+struct GrantResult : ProbeResult {
+  Keyring granted;  // with a peer
+};
+GrantResult ShowJoinToken(const std::string& address, const JoinToken& token, const Identity& self, const TlsFiles& tls,
+                          std::chrono::milliseconds timeout);
 
 }  // namespace coffer::link

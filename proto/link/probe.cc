@@ -6,10 +6,17 @@
 namespace coffer::link {
 namespace {
 
+// What an asker is told: who answered, and what its token or errand brought.
+struct Outcome : ProbeResult {
+  Keyring granted;
+  wire::ErrandAnswer answer;
+};
+
 // A host of one session that never becomes a link. Everything happens on the thread that asks, which polls.
 class Asker final : public SessionHost {
  public:
-  Identity Self() const override { return {}; }
+  explicit Asker(Identity self) : self_(std::move(self)) {}
+  Identity Self() const override { return self_; }
 
   RefusalInfo JudgeCertificate(const Session& session) override {
     if (!session.certificate() || session.certificate()->member) return {};
@@ -18,6 +25,8 @@ class Asker final : public SessionHost {
 
   RefusalInfo Judge(const Session& session) override {
     result_.peer = session.peer();
+    if (session.granted()) result_.granted = *session.granted();
+    if (session.answer()) result_.answer = *session.answer();
     return {};
   }
 
@@ -37,19 +46,18 @@ class Asker final : public SessionHost {
     while (!ended_ && std::chrono::steady_clock::now() < deadline) poller.Poll(deadline);
     return ended_;
   }
-  const ProbeResult& result() const { return result_; }
+  const Outcome& result() const { return result_; }
 
  private:
-  ProbeResult result_;
+  const Identity self_;
+  Outcome result_;
   bool ended_ = false;
 };
 
-}  // namespace
-
-ProbeResult Probe(const std::string& address, const std::string& secret, const TlsFiles& tls,
-                  std::chrono::milliseconds timeout) {
+Outcome Ask(DialAim aim, const Keyring& keyring, const Identity& self, const TlsFiles& tls, std::chrono::milliseconds timeout) {
+  const std::string address = aim.address;
+  aim.probe = true;
   HubOptions options;
-  options.secret = secret;
   options.tls = tls;
   options.dial_timeout = std::min(options.dial_timeout, timeout);
   options.handshake_timeout = timeout;
@@ -57,10 +65,10 @@ ProbeResult Probe(const std::string& address, const std::string& secret, const T
   Poller poller(std::make_unique<grpc::CompletionQueue>());
   // What gRPC leaves behind dies here, when the stream is over.
   std::shared_ptr<void> remains;
-  Asker asker;
+  Asker asker(self);
   auto stream = DialledStream::Make(OpenChannel(address, options, ChannelCredentialsFor(tls)), &poller,
                                     [&remains](std::shared_ptr<void> call) { remains = std::move(call); });
-  auto session = Session::Dial(&asker, options, {.address = address, .probe = true}, std::move(stream));
+  auto session = Session::Dial(&asker, options, keyring, std::move(aim), std::move(stream));
   session->Start();
   if (!asker.Wait(poller, now + options.dial_timeout)) session->OnConnectDeadline();
   if (!asker.Wait(poller, now + timeout)) session->OnHandshakeDeadline();
@@ -69,12 +77,30 @@ ProbeResult Probe(const std::string& address, const std::string& secret, const T
   poller.Shutdown();
   while (poller.Poll(std::chrono::steady_clock::time_point::max())) {
   }
-  ProbeResult result = asker.result();
+  Outcome result = asker.result();
   if (result.refusal.reason == "UNREACHABLE" && (tls.enabled() || !tls.ca.empty())) {
     const std::string explanation = ExplainTlsFailure(address, tls, options.dial_timeout);
     if (!explanation.empty()) result.refusal.message = "no link to " + address + ": " + explanation;
   }
   return result;
+}
+
+}  // namespace
+
+ProbeResult Probe(const std::string& address, const Keyring& keyring, const TlsFiles& tls, std::chrono::milliseconds timeout) {
+  return Ask({.address = address}, keyring, {}, tls, timeout);
+}
+
+ErrandResult RunErrand(const std::string& address, const Keyring& keyring, const TlsFiles& tls, const wire::Errand& errand,
+                       std::chrono::milliseconds timeout) {
+  Outcome outcome = Ask({.address = address, .errand = errand}, keyring, {}, tls, timeout);
+  return {{outcome.peer, outcome.refusal}, outcome.answer};
+}
+
+GrantResult ShowJoinToken(const std::string& address, const JoinToken& token, const Identity& self, const TlsFiles& tls,
+                          std::chrono::milliseconds timeout) {
+  Outcome outcome = Ask({.address = address, .token = token}, {}, self, tls, timeout);
+  return {{outcome.peer, outcome.refusal}, outcome.granted};
 }
 
 }  // namespace coffer::link

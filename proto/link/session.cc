@@ -4,20 +4,21 @@
 
 namespace coffer::link {
 
-std::shared_ptr<Session> Session::Dial(SessionHost* host, const HubOptions& options, DialAim aim,
+std::shared_ptr<Session> Session::Dial(SessionHost* host, const HubOptions& options, Keyring keyring, DialAim aim,
                                        std::shared_ptr<DialledStream> stream) {
   std::shared_ptr<Session> session(new Session(host, options));
   session->aim_ = aim;
-  session->dialler_.emplace(options.secret, host->Self(), std::move(aim));
+  session->dialler_.emplace(std::move(keyring), host->Self(), std::move(aim));
   session->to_start_ = stream;
   MutexLock lock(session->mutex_);
   session->stream_ = std::move(stream);
   return session;
 }
 
-std::shared_ptr<Session> Session::Answer(SessionHost* host, const HubOptions& options, std::shared_ptr<Stream> stream) {
+std::shared_ptr<Session> Session::Answer(SessionHost* host, const HubOptions& options, Keyring keyring,
+                                         std::shared_ptr<Stream> stream) {
   std::shared_ptr<Session> session(new Session(host, options));
-  session->acceptor_.emplace(options.secret);
+  session->acceptor_.emplace(std::move(keyring));
   MutexLock lock(session->mutex_);
   session->stream_ = std::move(stream);
   return session;
@@ -120,6 +121,7 @@ void Session::OnFrame(grpc::ByteBuffer* frame) {
   }
   if (!attached_) {
     welcomed_ = false;
+    if (aim().probe && frame->Length() > 0) return OnErrandFrame(frame);
     AttachOrEnd();
     if (!attached_) return;
   }
@@ -149,6 +151,7 @@ RefusalInfo Session::CheckCertificate() {
 }
 
 void Session::OnHandshakeFrame(std::string_view frame) {
+  if (settling_) return End("MALFORMED", "the other side spoke before it was answered");
   if (!std::exchange(greeted_, true)) {
     const RefusalInfo judgement = CheckCertificate();
     if (!judgement.reason.empty()) return dialled() ? End(judgement.reason, judgement.message) : RefusePeer(judgement);
@@ -169,14 +172,44 @@ void Session::OnDiallerFrame(std::string_view frame) {
 }
 
 void Session::OnAcceptorFrame(std::string_view frame) {
+  if (acceptor_->joiner()) {
+    const RefusalInfo verdict = host_->MayShowToken(*this);
+    if (!verdict.reason.empty()) return RefusePeer(verdict);
+  }
   auto step = acceptor_->OnFrame(frame);
   if (step.send) return SendControl(*step.send);
   if (!step.refusal.reason.empty()) return RefusePeer(step.refusal);
   peer_ = acceptor_->peer();
   const RefusalInfo judgement = host_->Judge(*this);
   if (!judgement.reason.empty()) return RefusePeer(judgement);
+  if (step.token) {
+    settling_ = true;
+    return host_->OnToken(shared_from_this(), *step.token);
+  }
   welcomed_ = true;
   SendControl(acceptor_->Welcome(host_->Self()));
+}
+
+void Session::OnErrandFrame(grpc::ByteBuffer* frame) {
+  auto step = acceptor_->OnErrandFrame(BytesOf(*frame, kHandshakeFrameBytes).value_or(std::string(kHandshakeFrameBytes + 1, '\0')));
+  if (!step.refusal.reason.empty()) return RefusePeer(step.refusal);
+  settling_ = true;
+  host_->OnErrand(shared_from_this(), *step.errand);
+}
+
+void Session::Settle(const RefusalInfo& refusal) {
+  if (Ending()) return;
+  if (!refusal.reason.empty()) return RefusePeer(refusal);
+  SendControl(acceptor_->Welcome(host_->Self()));
+}
+
+void Session::AnswerErrand(const wire::ErrandAnswer& answer) {
+  if (!Ending()) SendControl(ErrandFrame(answer));
+}
+
+std::string Session::PeerAddress() const {
+  MutexLock lock(mutex_);
+  return stream_ ? stream_->PeerAddress() : std::string();
 }
 
 void Session::AttachOrEnd() {
@@ -194,6 +227,7 @@ void Session::SendControl(const std::string& frame) {
 
 void Session::RefusePeer(const RefusalInfo& why) {
   host_->CountRefusal(why);
+  if (why.reason == "WRONG_TOKEN") host_->OnWrongToken(*this);
   std::shared_ptr<Stream> stream;
   {
     MutexLock lock(mutex_);

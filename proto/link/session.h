@@ -26,6 +26,12 @@ class SessionHost {
   virtual RefusalInfo JudgeCertificate(const Session& session) = 0;
   // The peer has proven the secret: whether it may link. Empty reason: yes.
   virtual RefusalInfo Judge(const Session& session) = 0;
+  // Accepting side: the peer says that it holds a join token: whether it may show it now. Empty reason: yes.
+  virtual RefusalInfo MayShowToken(const Session&) { return {}; }
+  virtual void OnWrongToken(const Session&) {}
+  // Accepting side: the peer holds the join token of this hash, or brings an errand. Ends in Session::Settle or AnswerErrand.
+  virtual void OnToken(const std::shared_ptr<Session>&, const std::string&) {}
+  virtual void OnErrand(const std::shared_ptr<Session>&, const wire::Errand&) {}
   // The handshake is done on both sides. False: no longer wanted, the session ends itself.
   virtual bool Attach(const std::shared_ptr<Session>& session) = 0;
   virtual void Deliver(const Session& session, std::vector<PeerMessage> messages) = 0;
@@ -41,11 +47,12 @@ class SessionHost {
 // Thread-safe. Owned by the host and by its stream.
 class Session final : public StreamEvents, public std::enable_shared_from_this<Session> {
  public:
-  // Dials: `aim` says what and why.
-  static std::shared_ptr<Session> Dial(SessionHost* host, const HubOptions& options, DialAim aim,
+  // Dials: `aim` says what and why. The secrets are those of this moment.
+  static std::shared_ptr<Session> Dial(SessionHost* host, const HubOptions& options, Keyring keyring, DialAim aim,
                                        std::shared_ptr<DialledStream> stream);
   // Takes an accepted stream.
-  static std::shared_ptr<Session> Answer(SessionHost* host, const HubOptions& options, std::shared_ptr<Stream> stream);
+  static std::shared_ptr<Session> Answer(SessionHost* host, const HubOptions& options, Keyring keyring,
+                                         std::shared_ptr<Stream> stream);
 
   // Dialling side: sends the first frame.
   void Start();
@@ -56,6 +63,11 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   void OnConnectDeadline();
   // Ends a session that has not finished its handshake.
   void OnHandshakeDeadline();
+
+  // The verdict on the peer's token: with an empty reason it is welcomed and gets the secrets. On the thread that polls.
+  void Settle(const RefusalInfo& refusal);
+  // What became of the peer's errand. On the thread that polls.
+  void AnswerErrand(const wire::ErrandAnswer& answer);
 
   // From now on sends what is in `outbox`.
   void Activate(std::shared_ptr<Outbox> outbox);
@@ -70,6 +82,13 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   // From the handshake; set when the host is asked to Judge.
   const Identity& peer() const { return peer_; }
   const std::optional<CertificateNames>& certificate() const { return certificate_; }
+  // By which the two sides have proven themselves; set when the host is asked to Judge, empty with a token.
+  const std::string& secret() const { return dialled() ? dialler_->secret() : acceptor_->secret(); }
+  // Dialling side, once proven: what the aim's token or errand brought.
+  const std::optional<Keyring>& granted() const { return dialler_->granted(); }
+  const std::optional<wire::ErrandAnswer>& answer() const { return dialler_->answer(); }
+  // Host and port the peer's connection comes from.
+  std::string PeerAddress() const;
   // Why it ended; final in SessionHost::Ended.
   RefusalInfo ending() const;
   bool attached() const { return attached_; }
@@ -94,6 +113,7 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   void OnHandshakeFrame(std::string_view frame);
   void OnDiallerFrame(std::string_view frame);
   void OnAcceptorFrame(std::string_view frame);
+  void OnErrandFrame(grpc::ByteBuffer* frame);
   void AttachOrEnd();
   void SendControl(const std::string& frame);
   // Accepting side: tells the peer why, then ends.
@@ -111,6 +131,7 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   std::optional<CertificateNames> certificate_;
   bool greeted_ = false;   // the first frame was here
   bool welcomed_ = false;  // accepting side: our welcome is out, the next frame makes the link
+  bool settling_ = false;  // accepting side: the host looks at a token or an errand, nothing may be said meanwhile
   std::atomic<bool> attached_{false};
   std::atomic<std::chrono::steady_clock::time_point> heard_{};
 

@@ -74,6 +74,11 @@ class Dialled final : public DialledStream, public PolledClientStream, public st
     return NamesIn(call_->context.auth_context().get());
   }
 
+  std::string PeerAddress() const override {
+    MutexLock lock(mutex_);
+    return call_ ? call_->context.peer() : std::string();
+  }
+
   void OnReadDone(bool ok) override {
     if (ok) {
       target_.load(std::memory_order_acquire)->OnFrame(&in_);
@@ -179,6 +184,11 @@ class Accepted final : public Stream, public PolledServerStream {
     MutexLock lock(mutex_);
     if (done_) return std::nullopt;
     return NamesIn(context_->auth_context().get());
+  }
+
+  std::string PeerAddress() const override {
+    MutexLock lock(mutex_);
+    return done_ ? std::string() : context_->peer();
   }
 
   void OnReadDone(bool ok) override {

@@ -44,6 +44,8 @@ class Stream {
   virtual bool Connected() const = 0;
   // What the peer's certificate says; absent on cleartext. Dialled: from the first frame on.
   virtual std::optional<CertificateNames> PeerCertificate() const = 0;
+  // Where the peer's connection comes from, as gRPC writes it: "ipv4:10.0.0.7:40312".
+  virtual std::string PeerAddress() const = 0;
 };
 
 // The full name of coffer.internal.v1.PeerService/Link.

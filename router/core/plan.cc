@@ -207,6 +207,7 @@ bool Holds(const Layout& before, const Layout& now, const cluster::OperatorChang
     case Kind::kStartScrub: return now.settings.scrub_asked > before.settings.scrub_asked;
     case Kind::kPauseScrub: return now.settings.scrub_paused;
     case Kind::kResumeScrub: return !now.settings.scrub_paused;
+    case Kind::kJoinToken: return false;  // never asked for through a router
   }
   return false;
 }

@@ -42,7 +42,7 @@ class Documents(ClusterTest):
             cells = line.split("|")
             if len(cells) < 4:
                 continue
-            for sentence in re.findall(r"\b[ALMRSI]\d+(?:\.\d+)?\b", cells[2]):
+            for sentence in re.findall(r"\b[AJLMRSI]\d+(?:\.\d+)?\b", cells[2]):
                 self.assertIn(f"**{sentence}", protocol, f"{sentence} is no sentence of the protocol")
 
 

@@ -428,7 +428,7 @@ class Member : public link::Handler {
   explicit Member(const std::string& secret) {
     link::HubOptions options;
     options.listen = "127.0.0.1:0";
-    options.secret = secret;
+    options.keyring = secret;
     link::Identity self;
     self.id = NodeId::Must(std::string(16, 'm'));
     self.cluster = ClusterId::Must(std::string(16, 'c'));
@@ -454,7 +454,7 @@ TEST_CASE("join tries before it writes") {
   ScratchFolder folder;
   Member member("the secret of the cluster");
   WriteFile(folder / "secret", "the secret of the cluster\n");
-  WriteFile(folder / "wrong", "another secret\n");
+  WriteFile(folder / "wrong", "another secret of a cluster\n");
   WriteFile(folder / "empty", "\n");
   const std::string data = folder / "data dir";
   const auto join = [&](const std::string& seed, const std::string& secret) {

@@ -36,32 +36,55 @@ class Folder {
 TEST_CASE("a secret that is made can be read, by its owner only") {
   const Folder folder;
   const std::string path = folder / "secret";
-  const Secret made = NewSecret();
-  WriteSecret(made, path);
-  CHECK(made.Reveal().size() == 64);
-  CHECK(ReadSecret(path).Reveal() == made.Reveal());
+  const link::Keyring made = NewSecret();
+  NewSecretFile(path).Keep(made);
+  CHECK(made.first().size() == 64);
+  CHECK(ReadSecrets(path) == made);
   struct stat status;
   REQUIRE(stat(path.c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
-  CHECK_FALSE(SecretIsExposed(path));
+  CHECK_FALSE(IsExposed(path));
   // Never over an existing one.
-  CHECK_THROWS_WITH(WriteSecret(NewSecret(), path), Contains(path));
-  CHECK(ReadSecret(path).Reveal() == made.Reveal());
-  CHECK_THROWS_WITH(WriteSecret(made, folder / "none/secret"), Contains("none/secret"));
-  CHECK(NewSecret().Reveal() != made.Reveal());
+  CHECK_THROWS_WITH(NewSecretFile(path).Keep(NewSecret()), Contains(path));
+  CHECK(ReadSecrets(path) == made);
+  CHECK_THROWS_WITH(NewSecretFile(folder / "none/secret").Keep(made), Contains("none/secret"));
+  CHECK(NewSecret() != made);
   REQUIRE(chmod(path.c_str(), 0644) == 0);
-  CHECK(SecretIsExposed(path));
+  CHECK(IsExposed(path));
 }
 
 TEST_CASE("white space around a secret is not part of it, and a short one is refused without quoting it") {
   const Folder folder;
   std::ofstream(folder / "a") << "  0123456789abcdef\n\n";
-  CHECK(ReadSecret(folder / "a").Reveal() == "0123456789abcdef");
+  CHECK(ReadSecrets(folder / "a").first() == "0123456789abcdef");
   for (const std::string& bad : {std::string("hunter2\n"), std::string(), std::string(" \n"), std::string(5000, 'x')}) {
     std::ofstream(folder / "b", std::ios::trunc) << bad;
-    CHECK_THROWS_WITH(ReadSecret(folder / "b"), Contains("16 to 4096") && !Contains("hunter2"));
+    CHECK_THROWS_WITH(ReadSecrets(folder / "b"), Contains("16 to 4096") && !Contains("hunter2"));
   }
-  CHECK_THROWS_WITH(ReadSecret(folder / "none"), Contains(folder / "none") && Contains("--secret-file"));
+  CHECK_THROWS_WITH(ReadSecrets(folder / "none"), Contains(folder / "none") && Contains("--secret-file"));
+}
+
+TEST_CASE("a file may hold several secrets, the first of which is used") {
+  const Folder folder;
+  std::ofstream(folder / "two") << "\n 0123456789abcdef \n\n fedcba9876543210\n";
+  const link::Keyring two = ReadSecrets(folder / "two");
+  CHECK(two.first() == "0123456789abcdef");
+  CHECK(two.all().size() == 2);
+  CHECK(two.Has("fedcba9876543210"));
+  CHECK_FALSE(two.Has("fedcba987654321"));
+  NewSecretFile(folder / "copy").Keep(two);
+  CHECK(ReadSecrets(folder / "copy") == two);
+  std::ofstream(folder / "bad") << "0123456789abcdef\nhunter2\n";
+  CHECK_THROWS_WITH(ReadSecrets(folder / "bad"), Contains("16 to 4096") && !Contains("hunter2"));
+  std::ofstream(folder / "bad", std::ios::trunc) << "0123456789abcdef\n0123456789abcdef\n";
+  CHECK_THROWS_WITH(ReadSecrets(folder / "bad"), Contains("twice") && !Contains("0123456789abcdef"));
+}
+
+TEST_CASE("a file for a secret that never came is gone") {
+  const Folder folder;
+  { const NewSecretFile file(folder / "secret"); }
+  CHECK_FALSE(std::filesystem::exists(folder / "secret"));
+  CHECK_FALSE(std::filesystem::exists(folder / "secret.next"));
 }
 
 std::string Line(LogFormat format, LogLevel least, LogLevel level) {

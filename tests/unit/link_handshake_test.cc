@@ -156,5 +156,175 @@ TEST_CASE("members of two clusters are not linked, a member without a cluster is
   CHECK(CheckIdentities(a, b).reason == "OWN_ID");
 }
 
+// ---- Several secrets
+
+TEST_CASE("an acceptor takes each of its secrets, and proves the one it was shown") {
+  const Keyring both = Keyring::Parse("the newer secret\nthe older secret\n", "the test");
+  for (const char* known : {"the newer secret", "the older secret"}) {
+    DiallerHandshake dialler(known, Member(1), {.address = "there"});
+    AcceptorHandshake acceptor(both);
+    REQUIRE(acceptor.OnFrame(*dialler.OnFrame(*acceptor.OnFrame(dialler.first_frame()).send).send).proven);
+    CHECK(acceptor.secret() == known);
+    CHECK(dialler.OnFrame(acceptor.Welcome(Member(2))).proven);
+  }
+  DiallerHandshake dialler(both, Member(1), {.address = "there"});
+  CHECK(dialler.secret() == "the newer secret");
+}
+
+// ---- Join tokens
+
+JoinToken TokenOf(const std::string& secret) {
+  JoinToken token = NewJoinToken();
+  token.key = JoinTokenKey(secret, token.Id());
+  token.cluster = ClusterOf(1);
+  return token;
+}
+
+struct Joining {
+  explicit Joining(const JoinToken& token, Keyring keyring = "the secret of all")
+      : joiner({}, Identity{}, {.address = "there", .probe = true, .token = token}), acceptor(std::move(keyring)) {}
+  // Until the acceptor has judged.
+  AcceptorHandshake::Step Shown() {
+    const auto challenge = acceptor.OnFrame(joiner.first_frame());
+    REQUIRE(challenge.send);
+    CHECK(acceptor.joiner());
+    const auto sealed = joiner.OnFrame(*challenge.send);
+    REQUIRE(sealed.send);
+    return acceptor.OnFrame(*sealed.send);
+  }
+  DiallerHandshake joiner;
+  AcceptorHandshake acceptor;
+};
+
+TEST_CASE("a join token is taken for the secrets, and neither is to be seen on the way") {
+  const JoinToken token = TokenOf("the secret of all");
+  Joining joining(token, Keyring::Parse("another, a newer secret\nthe secret of all\n", "the test"));
+  const auto shown = joining.Shown();
+  REQUIRE(shown.token);
+  CHECK(*shown.token == token.Hash());
+  CHECK_FALSE(shown.proven);
+  const std::string welcome = joining.acceptor.Welcome(Member(2));
+  CHECK(welcome.find("secret of all") == std::string::npos);
+  CHECK(joining.joiner.first_frame().find(token.random) == std::string::npos);
+  const auto step = joining.joiner.OnFrame(welcome);
+  REQUIRE(step.proven);
+  REQUIRE(joining.joiner.granted());
+  CHECK(joining.joiner.granted()->all() == std::vector<std::string>{"another, a newer secret", "the secret of all"});
+}
+
+TEST_CASE("a join token that was guessed, or is of another cluster, is refused") {
+  CHECK(Joining(TokenOf("some other secret")).Shown().refusal.reason == "WRONG_TOKEN");
+  JoinToken guessed = NewJoinToken();
+  guessed.key = NewJoinToken().random;
+  guessed.cluster = ClusterOf(1);
+  CHECK(Joining(guessed).Shown().refusal.reason == "WRONG_TOKEN");
+}
+
+TEST_CASE("who does not know the secret can't take a token's holder in") {
+  const JoinToken token = TokenOf("the secret of all");
+  DiallerHandshake joiner({}, Identity{}, {.address = "there", .probe = true, .token = token});
+  AcceptorHandshake impostor("a guess at the secret");
+  const auto challenge = impostor.OnFrame(joiner.first_frame());
+  const auto sealed = joiner.OnFrame(*challenge.send);
+  REQUIRE(sealed.send);
+  CHECK_FALSE(impostor.OnFrame(*sealed.send).token);
+  wire::LinkResponse welcome;
+  welcome.mutable_hello()->set_protocol(kProtocol);
+  welcome.mutable_hello()->set_nonce(Response(*challenge.send).hello().nonce());
+  welcome.mutable_hello()->set_member_id(NodeOf(2).str());
+  welcome.mutable_hello()->set_cluster_id(token.cluster.str());
+  welcome.set_sealed(std::string(64, 's'));
+  const auto step = joiner.OnFrame(welcome.SerializeAsString());
+  CHECK(step.refusal.reason == "WRONG_TOKEN");
+  CHECK_FALSE(joiner.granted());
+
+  // A member of another cluster that has the same secret.
+  Joining joining(token);
+  REQUIRE(joining.Shown().token);
+  Identity foreigner = Member(2);
+  foreigner.cluster = ClusterOf(9);
+  CHECK(joining.joiner.OnFrame(joining.acceptor.Welcome(foreigner)).refusal.reason == "FOREIGN_CLUSTER");
+}
+
+TEST_CASE("what a joiner and a member say can't be changed on the way") {
+  const JoinToken token = TokenOf("the secret of all");
+  Joining joining(token);
+  auto hello = RequestFrame(joining.joiner.first_frame());
+  hello.mutable_hello()->set_name("somebody else");
+  const auto sealed = joining.joiner.OnFrame(*joining.acceptor.OnFrame(hello.SerializeAsString()).send);
+  CHECK(joining.acceptor.OnFrame(*sealed.send).refusal.reason == "WRONG_TOKEN");
+
+  Joining other(token);
+  REQUIRE(other.Shown().token);
+  auto welcome = Response(other.acceptor.Welcome(Member(2)));
+  welcome.mutable_hello()->set_address("elsewhere:7701");
+  CHECK(other.joiner.OnFrame(welcome.SerializeAsString()).refusal.reason == "WRONG_TOKEN");
+}
+
+TEST_CASE("a key of an exchange that can't be right is refused") {
+  for (const std::string& key : {std::string(32, '\0'), std::string("short")}) {
+    Joining joining(TokenOf("the secret of all"));
+    auto hello = RequestFrame(joining.joiner.first_frame());
+    hello.mutable_hello()->set_exchange(key);
+    auto step = joining.acceptor.OnFrame(hello.SerializeAsString());
+    if (step.send) step = joining.acceptor.OnFrame(*joining.joiner.OnFrame(*step.send).send);
+    CHECK(step.refusal.reason == "MALFORMED");
+  }
+}
+
+TEST_CASE("the text of a join token is read back, and nothing else is taken for one") {
+  JoinToken token = TokenOf("the secret of all");
+  for (const std::string& authority : {std::string(), std::string(32, 'a')}) {
+    token.authority = authority;
+    const auto read = ParseJoinToken("\n " + FormatJoinToken(token) + "\n");
+    REQUIRE(read);
+    CHECK(read->random == token.random);
+    CHECK(read->key == token.key);
+    CHECK(read->cluster == token.cluster);
+    CHECK(read->authority == authority);
+    CHECK_FALSE(ParseJoinToken(FormatJoinToken(token) + "0"));
+    CHECK_FALSE(ParseJoinToken(FormatJoinToken(token).substr(1)));
+  }
+  CHECK_FALSE(ParseJoinToken(""));
+  CHECK_FALSE(ParseJoinToken("coffer-join-1-00ff"));
+  CHECK(NewJoinToken().random != NewJoinToken().random);
+}
+
+// ---- Errands
+
+TEST_CASE("an errand is believed only from whom the handshake was with") {
+  wire::Errand errand;
+  errand.set_lifetime_ms(5);
+  const auto begin = [&](DiallerHandshake& dialler, AcceptorHandshake& acceptor) {
+    REQUIRE(acceptor.OnFrame(*dialler.OnFrame(*acceptor.OnFrame(dialler.first_frame()).send).send).proven);
+    const auto brought = dialler.OnFrame(acceptor.Welcome(Member(2)));
+    REQUIRE(brought.send);
+    return *brought.send;
+  };
+  const DialAim aim{.address = "there", .probe = true, .errand = errand};
+  DiallerHandshake dialler("the secret of all", Identity{}, aim);
+  AcceptorHandshake acceptor("the secret of all");
+  const std::string brought = begin(dialler, acceptor);
+  const auto step = acceptor.OnErrandFrame(brought);
+  REQUIRE(step.errand);
+  CHECK(step.errand->lifetime_ms() == 5);
+  auto changed = RequestFrame(brought);
+  changed.mutable_errand()->set_lifetime_ms(6);
+  CHECK(acceptor.OnErrandFrame(changed.SerializeAsString()).refusal.reason == "WRONG_SECRET");
+  CHECK(acceptor.OnErrandFrame("").refusal.reason == "MALFORMED");
+  // Another time.
+  DiallerHandshake again("the secret of all", Identity{}, aim);
+  AcceptorHandshake later("the secret of all");
+  begin(again, later);
+  CHECK(later.OnErrandFrame(brought).refusal.reason == "WRONG_SECRET");
+
+  wire::ErrandAnswer answer;
+  answer.mutable_status()->set_message("so it is");
+  const auto done = dialler.OnFrame(ErrandFrame(answer));
+  REQUIRE(done.proven);
+  CHECK(dialler.answer()->status().message() == "so it is");
+  CHECK(again.OnFrame(later.Welcome(Member(2))).refusal.reason == "MALFORMED");
+}
+
 }  // namespace
 }  // namespace coffer::link

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "link_test_support.h"
+#include "proto/link/guess_limit.h"
 #include "test_support.h"
 
 namespace coffer::link {
@@ -232,7 +233,7 @@ TEST_CASE("who may not link is told why, and the handler never sees a link") {
   Identity other = Member(2);
   std::string reason, words;
   SECTION("another secret") {
-    options.secret = "another";
+    options.keyring = "another";
     reason = "WRONG_SECRET";
     words = "same secret file";
   }
@@ -303,6 +304,148 @@ TEST_CASE("a probe tells who is there, and leaves no link") {
   const std::string address = b.address();
   b.hub->Stop();
   CHECK(Probe(address, "open sesame", {}, patience).refusal.reason == "REFUSED");
+}
+
+// A member that takes one token.
+class Doorkeeper : public Recorder {
+ public:
+  void OnJoinToken(const Identity& joiner, const std::string& from, const std::string& hash,
+                   std::function<void(const RefusalInfo&)> answer) override {
+    std::lock_guard lock(mutex);
+    joiners.push_back(joiner.name);
+    CHECK_THAT(from, Contains("127.0.0.1"));
+    if (hash != awaited) return answer({"JOIN_TOKEN_UNKNOWN", "no such token"});
+    awaited.clear();
+    answer({});
+  }
+  void OnErrand(const std::string&, const wire::Errand& errand, std::function<void(const wire::ErrandAnswer&)> answer) override {
+    wire::ErrandAnswer reply;
+    reply.add_join_tokens()->set_expires_ms(errand.lifetime_ms() + 1);
+    answer(reply);
+  }
+  void OnWrongToken(const std::string&) override {
+    std::lock_guard lock(mutex);
+    ++wrong;
+  }
+
+  std::string awaited;
+  std::vector<std::string> joiners;
+  int wrong = 0;
+};
+
+JoinToken TokenUnder(const std::string& secret) {
+  JoinToken token = NewJoinToken();
+  token.key = JoinTokenKey(secret, token.Id());
+  token.cluster = ClusterOf(1);
+  return token;
+}
+
+struct Door {
+  Door() {
+    HubOptions options;
+    options.listen = "127.0.0.1:0";
+    options.keyring = "the secret of all";
+    hub = Hub::Start(std::move(options), Member(2, "node-2:7701"), &keeper);
+  }
+  ~Door() { hub->Stop(); }
+  GrantResult Show(const JoinToken& token) {
+    Identity self;
+    self.name = "node-9";
+    return ShowJoinToken("127.0.0.1:" + std::to_string(hub->port()), token, self, {}, std::chrono::seconds(10));
+  }
+  Doorkeeper keeper;
+  std::unique_ptr<Hub> hub;
+};
+
+TEST_CASE("a join token brings the secrets, and leaves no link") {
+  Door door;
+  const JoinToken token = TokenUnder("the secret of all");
+  CHECK(door.Show(token).refusal.reason == "JOIN_TOKEN_UNKNOWN");
+  door.keeper.awaited = token.Hash();
+  const GrantResult grant = door.Show(token);
+  REQUIRE(grant.peer);
+  CHECK(grant.peer->id == NodeOf(2));
+  CHECK(grant.granted.first() == "the secret of all");
+  CHECK(door.keeper.joiners == std::vector<std::string>{"node-9", "node-9"});
+  CHECK(door.keeper.wrong == 0);
+  CHECK(door.keeper.ups.empty());
+  // A process that is no storage node has no tokens.
+  Station router(3);
+  const JoinToken of_router = TokenUnder("open sesame");
+  const GrantResult none = ShowJoinToken(router.address(), of_router, {}, {}, std::chrono::seconds(10));
+  CHECK(none.refusal.reason == "NOT_A_NODE");
+}
+
+TEST_CASE("who guesses join tokens is told of, and soon not listened to any more") {
+  Door door;
+  std::string reason = "WRONG_TOKEN";
+  int guesses = 0;
+  // Ten at once, then one a second: that they end is a matter of speed, that nobody is let in is not.
+  for (; guesses < 200 && reason == "WRONG_TOKEN"; ++guesses) {
+    const GrantResult result = door.Show(TokenUnder("a guess at the secret"));
+    CHECK_FALSE(result.peer);
+    reason = result.refusal.reason;
+  }
+  CHECK(guesses > GuessLimit::kBurst);
+  CHECK(door.keeper.wrong >= GuessLimit::kBurst);
+  CHECK(door.keeper.joiners.empty());
+}
+
+TEST_CASE("the limit of guesses comes back with time") {
+  GuessLimit limit;
+  const GuessLimit::Moment now{std::chrono::hours(1)};
+  for (int i = 0; i < GuessLimit::kBurst; ++i) {
+    CHECK(limit.MayGuess(now));
+    limit.Wrong(now);
+  }
+  CHECK_FALSE(limit.MayGuess(now));
+  CHECK(limit.MayGuess(now + GuessLimit::kOneEvery));
+  limit.Wrong(now + GuessLimit::kOneEvery);
+  CHECK_FALSE(limit.MayGuess(now + GuessLimit::kOneEvery));
+  CHECK(limit.MayGuess(now + std::chrono::hours(1)));
+}
+
+TEST_CASE("an errand is answered, and leaves no link") {
+  Door door;
+  wire::Errand errand;
+  errand.set_lifetime_ms(41);
+  const std::string address = "127.0.0.1:" + std::to_string(door.hub->port());
+  const ErrandResult result = RunErrand(address, "the secret of all", {}, errand, std::chrono::seconds(10));
+  REQUIRE(result.peer);
+  REQUIRE(result.answer.join_tokens_size() == 1);
+  CHECK(result.answer.join_tokens(0).expires_ms() == 42);
+  CHECK(door.keeper.ups.empty());
+  CHECK(RunErrand(address, "a guess at the secret", {}, errand, std::chrono::seconds(10)).refusal.reason == "WRONG_SECRET");
+}
+
+TEST_CASE("the secret is changed without a moment without a link") {
+  HubOptions options;
+  options.keyring = "the older secret";
+  options.dial_timeout = kPatience;
+  Station a(Member(1), options), b(Member(2), options);
+  // Addresses that lead to them.
+  a.hub->SetIdentity(Member(1, a.address()));
+  b.hub->SetIdentity(Member(2, b.address()));
+  Connect(a, b);
+  const Keyring added = Keyring::Parse("the older secret\nthe newer secret\n", "the test");
+  const Keyring used = Keyring::Parse("the newer secret\nthe older secret\n", "the test");
+  const auto began = std::chrono::steady_clock::now();
+  for (const Keyring& step : {added, used, Keyring("the newer secret")}) {
+    for (Station* station : {&a, &b}) station->hub->SetSecrets(step);
+  }
+  // A link by the new secret replaced the old one: the old secret opens nothing any more, and nobody was ever gone.
+  REQUIRE(Eventually([&] { return a.hub->stats().links > 0 && b.hub->stats().links > 0; }));
+  CHECK(Probe(b.address(), "the older secret", {}, std::chrono::seconds(10)).refusal.reason == "WRONG_SECRET");
+  CHECK(Probe(b.address(), "the newer secret", {}, std::chrono::seconds(10)).peer);
+  // What was on its way over the old link may be lost, as with any link.
+  REQUIRE(Eventually([&] {
+    a.hub->Send(NodeOf(2), Request(7));
+    return b.recorder.Until([&] { return !b.recorder.messages.empty(); }, std::chrono::milliseconds(50));
+  }));
+  // Links that are not replaced within 5 s are ended, so a machine that stood still as long proves nothing.
+  if (std::chrono::steady_clock::now() - began > std::chrono::seconds(4)) return;
+  CHECK(a.recorder.downs.empty());
+  CHECK(b.recorder.downs.empty());
 }
 
 TEST_CASE("a port in use is named at the start") {

@@ -129,7 +129,7 @@ struct Station {
   explicit Station(std::uint8_t n, HubOptions options = {}) : Station(Member(n), std::move(options)) {}
   Station(Identity self, HubOptions options) {
     if (options.listen.empty()) options.listen = "127.0.0.1:0";
-    if (options.secret.empty()) options.secret = "open sesame";
+    if (options.keyring.empty()) options.keyring = "open sesame";
     hub = Hub::Start(std::move(options), self, &recorder);
   }
   ~Station() {

@@ -33,7 +33,7 @@ class FakeNode final : public link::Handler {
     identity_.address = "127.0.0.1:1";  // not known before it listens; the router is told by its seeds
     link::HubOptions options;
     options.listen = "127.0.0.1:0";
-    options.secret = kSecret;
+    options.keyring = kSecret;
     hub_ = link::Hub::Start(options, identity_, this);
     std::lock_guard lock(mutex_);
     identity_.address = "127.0.0.1:" + std::to_string(hub_->port());
@@ -181,7 +181,7 @@ RouterOptions Options(const FakeNode& node) {
   options.name = "router-1";
   options.listen = "127.0.0.1:0";
   options.advertised_address = "127.0.0.1:1";
-  options.secret = kSecret;
+  options.keyring = kSecret;
   options.seeds = {node.address()};
   options.version = "0.1.0";
   return options;
@@ -303,7 +303,7 @@ TEST_CASE("a cancelled call ends once; a stop ends the rest, and nothing comes a
 TEST_CASE("a router that reaches nobody says so, and stops all the same") {
   RouterOptions options;
   options.name = "router-1";
-  options.secret = kSecret;
+  options.keyring = kSecret;
   options.seeds = {"127.0.0.1:1"};
   auto router = RouterProcess::Start(options);
   CHECK_FALSE(router->Serving());

@@ -97,6 +97,7 @@ class SoloNode {
   }
 
   void Mend(PartitionId partition, const RecordKey& key) { Carry(core->Mend(now, partition, key)); }
+  void ChangeJoinTokens(std::uint64_t ask, const wire::JoinTokenChange& change) { Carry(core->ChangeJoinTokens(now, ask, change)); }
 
   wire::DataResponse Put(const ZoneId& zone, const BlockId& id, std::string bytes) {
     wire::DataRequest request = For(zone, id);
@@ -123,6 +124,7 @@ class SoloNode {
   std::optional<std::string> stopped, retired;
   std::vector<std::string> errors;      // told to the log
   std::vector<wire::Forget> forgotten;  // what the router was told
+  std::vector<JoinTokenAnswer> token_answers;
 
  private:
   static inline const NodeId kSelf = NodeId::Must("node-one-16bytes");
@@ -179,6 +181,7 @@ class SoloNode {
     for (const NodeEvent& event : output.events) {
       if (event.level == NodeEvent::Level::kError) errors.push_back(event.text);
     }
+    for (JoinTokenAnswer& answer : output.token_answers) token_answers.push_back(std::move(answer));
     if (output.stop) stopped = output.stop;
     if (output.retire) retired = output.retire;
     for (std::size_t i = 0; i < output.persist.size(); ++i) Carry(core->Persisted(now, next_ticket_++));
