@@ -86,7 +86,7 @@ void WriteResync(const v1::Status& status, MetricsWriter* writer) {
                 left(resync.bytes_total(), resync.bytes_done()));
   writer->Gauge("coffer_resync_remaining_partitions", "Partitions that are not where they should be.",
                 left(resync.partitions_total(), resync.partitions_done()));
-  writer->Gauge("coffer_resync_bytes_per_second", "Bytes done per second, a 5 s average.", resync.bytes_per_second());
+  writer->Gauge("coffer_resync_bytes_per_second", "Bytes done per second, a 2 s average.", resync.bytes_per_second());
 }
 
 void WriteForce(const v1::ForceStatus& force, MetricsWriter* writer) {

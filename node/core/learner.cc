@@ -80,7 +80,8 @@ void LearnerResync::Tick() {
   for (auto& [peer, link] : rates_) {
     const double span = std::chrono::duration<double>(ctx_.now - link.window_start).count();
     if (span < 1.0) continue;
-    link.bytes_per_second = 0.6 * link.bytes_per_second + 0.4 * static_cast<double>(link.window_bytes) / span;
+    const double now = static_cast<double>(link.window_bytes) / span;
+    link.bytes_per_second = link.bytes_per_second == 0 ? now : 0.6 * link.bytes_per_second + 0.4 * now;
     link.window_bytes = 0;
     link.window_start = ctx_.now;
   }
@@ -372,12 +373,13 @@ void LearnerResync::SayDone(PartitionId partition, const Job& job) {
 void LearnerResync::Count(std::uint64_t records, std::uint64_t bytes, const NodeId& from, bool travelled) {
   blocks_done_ += records;
   bytes_done_ += bytes;
-  if (!travelled) return;
-  blocks_sent_ += records;
-  bytes_sent_ += bytes;
+  // What is found present is done as well: of a node that comes back nearly all is, and the time left follows from this rate.
   LinkRate& link = rates_[from];
   if (link.window_start == Instant{}) link.window_start = ctx_.now;
   link.window_bytes += bytes;
+  if (!travelled) return;
+  blocks_sent_ += records;
+  bytes_sent_ += bytes;
 }
 
 void LearnerResync::OnPlan(Epoch plan) {

@@ -93,7 +93,7 @@ class LearnerResync {
   Epoch plan_;
   std::uint64_t blocks_done_ = 0, bytes_done_ = 0, bytes_sent_ = 0, blocks_sent_ = 0;
   std::string last_error_;
-  struct LinkRate {
+  struct LinkRate {  // compared or copied from one peer
     double bytes_per_second = 0;
     std::uint64_t window_bytes = 0;
     Instant window_start{};
