@@ -6,6 +6,7 @@
 #include <deque>
 #include <utility>
 
+#include "cluster/layout_delta.h"
 #include "cluster/layout_spread.h"
 #include "cluster/proposer.h"
 #include "cluster/planted_bug.h"
@@ -45,6 +46,7 @@ struct Agreement::Impl {
   Acceptor acceptor;
   Proposer proposer;
   LayoutSpread spread;
+  LayoutHistory history;
   AgreementCounters counters;
   Output out;
   std::vector<wire::Peer> to_self;               // answers of our acceptor to our proposer, made in this call
@@ -71,6 +73,7 @@ struct Agreement::Impl {
   bool IsOurInstance(Instant now, const NodeId& from, Epoch asked);
   bool IsPresentAttempt(std::uint64_t asked_epoch, const Ballot& ballot, std::uint64_t asked_boot) const;
   bool AdoptBytes(std::string_view bytes);
+  void Learn(Instant now, const NodeId& from, std::string_view bytes);
   void Decided(Instant now);
 
   void Do(Instant now, Proposer::Step step);
@@ -79,8 +82,9 @@ struct Agreement::Impl {
   void EndProposal(bool as_proposed, std::string why);
 
   void Answer(const NodeId& to, wire::Peer message, const Acceptor::Answer& answer);
-  void Push(Instant now, const NodeId& to);
-  void SayWhatWeHave(const NodeId& to, std::vector<Outgoing>* when);
+  void Push(Instant now, const NodeId& to, Epoch have, bool whole = false);
+  void SendLayout(const NodeId& to, Epoch have, bool whole);
+  void SayWhatWeHave(const NodeId& to, std::vector<Outgoing>* when, bool whole = false);
   template <class Send>
   void ForEachOtherVoter(Send send) const;
   Output Finish(Instant now);
@@ -92,7 +96,7 @@ struct Agreement::Impl {
 bool Agreement::Impl::IsOurInstance(Instant now, const NodeId& from, Epoch asked) {
   if (asked <= epoch()) {
     RULE("A4");
-    Push(now, from);
+    Push(now, from, Epoch(asked.value - 1));
     return false;
   }
   spread.Seen(now, from, Epoch(asked.value - 1));
@@ -284,6 +288,7 @@ bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
     const bool ours = bytes == proposer.own();
     EndProposal(ours, ours ? "" : "overtaken: another layout was decided");
   }
+  if (acceptor.layout()) history.Superseded(epoch(), acceptor.state().layout);
   acceptor.Adopt(std::make_shared<const Layout>(std::move(*decoded)), bytes);
   spread.Adopted(epoch());
   out.persist = true;
@@ -292,7 +297,22 @@ bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
 }
 
 void Agreement::Impl::OnLayoutPush(Instant now, const NodeId& from, const wire::LayoutPush& m) {
-  if (AdoptBytes(m.layout())) {
+  if (m.has_delta()) {
+    const Epoch base(m.delta().base_epoch());
+    const auto bytes = base == epoch() && acceptor.layout() ? ApplyLayoutDelta(acceptor.state().layout, m.delta()) : std::nullopt;
+    if (!bytes) {
+      // Not from where we are; or, with `layout force`, from another layout of our epoch.
+      RULE("A21");
+      return SayWhatWeHave(from, &out.now, /*whole=*/base == epoch());
+    }
+    Learn(now, from, *bytes);
+  } else {
+    Learn(now, from, m.layout());
+  }
+}
+
+void Agreement::Impl::Learn(Instant now, const NodeId& from, std::string_view bytes) {
+  if (AdoptBytes(bytes)) {
     spread.Seen(now, from, epoch());
     SayWhatWeHave(from, &out.after_persist);
   } else if (epoch() != Epoch(0)) {
@@ -306,20 +326,30 @@ void Agreement::Impl::OnLayoutPull(Instant now, const NodeId& from, const wire::
     return;
   }
   spread.Seen(now, from, Epoch(m.have_epoch()));
-  if (Epoch(m.have_epoch()) < epoch()) Push(now, from);
+  if (Epoch(m.have_epoch()) < epoch()) Push(now, from, Epoch(m.have_epoch()), m.whole());
 }
 
-void Agreement::Impl::Push(Instant now, const NodeId& to) {
+void Agreement::Impl::Push(Instant now, const NodeId& to, Epoch have, bool whole) {
   spread.Pushed(now, to);
+  SendLayout(to, have, whole);
+}
+
+void Agreement::Impl::SendLayout(const NodeId& to, Epoch have, bool whole) {
+  const wire::LayoutDelta* delta = whole ? nullptr : history.From(have, acceptor.state().layout);
   wire::Peer message;
-  message.mutable_layout_push()->set_layout(acceptor.state().layout);
+  if (delta != nullptr) {
+    *message.mutable_layout_push()->mutable_delta() = *delta;
+  } else {
+    message.mutable_layout_push()->set_layout(acceptor.state().layout);
+  }
   out.now.push_back({to, Wrap(std::move(message))});
 }
 
 // A LayoutPull: asks for anything newer, and thereby says that a push arrived.
-void Agreement::Impl::SayWhatWeHave(const NodeId& to, std::vector<Outgoing>* when) {
+void Agreement::Impl::SayWhatWeHave(const NodeId& to, std::vector<Outgoing>* when, bool whole) {
   wire::Peer message;
   message.mutable_layout_pull()->set_have_epoch(epoch().value);
+  message.mutable_layout_pull()->set_whole(whole);
   when->push_back({to, Wrap(std::move(message))});
 }
 
@@ -345,11 +375,8 @@ Agreement::Output Agreement::Impl::Finish(Instant now) {
   if (!to_self.empty()) out.persist = true;
   const LayoutSpread::Due due = spread.Take(now);
   if (epoch() != Epoch(0)) {
-    for (const NodeId& peer : due.push) {
-      wire::Peer message;
-      message.mutable_layout_push()->set_layout(acceptor.state().layout);
-      out.now.push_back({peer, Wrap(std::move(message))});
-    }
+    // Most have the layout before; who has not asks again.
+    for (const NodeId& peer : due.push) SendLayout(peer, Epoch(epoch().value - 1), /*whole=*/false);
   }
   if (due.pull) SayWhatWeHave(*due.pull, &out.now);
   if (out.persist) persists.push_back(std::exchange(to_self, {}));

@@ -1,10 +1,44 @@
-// Layouts from peers and from disk: what decodes is within its bounds and has one encoding.
+// Layouts from peers and from disk: what decodes is within its bounds and has one encoding. The same input as a delta leads nowhere,
+// or to the layout whose digest it names.
 #include "cluster/layout.h"
+#include "cluster/layout_delta.h"
+#include "cluster/sha256.h"
 #include "fuzz_target.h"
 
 using namespace coffer;
 
+namespace {
+
+// Two members, eight partitions.
+std::string Base() {
+  cluster::Layout layout;
+  layout.cluster.bytes[0] = 1;
+  layout.cluster_name = "fuzz";
+  layout.epoch = cluster::Epoch(1);
+  layout.voters = {0};
+  for (std::uint8_t i = 0; i < 2; ++i) {
+    cluster::Member member{.name = i == 0 ? "a" : "b", .address = "h:1"};
+    member.id.bytes[0] = i + 1;
+    layout.members.push_back(member);
+  }
+  layout.settings.partitions = 8;
+  layout.partitions.resize(8, {.primary = 0, .in_sync = {0, 1}, .term = cluster::Term(1), .goal = {0, 1}});
+  return cluster::Encode(layout);
+}
+
+void ApplyAsDelta(const std::uint8_t* data, std::size_t size) {
+  static const std::string base = Base();
+  cluster::wire::LayoutDelta delta;
+  if (!delta.ParseFromArray(data, static_cast<int>(size))) return;
+  if (const auto bytes = cluster::ApplyLayoutDelta(base, delta)) {
+    fuzz::Require(Sha256({*bytes}).str() == delta.sha256(), "a delta leads to the layout it names");
+  }
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  ApplyAsDelta(data, size);
   std::string error;
   const auto layout = cluster::DecodeLayout(fuzz::Text(data, size), &error);
   if (!layout) {

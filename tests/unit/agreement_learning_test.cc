@@ -106,6 +106,78 @@ TEST_CASE("A16: a pull is answered by the layout if the asker lacks it, else not
   CHECK(m.TakeSent().empty());
 }
 
+namespace {
+
+// As kOne, with so many partitions that the way from one layout to the next is shorter than a layout.
+Layout Wide() {
+  Layout layout = kOne;
+  layout.settings.partitions = 100;
+  layout.partitions.resize(100, layout.partitions[0]);
+  return layout;
+}
+
+}  // namespace
+
+TEST_CASE("A21: what is pushed to members that have the layout before is what is new") {
+  const Layout one = Wide(), two = After(one, 7);
+  TestMember decider(Node(0), 1, &one);
+  decider.Propose(two);
+  decider.SyncAll();
+  const auto sent = decider.TakeSent(kPush);
+  REQUIRE(sent.size() == 3);
+  const wire::Peer& push = sent[0].message.header;
+  CHECK(push.layout_push().layout().empty());
+  CHECK(push.ByteSizeLong() < Encode(two).size() / 2);
+
+  SECTION("who has it adopts the very bytes that were decided") {
+    TestMember m(Node(1), 1, &one);
+    m.Receive(Node(0), push);
+    m.SyncAll();
+    CHECK(m.disk().layout == Encode(two));
+    const auto answers = m.TakeSent(kPull);
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].message.header.layout_pull().have_epoch() == 2);
+  }
+  SECTION("who has none asks, and is given the layout whole") {
+    TestMember m(Node(1), 1);
+    m.Receive(Node(0), push);
+    CHECK_FALSE(m.adopted);
+    const auto answers = m.TakeSent(kPull);
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].message.header.layout_pull().have_epoch() == 0);
+    decider.Receive(Node(1), answers[0].message.header);
+    const auto again = decider.TakeSent(kPush);
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].message.header.layout_push().layout() == Encode(two));
+  }
+  SECTION("who has another layout of that epoch asks for it whole") {
+    const Layout fork = [&] {
+      Layout layout = one;
+      layout.partitions[99].in_sync = {0};
+      return layout;
+    }();
+    TestMember m(Node(1), 1, &fork);
+    m.Receive(Node(0), push);
+    CHECK(m.writes() == 0);
+    const auto answers = m.TakeSent(kPull);
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].message.header.layout_pull().whole());
+    decider.Receive(Node(1), answers[0].message.header);
+    const auto again = decider.TakeSent(kPush);
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].message.header.layout_push().layout() == Encode(two));
+  }
+  SECTION("who is several layouts behind is told what is new since then") {
+    decider.Propose(After(two, 8));
+    decider.SyncAll();
+    decider.sent.clear();
+    decider.Receive(Node(1), Pull(1));
+    const auto again = decider.TakeSent(kPush);
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].message.header.layout_push().delta().base_epoch() == 1);
+  }
+}
+
 TEST_CASE("A17: a decided layout is adopted however far ahead it is, and ends promise and acceptance") {
   TestMember m(Node(0), 1, &kOne);
   wire::Peer accept;

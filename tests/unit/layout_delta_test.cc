@@ -1,0 +1,137 @@
+// What of a layout travels to one who has an earlier one (docs/protocol.md, A21).
+#include "cluster/layout_delta.h"
+
+#include "cluster/layout.h"
+#include "cluster/random.h"
+#include "test_support.h"
+
+namespace coffer::cluster {
+namespace {
+
+NodeId Node(int n) {
+  NodeId id;
+  id.bytes[0] = static_cast<std::uint8_t>(n + 1);
+  return id;
+}
+
+// Four members, this many partitions on pairs of them.
+Layout Start(std::uint32_t partitions) {
+  Layout layout;
+  layout.cluster.bytes[0] = 0xc1;
+  layout.cluster_name = "test";
+  layout.epoch = Epoch(1);
+  layout.voters = {0, 1, 2};
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = "node-" + std::to_string(i);
+    layout.members.push_back({.id = Node(i), .name = name, .address = name + ":7701"});
+  }
+  layout.settings.partitions = partitions;
+  for (std::uint32_t p = 0; p < partitions; ++p) {
+    const auto first = static_cast<MemberIndex>(p % 4);
+    const auto second = static_cast<MemberIndex>((p + 1) % 4);
+    Group group{.primary = first, .in_sync = {first, second}, .term = Term(1), .goal = {first, second}};
+    std::sort(group.in_sync.begin(), group.in_sync.end());
+    layout.partitions.push_back(group);
+  }
+  return layout;
+}
+
+// A layout some changes later: settings, terms, groups, the plan, a member.
+Layout Changed(Layout layout, Random* random) {
+  layout.epoch = layout.epoch.Next();
+  layout.settings.resync_limit_bytes_per_second = random->Below(1000);
+  if (random->Below(3) == 0) layout.plan = MovePlan{layout.epoch, "node-3 down", static_cast<std::uint32_t>(random->Below(100))};
+  if (random->Below(3) == 0) layout.members[random->Below(4)].weight = 1 + static_cast<std::uint32_t>(random->Below(500));
+  for (std::uint64_t i = random->Below(40); i > 0; --i) {
+    Group& group = layout.partitions[random->Below(layout.partitions.size())];
+    group.primary = group.in_sync[random->Below(group.in_sync.size())];
+    if (random->Below(2) == 0) group.in_sync = {group.primary};
+    group.term = Term(layout.epoch.value);
+  }
+  return layout;
+}
+
+}  // namespace
+
+TEST_CASE("A21: from any layout to a later one, byte for byte, in less than half of its bytes") {
+  Random random(7);
+  for (int round = 0; round < 50; ++round) {
+    const Layout base = Start(300);
+    Layout next = base;
+    for (std::uint64_t steps = 1 + random.Below(3); steps > 0; --steps) next = Changed(next, &random);
+    const auto delta = MakeLayoutDelta(base.epoch, Encode(base), Encode(next));
+    REQUIRE(delta);
+    CHECK(delta->ByteSizeLong() <= Encode(next).size() / 2);
+    const auto bytes = ApplyLayoutDelta(Encode(base), *delta);
+    REQUIRE(bytes);
+    CHECK(*bytes == Encode(next));
+  }
+}
+
+TEST_CASE("A21: one setting among 5040 partitions travels in less than a hundredth of the layout") {
+  const Layout base = Start(5040);
+  Layout next = base;
+  next.epoch = next.epoch.Next();
+  next.settings.resync_paused = true;
+  const auto delta = MakeLayoutDelta(base.epoch, Encode(base), Encode(next));
+  REQUIRE(delta);
+  CHECK(delta->ByteSizeLong() < Encode(next).size() / 100);
+}
+
+TEST_CASE("A21: where most partitions change there is no delta") {
+  const Layout base = Start(300);
+  Layout next = base;
+  next.epoch = next.epoch.Next();
+  for (Group& group : next.partitions) group.term = Term(2);
+  CHECK_FALSE(MakeLayoutDelta(base.epoch, Encode(base), Encode(next)));
+  CHECK_FALSE(MakeLayoutDelta(base.epoch, Encode(base), Encode(Start(301))));
+  CHECK_FALSE(MakeLayoutDelta(base.epoch, "nonsense", Encode(next)));
+}
+
+TEST_CASE("A21: what does not lead to the layout that was meant leads nowhere") {
+  Random random(8);
+  const Layout base = Start(300);
+  const Layout next = Changed(base, &random);
+  const wire::LayoutDelta good = *MakeLayoutDelta(base.epoch, Encode(base), Encode(next));
+  REQUIRE(good.numbers_size() > 0);
+  Layout other = base;
+  other.partitions[299].term = Term(5);
+  CHECK_FALSE(ApplyLayoutDelta(Encode(other), good));
+  CHECK_FALSE(ApplyLayoutDelta("nonsense", good));
+  wire::LayoutDelta bad = good;
+  bad.set_sha256("short");
+  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  bad = good;
+  bad.set_numbers(0, 300);
+  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  bad = good;
+  bad.mutable_numbers()->RemoveLast();
+  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  bad = good;
+  bad.set_rest(Encode(next));
+  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  bad = good;
+  bad.set_rest("\xff");
+  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+}
+
+TEST_CASE("A21: the ways from the last few layouts are known, and no older ones") {
+  Random random(9);
+  LayoutHistory history;
+  std::vector<Layout> layouts = {Start(300)};
+  for (std::size_t i = 0; i <= LayoutHistory::kKept; ++i) {
+    history.Superseded(layouts.back().epoch, Encode(layouts.back()));
+    layouts.push_back(Changed(layouts.back(), &random));
+  }
+  const std::string present = Encode(layouts.back());
+  CHECK(history.From(layouts[0].epoch, present) == nullptr);
+  for (std::size_t i = 1; i < layouts.size() - 1; ++i) {
+    const wire::LayoutDelta* delta = history.From(layouts[i].epoch, present);
+    REQUIRE(delta != nullptr);
+    CHECK(ApplyLayoutDelta(Encode(layouts[i]), *delta) == present);
+    CHECK(history.From(layouts[i].epoch, present) == delta);  // made once
+  }
+  CHECK(history.From(layouts.back().epoch, present) == nullptr);
+}
+
+}  // namespace coffer::cluster
