@@ -48,7 +48,7 @@ std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, std::string_v
   to.clear_partitions();
   delta.set_rest(Serialize(to));
   delta.set_sha256(Sha256({next}).str());
-  if (delta.ByteSizeLong() > next.size() / 2) return std::nullopt;
+  if (delta.ByteSizeLong() >= next.size()) return std::nullopt;
   // A layout with something in it that was not compared here still travels, whole.
   if (ApplyLayoutDelta(base, delta) != next) return std::nullopt;
   return delta;

@@ -16,8 +16,8 @@
 
 namespace coffer::cluster {
 
-// The way from the layout with bytes `base`, of epoch `base_epoch`, to the one with bytes `next`. Nothing when it would save less than
-// half of the bytes, or when either can't be read.
+// The way from the layout with bytes `base`, of epoch `base_epoch`, to the one with bytes `next`. Nothing when it is not shorter than
+// `next`, or when either can't be read.
 std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, std::string_view base, std::string_view next);
 
 // The bytes of the layout to which `delta` leads from `base`. Nothing if it is malformed or starts from another layout.

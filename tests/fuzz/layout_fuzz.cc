@@ -14,7 +14,7 @@ std::string Base() {
   cluster::Layout layout;
   layout.cluster.bytes[0] = 1;
   layout.cluster_name = "fuzz";
-  layout.epoch = cluster::Epoch(1);
+  layout.epoch = Epoch(1);
   layout.voters = {0};
   for (std::uint8_t i = 0; i < 2; ++i) {
     cluster::Member member{.name = i == 0 ? "a" : "b", .address = "h:1"};
@@ -22,13 +22,13 @@ std::string Base() {
     layout.members.push_back(member);
   }
   layout.settings.partitions = 8;
-  layout.partitions.resize(8, {.primary = 0, .in_sync = {0, 1}, .term = cluster::Term(1), .goal = {0, 1}});
+  layout.partitions.resize(8, {.primary = 0, .in_sync = {0, 1}, .term = Term(1), .goal = {0, 1}});
   return cluster::Encode(layout);
 }
 
 void ApplyAsDelta(const std::uint8_t* data, std::size_t size) {
   static const std::string base = Base();
-  cluster::wire::LayoutDelta delta;
+  wire::LayoutDelta delta;
   if (!delta.ParseFromArray(data, static_cast<int>(size))) return;
   if (const auto bytes = cluster::ApplyLayoutDelta(base, delta)) {
     fuzz::Require(Sha256({*bytes}).str() == delta.sha256(), "a delta leads to the layout it names");
