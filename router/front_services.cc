@@ -79,7 +79,8 @@ class ZonesService final : public RawZones {
 using RawCluster = v1::Cluster::WithRawCallbackMethod_GetStatus<
     v1::Cluster::WithRawCallbackMethod_WatchStatus<v1::Cluster::WithRawCallbackMethod_Where<
         v1::Cluster::WithRawCallbackMethod_Plan<v1::Cluster::WithRawCallbackMethod_Apply<
-            v1::Cluster::WithRawCallbackMethod_ControlResync<v1::Cluster::Service>>>>>>;
+            v1::Cluster::WithRawCallbackMethod_ControlResync<
+                v1::Cluster::WithRawCallbackMethod_ControlCache<v1::Cluster::Service>>>>>>>;
 
 class ClusterService final : public RawCluster {
  public:
@@ -90,6 +91,7 @@ class ClusterService final : public RawCluster {
   COFFER_UNARY(Plan, Method::kClusterPlan)
   COFFER_UNARY(Apply, Method::kClusterApply)
   COFFER_UNARY(ControlResync, Method::kClusterControlResync)
+  COFFER_UNARY(ControlCache, Method::kClusterControlCache)
 
  private:
   FrontState* const state_;

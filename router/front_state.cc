@@ -78,6 +78,7 @@ bool IsReading(Method method) {
     case Method::kZonesDelete:
     case Method::kClusterApply:
     case Method::kClusterControlResync:
+    case Method::kClusterControlCache:
       return false;
     case Method::kChunksGet:
     case Method::kChunksGetMany:

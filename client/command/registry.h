@@ -29,6 +29,7 @@ void AddDrain(CLI::App& app, Session& session);
 void AddForget(CLI::App& app, Session& session);
 void AddResync(CLI::App& app, Session& session);
 void AddScrub(CLI::App& app, Session& session);
+void AddCache(CLI::App& app, Session& session);
 void AddJoin(CLI::App& app, Session& session);
 void AddJoinToken(CLI::App& app, Session& session);
 void AddCerts(CLI::App& app, Session& session);

@@ -89,6 +89,7 @@ void AddCommands(CLI::App& app, Session& s) {
   AddForget(app, s);
   AddResync(app, s);
   AddScrub(app, s);
+  AddCache(app, s);
   AddJoin(app, s);
   AddJoinToken(app, s);
   AddCerts(app, s);

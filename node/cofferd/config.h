@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proto/link/link.h"
+#include "router/core/eviction.h"
 
 namespace coffer::server {
 
@@ -60,6 +61,7 @@ struct Config {
   std::uint64_t store_buffer = 8u << 20;      // of the node
   std::uint64_t store_cache = 8u << 20;       // of the node
   std::uint64_t cache_bytes = 64u << 20;      // of the router
+  router::EvictionKind cache_policy = router::EvictionKind::kAdaptive;
 
   // Failure detection.
   std::chrono::milliseconds probe_interval{200};

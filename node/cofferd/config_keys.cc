@@ -149,6 +149,13 @@ bool SetReserve(const std::string& value, Config* config) {
 }
 std::string GetReserve(const Config& config) { return config.disk_reserve ? FormatSize(*config.disk_reserve) : "auto"; }
 
+bool SetCachePolicy(const std::string& value, Config* config) {
+  const auto kind = router::EvictionKindOf(value);
+  if (kind) config->cache_policy = *kind;
+  return kind.has_value();
+}
+std::string GetCachePolicy(const Config& config) { return std::string(router::Name(config.cache_policy)); }
+
 bool SetLogLevel(const std::string& value, Config* config) {
   if (value == "debug") config->log_level = LogLevel::kDebug;
   else if (value == "info") config->log_level = LogLevel::kInfo;
@@ -302,6 +309,9 @@ const std::vector<ConfigKey> kKeys = {
   {"cache_bytes", kRoom, "0B to 1TiB",
    "memory for chunks in the router",
    SetSize<&Config::cache_bytes, 0, 1ull << 40>, GetSize<&Config::cache_bytes>},
+  {"cache_policy", kRoom, "adaptive, s3-fifo, lru or w-tinylfu",
+   "which chunks a full cache gives up; adaptive: whatever does best on a sample of the present work",
+   SetCachePolicy, GetCachePolicy},
 
   {"probe_interval", kDetection, "10ms to 1m",
    "how often members probe each other",

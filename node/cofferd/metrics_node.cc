@@ -111,6 +111,11 @@ void WriteRouterMetrics(const router::RouterMetrics& metrics, MetricsWriter* wri
   writer->Counter("coffer_cache_hits_total", "Chunks found in the cache.", Number(cache.hits));
   writer->Counter("coffer_cache_misses_total", "Chunks not found there.", Number(cache.misses));
   writer->Counter("coffer_cache_evictions_total", "Chunks put out to make room.", Number(cache.evictions));
+  for (const router::NamedZoneHits& zone : metrics.core.cache_zones) {
+    const char* help = "Chunks found in the cache, and not found, by zone: the busiest 100; without a name: all others.";
+    writer->Counter("coffer_cache_zone_lookups_total", help, Number(zone.hits), {{"zone", zone.name}, {"found", "yes"}});
+    writer->Counter("coffer_cache_zone_lookups_total", help, Number(zone.misses), {{"zone", zone.name}, {"found", "no"}});
+  }
   writer->Gauge("coffer_cache_bytes", "Memory in use.", Number(cache.bytes));
   writer->Gauge("coffer_cache_chunks", "Chunks in the cache.", Number(cache.entries));
   writer->Counter("coffer_router_operations_total", "Operations on nodes begun.", Number(dispatcher.operations));

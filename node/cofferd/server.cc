@@ -265,6 +265,7 @@ void Server::StartRouter() {
   o.seeds.insert(o.seeds.end(), config_.join.begin(), config_.join.end());
   o.version = Version();
   o.cache_bytes = config_.cache_bytes;
+  o.cache_policy = config_.cache_policy;
   router_ = router::RouterProcess::Start(std::move(o));
 }
 

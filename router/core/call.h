@@ -35,6 +35,10 @@ class CallHost {
   // Never null while a call runs.
   virtual std::shared_ptr<const cluster::Layout> layout() const = 0;
   virtual ChunkCache& cache() = 0;
+  // This router, for people.
+  virtual std::string RouterName() const = 0;
+  // The name under which a zone was found, empty when it is not remembered.
+  virtual std::string ZoneName(const ZoneId& id) const = 0;
   virtual Random& random() = 0;
   // Begins an operation; Call::OpDone follows, never inside this call.
   virtual void StartOp(CallId call, Slot slot, OpSpec spec) = 0;

@@ -85,6 +85,61 @@ class WhereCall final : public ZonedCall {
   const BlockId block_;
 };
 
+v1::CachePolicy ToPolicy(EvictionKind kind) {
+  switch (kind) {
+    case EvictionKind::kS3Fifo: return v1::CACHE_POLICY_S3_FIFO;
+    case EvictionKind::kLru: return v1::CACHE_POLICY_LRU;
+    case EvictionKind::kWTinyLfu: return v1::CACHE_POLICY_W_TINYLFU;
+    case EvictionKind::kAdaptive: break;
+  }
+  return v1::CACHE_POLICY_ADAPTIVE;
+}
+
+std::optional<EvictionKind> ToKind(v1::CachePolicy policy) {
+  switch (policy) {
+    case v1::CACHE_POLICY_ADAPTIVE: return EvictionKind::kAdaptive;
+    case v1::CACHE_POLICY_S3_FIFO: return EvictionKind::kS3Fifo;
+    case v1::CACHE_POLICY_LRU: return EvictionKind::kLru;
+    case v1::CACHE_POLICY_W_TINYLFU: return EvictionKind::kWTinyLfu;
+    default: return std::nullopt;
+  }
+}
+
+// This router's own cache; nobody else is asked.
+class ControlCacheCall final : public Call {
+ public:
+  ControlCacheCall(CallId id, Instant deadline, CallHost& host, const v1::ControlCacheRequest& request)
+      : Call(id, deadline, host), policy_(ToKind(request.policy())), clear_(request.clear()) {}
+
+  void Start() override {
+    ChunkCache& cache = host().cache();
+    if (policy_) cache.SetPolicy(*policy_);
+    if (clear_) cache.Clear();
+    const ChunkCacheCounters counters = cache.Counters();
+    v1::ControlCacheResponse response;
+    response.set_router(host().RouterName());
+    response.set_policy(ToPolicy(counters.policy));
+    response.set_deciding(ToPolicy(EvictionKindOf(counters.deciding).value_or(counters.policy)));
+    response.set_bytes(counters.bytes);
+    response.set_bound_bytes(counters.bound_bytes);
+    response.set_chunks(counters.entries);
+    response.set_hits(counters.hits);
+    response.set_misses(counters.misses);
+    response.set_evictions(counters.evictions);
+    for (const ZoneHits& hits : cache.CountersByZone()) {
+      v1::CacheZone* zone = response.add_zones();
+      zone->set_name(host().ZoneName(hits.zone));
+      zone->set_hits(hits.hits);
+      zone->set_misses(hits.misses);
+    }
+    Succeed(response);
+  }
+
+ private:
+  const std::optional<EvictionKind> policy_;
+  const bool clear_;
+};
+
 // Waits for reports like GetStatus, so that the bytes it names are those of now.
 class PlanCall final : public Call {
  public:
@@ -218,6 +273,8 @@ std::unique_ptr<Call> MakeClusterCall(CallId id, Instant deadline, CallHost& hos
       *change.mutable_change() = apply.change();
       return std::make_unique<ChangeCall<v1::ApplyResponse>>(id, deadline, host, change, ToOperatorChange(apply.change()));
     }
+    case Method::kClusterControlCache:
+      return std::make_unique<ControlCacheCall>(id, deadline, host, std::get<v1::ControlCacheRequest>(request));
     default: {
       const auto& control = std::get<v1::ControlResyncRequest>(request);
       wire::LayoutChangeRequest change;

@@ -61,9 +61,11 @@ Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
   }
   if (it == shard.places.end()) {
     misses_.fetch_add(1, std::memory_order_relaxed);
+    HitsOf(shard, zone).misses += 1;
     return nullptr;
   }
   hits_.fetch_add(1, std::memory_order_relaxed);
+  HitsOf(shard, zone).hits += 1;
   shard.policy->Touch(it->second);
   return shard.entries[it->second].chunk;
 }
@@ -125,6 +127,7 @@ void ChunkCache::RemoveZone(const ZoneId& zone) {
     MutexLock lock(shard->mutex);
     if (shard->removed_zones.size() >= kRemovedZones) shard->removed_zones.erase(shard->removed_zones.begin());
     shard->removed_zones.insert(zone);
+    shard->zones.erase(zone);
     for (EntryIndex entry = 0; entry < shard->entries.size(); ++entry) {
       if (shard->entries[entry].chunk && shard->entries[entry].key.zone == zone) Drop(*shard, entry, /*tell_policy=*/true);
     }
@@ -149,6 +152,43 @@ void ChunkCache::Clear() {
       if (shard->entries[entry].chunk) Drop(*shard, entry, /*tell_policy=*/true);
     }
   }
+}
+
+ZoneHits& ChunkCache::HitsOf(Shard& shard, const ZoneId& zone) {
+  const auto known = shard.zones.find(zone);
+  if (known != shard.zones.end()) return known->second;
+  const ZoneId counted = shard.zones.size() < kCountedZones ? zone : ZoneId();
+  return shard.zones.try_emplace(counted, ZoneHits{counted}).first->second;
+}
+
+std::vector<ZoneHits> ChunkCache::CountersByZone() const {
+  std::map<ZoneId, ZoneHits> sums;
+  for (const auto& shard : shards_) {
+    MutexLock lock(shard->mutex);
+    for (const auto& [zone, hits] : shard->zones) {
+      ZoneHits& sum = sums.try_emplace(zone, ZoneHits{zone}).first->second;
+      sum.hits += hits.hits;
+      sum.misses += hits.misses;
+    }
+  }
+  ZoneHits others;
+  std::vector<ZoneHits> zones;
+  for (const auto& [zone, hits] : sums) {
+    if (zone.IsZero()) {
+      others = hits;
+    } else {
+      zones.push_back(hits);
+    }
+  }
+  std::stable_sort(zones.begin(), zones.end(),
+                   [](const ZoneHits& a, const ZoneHits& b) { return a.hits + a.misses > b.hits + b.misses; });
+  while (zones.size() >= kCountedZones) {
+    others.hits += zones.back().hits;
+    others.misses += zones.back().misses;
+    zones.pop_back();
+  }
+  if (others.hits + others.misses > 0) zones.push_back(others);
+  return zones;
 }
 
 void ChunkCache::Drop(Shard& shard, EntryIndex index, bool tell_policy) {

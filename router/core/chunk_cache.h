@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -38,6 +39,13 @@ struct ChunkCacheCounters {
   std::string_view deciding;        // the policy the first shard follows now
 };
 
+// What the cache did for one zone, since its start.
+struct ZoneHits {
+  ZoneId zone;  // zero: all the zones that are not counted by themselves
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+};
+
 // Keyed by zone id and chunk id; a later zone of the same name has another id, so it can't see an earlier one's chunks.
 // Thread-safe: each shard has its own lock.
 class ChunkCache {
@@ -59,6 +67,9 @@ class ChunkCache {
   void Clear();
 
   ChunkCacheCounters Counters() const;
+  // The busiest zone first; what goes beyond kCountedZones is summed up in the last one.
+  std::vector<ZoneHits> CountersByZone() const;
+  static constexpr std::size_t kCountedZones = 100;
 
  private:
   struct Key {
@@ -90,11 +101,13 @@ class ChunkCache {
     // When; so that an answer on its way can't bring a chunk back.
     std::unordered_map<Key, Instant, Hash> removed ABSL_GUARDED_BY(mutex);
     std::deque<Key> removed_order ABSL_GUARDED_BY(mutex);  // oldest first; bounded
+    std::map<ZoneId, ZoneHits> zones ABSL_GUARDED_BY(mutex);  // at most kCountedZones, and one for the others
     // What was removed until then may be forgotten in `removed`.
     Instant removed_before ABSL_GUARDED_BY(mutex){};
     std::set<ZoneId> removed_zones ABSL_GUARDED_BY(mutex);  // zones that were deleted
   };
 
+  static ZoneHits& HitsOf(Shard& shard, const ZoneId& zone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   std::size_t ShardOf(std::uint64_t hash) const { return (hash >> 56) % shards_.size(); }
   static void Drop(Shard& shard, EntryIndex entry, bool tell_policy) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   void MakeRoom(Shard& shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);

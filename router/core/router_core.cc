@@ -356,6 +356,9 @@ RouterCounters RouterCore::Counters() const {
   counters.calls_under_way = state_->calls_.size();
   counters.dispatcher = state_->dispatcher_.counters();
   counters.cache = state_->cache_.Counters();
+  for (const ZoneHits& zone : state_->cache_.CountersByZone()) {
+    counters.cache_zones.push_back({state_->zones_.NameOf(zone.zone), zone.hits, zone.misses});
+  }
   return counters;
 }
 

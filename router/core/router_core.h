@@ -51,6 +51,13 @@ struct MethodCounters {
   double seconds = 0;                                    // sum
 };
 
+// What the cache did for the zone of this name; empty: for those without one.
+struct NamedZoneHits {
+  std::string name;
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+};
+
 struct RouterCounters {
   std::array<MethodCounters, kMethodNames.size()> methods{};
   std::uint64_t calls_under_way = 0;
@@ -60,6 +67,7 @@ struct RouterCounters {
   std::uint64_t ignored_messages = 0;   // kinds that are not for a router
   DispatcherCounters dispatcher;
   ChunkCacheCounters cache;
+  std::vector<NamedZoneHits> cache_zones;
 };
 
 // Single-threaded; owned by one driver, which calls Tick no later than NextDeadline().

@@ -25,6 +25,8 @@ struct RouterCore::State final : CallHost {
   std::uint64_t wall_ms() const override;
   std::shared_ptr<const cluster::Layout> layout() const override { return layout_; }
   ChunkCache& cache() override { return cache_; }
+  std::string RouterName() const override { return self_.name(); }
+  std::string ZoneName(const ZoneId& id) const override { return zones_.NameOf(id); }
   Random& random() override { return random_; }
   void StartOp(CallId call, Slot slot, OpSpec spec) override;
   const ZoneId* CachedZone(const std::string& name) override { return zones_.Find(now_, name); }

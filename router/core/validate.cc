@@ -158,6 +158,9 @@ class Checker {
     }
     if ((r.has_pause() && !r.pause()) || (r.has_resume() && !r.resume())) Add("action", "must be true when present");
   }
+  void Check(const v1::ControlCacheRequest& r) {
+    if (!v1::CachePolicy_IsValid(r.policy())) Add("policy", "is unknown to this version");
+  }
 
   std::vector<Violation> Take() { return std::move(violations_); }
 

@@ -22,6 +22,11 @@ void ZoneDirectory::Remember(Instant now, const std::string& name, const ZoneId&
   known_[name] = {id, now};
 }
 
+std::string ZoneDirectory::NameOf(const ZoneId& id) const {
+  const auto known = std::find_if(known_.begin(), known_.end(), [&](const auto& entry) { return entry.second.id == id; });
+  return known == known_.end() ? std::string() : known->first;
+}
+
 bool ZoneDirectory::Wait(Instant now, const std::string& name, Waiter waiter) {
   auto [it, fresh] = lookups_.try_emplace(name, Lookup{now, {}, {}});
   (fresh ? it->second.first : it->second.later).insert(waiter);

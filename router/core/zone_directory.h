@@ -41,6 +41,9 @@ class ZoneDirectory {
     std::erase_if(known_, [&](const auto& entry) { return entry.second.id == id; });
   }
 
+  // The name under which an id is remembered, however old; empty when it is not.
+  std::string NameOf(const ZoneId& id) const;
+
   // Whether an id is remembered, however old.
   bool Remembers(const std::string& name) const { return known_.contains(name); }
 

@@ -243,6 +243,38 @@ TEST_CASE("forget asks") {
   CHECK(shell.cluster->applied[0].forget() == "node-2");
 }
 
+TEST_CASE("cache") {
+  Shell shell;
+  v1::ControlCacheResponse& cache = shell.cluster->cache;
+  cache.set_router("router-1");
+  CHECK(shell.Run({"cache", "status"}).out == "router-1 has no cache (cache_bytes is 0)\n");
+  cache.set_policy(v1::CACHE_POLICY_ADAPTIVE);
+  cache.set_deciding(v1::CACHE_POLICY_LRU);
+  cache.set_bound_bytes(64 << 20);
+  cache.set_bytes(32 << 20);
+  cache.set_chunks(1200);
+  cache.set_hits(75);
+  cache.set_misses(25);
+  auto* zone = cache.add_zones();
+  zone->set_name("photos");
+  zone->set_hits(75);
+  cache.add_zones()->set_misses(25);
+  const std::string out = shell.Run({"cache", "status"}).out;
+  CHECK(out.find("policy    adaptive, lru decides now\n") != std::string::npos);
+  CHECK(out.find("memory    32.0 MiB of 64.0 MiB, 1 200 chunks\n") != std::string::npos);
+  CHECK(out.find("found     75% of 100 looked for; 0 put out to make room\n") != std::string::npos);
+  CHECK(out.find("photos") != std::string::npos);
+  CHECK(out.find("(others)") != std::string::npos);
+  CHECK(shell.Run({"cache", "policy", "w-tinylfu"}).out ==
+        "router-1 chooses by w-tinylfu until it is started again; for good: cache_policy in its configuration\n");
+  CHECK(cache.policy() == v1::CACHE_POLICY_W_TINYLFU);
+  CHECK(shell.Run({"cache", "clear"}).out == "the cache of router-1 is empty\n");
+  CHECK(cache.chunks() == 0);
+  CHECK(shell.Run({"-o", "json", "cache", "status"}).out.find("\"router\":\"router-1\"") != std::string::npos);
+  CHECK(shell.Run({"cache", "policy", "random"}).code == kExitUsage);
+  CHECK(shell.Run({"cache"}).code == kExitUsage);
+}
+
 TEST_CASE("resync") {
   Shell shell;
   CHECK(shell.Run({"resync", "pause"}).code == kExitOk);

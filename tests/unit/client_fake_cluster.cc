@@ -328,6 +328,12 @@ Outcome HandleCluster(FakeCluster& c, const std::string& name, const std::string
     out.set_epoch(c.status.epoch());
     return Ok(out);
   }
+  if (name == "ControlCache") {
+    const auto r = Parse<v1::ControlCacheRequest>(request);
+    if (r.policy() != v1::CACHE_POLICY_UNSPECIFIED) c.cache.set_policy(r.policy());
+    if (r.clear()) c.cache.set_chunks(0);
+    return Ok(c.cache);
+  }
   return Bad(RpcError(12, "unknown method Cluster/" + name));
 }
 

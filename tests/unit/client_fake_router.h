@@ -44,6 +44,7 @@ class FakeCluster {
   v1::PlanResponse plan;
   std::vector<v1::LayoutChange> applied;
   std::vector<v1::ControlResyncRequest> controlled;
+  v1::ControlCacheResponse cache;
   // Called after an apply, with the lock held: the test moves `status` on.
   std::function<void(const v1::LayoutChange&)> on_apply;
   std::map<std::string, int> calls;  // method -> how often it was carried out

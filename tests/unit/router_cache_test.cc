@@ -201,3 +201,33 @@ TEST_CASE("the cache may be used by many threads") {
   CHECK(counters.hits + counters.misses == 20'000);
   CHECK(counters.bytes <= 200'000);
 }
+
+TEST_CASE("hits and misses are counted by zone, the busiest first") {
+  ChunkCache cache(Config(1 << 20, EvictionKind::kS3Fifo, 4), 1);
+  for (int i = 0; i < 10; ++i) cache.Insert(At(1), Zone(1), Block(i), Value(10));
+  for (int i = 0; i < 10; ++i) REQUIRE(cache.Find(At(2), Zone(1), Block(i)));
+  for (int i = 0; i < 3; ++i) CHECK_FALSE(cache.Find(At(2), Zone(2), Block(i)));
+  auto zones = cache.CountersByZone();
+  REQUIRE(zones.size() == 2);
+  CHECK(zones[0].zone == Zone(1));
+  CHECK(zones[0].hits == 10);
+  CHECK(zones[0].misses == 0);
+  CHECK(zones[1].zone == Zone(2));
+  CHECK(zones[1].hits == 0);
+  CHECK(zones[1].misses == 3);
+  cache.RemoveZone(Zone(2));
+  CHECK(cache.CountersByZone().size() == 1);
+}
+
+TEST_CASE("zones beyond the bound are counted together, and nothing is lost") {
+  ChunkCache cache(Config(1 << 20, EvictionKind::kS3Fifo, 2), 1);
+  for (int zone = 1; zone <= 255; ++zone) {
+    for (int i = 0; i < 8; ++i) cache.Find(At(1), Zone(zone), Block(i));
+  }
+  const auto zones = cache.CountersByZone();
+  CHECK(zones.size() <= ChunkCache::kCountedZones);
+  CHECK(zones.back().zone == ZoneId());
+  std::uint64_t misses = 0;
+  for (const ZoneHits& zone : zones) misses += zone.misses;
+  CHECK(misses == 255 * 8);
+}

@@ -244,3 +244,23 @@ TEST_CASE("resync is controlled through the layout too") {
   CHECK(world.Finish(call).end->code() == 0);  // the layout says so, though the answer never comes
   CHECK(Only<v1::ControlResyncResponse>(world.result(call)).epoch() == 11);
 }
+
+TEST_CASE("a router's cache is shown, told another policy and emptied, by itself") {
+  RouterWorld world(3);
+  world.Settle();
+  v1::ControlCacheRequest request;
+  auto response = Only<v1::ControlCacheResponse>(world.Do(request));
+  CHECK(response.policy() == v1::CACHE_POLICY_ADAPTIVE);
+  CHECK(response.bound_bytes() > 0);
+  CHECK_FALSE(response.router().empty());
+  request.set_policy(v1::CACHE_POLICY_LRU);
+  response = Only<v1::ControlCacheResponse>(world.Do(request));
+  CHECK(response.policy() == v1::CACHE_POLICY_LRU);
+  CHECK(response.deciding() == v1::CACHE_POLICY_LRU);
+  request.Clear();
+  request.set_clear(true);
+  response = Only<v1::ControlCacheResponse>(world.Do(request));
+  CHECK(response.policy() == v1::CACHE_POLICY_LRU);
+  CHECK(response.chunks() == 0);
+  for (int node = 0; node < 3; ++node) CHECK(world.node(node).changes_got.empty());
+}

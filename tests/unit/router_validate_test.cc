@@ -171,6 +171,10 @@ std::vector<Row> Rows() {
   bad(pause, "action", "true");
   pause.set_limit_bytes_per_second(0);
   good(pause);
+  good(v1::ControlCacheRequest());
+  v1::ControlCacheRequest cache;
+  cache.set_policy(static_cast<v1::CachePolicy>(9));
+  bad(cache, "policy", "unknown");
   return rows;
 }
 
