@@ -76,7 +76,9 @@ struct Context {
   }
 
   void Enqueue(std::variant<StoreBatch, NodeDurable> what, std::function<void()> then) {
-    out.persist.push_back({next_ticket++, std::move(what)});
+    auto& persist = out.persist.emplace_back();  // in two steps: gcc 12 takes the moved variant for uninitialised otherwise
+    persist.ticket = next_ticket++;
+    persist.what = std::move(what);
     continuations.push_back(std::move(then));
   }
   std::uint64_t promises = 0;  // persists that somebody may rely on
