@@ -239,6 +239,39 @@ class Damage(ClusterTest):
         wait_until(read_and_repaired, "node-2 finds and repairs a bad copy", 60)
         self.assertGreaterEqual(int(c.member_status("node-2")["bad_blocks"]), 1)
 
+    def test_scrub_repairs_what_nobody_reads(self):
+        c = self.started(cache_bytes="0B", scrub_interval="0s", scrub_rate="0B")
+        contents = self.put_several(c)
+        node = c["node-2"]
+        self.killed(c)
+        self.flip_all(node, contents)
+        self.start_again(c)
+
+        def scrub_of(name):
+            return c.member_status(name).get("scrub", {})
+
+        def passes():
+            return {n.name: int(scrub_of(n.name).get("last_pass_ms", 0)) for n in c.nodes}
+        c.cli("scrub", "start")
+        wait_until(lambda: all(passes().values()), "every node has read all it stores", 120)
+        wait_until(lambda: int(c.member_status("node-2")["repaired_blocks"]) >= 1, "a bad block is repaired that nobody has read", 60)
+        # Once all of them are repaired a pass finds nothing, on any node.
+
+        def clean_pass():
+            before = passes()
+            c.cli("scrub", "start")
+            wait_until(lambda: all(passes()[name] > at for name, at in before.items()), "another pass", 120)
+            return all(int(scrub_of(n.name).get("bad_blocks", 0)) == 0 for n in c.nodes)
+        wait_until(clean_pass, "a pass that finds nothing", 120)
+        for id, content in contents.items():
+            self.assertTrue(c.get(id) == content, "a wrong byte was read")
+        c.cli("scrub", "pause")
+        node.kill()
+        node.start()
+        c.wait_healthy()
+        wait_until(lambda: scrub_of("node-2").get("state") == "SCRUB_STATE_PAUSED", "node-2 knows of the pause after its restart", 60)
+        self.assertIn("paused", c.cli("scrub", "status").out)
+
     def test_bad_value_on_both_copies_is_named(self):
         c = self.started(cache_bytes="0B")  # every read goes to a node
         contents = self.put_several(c)
