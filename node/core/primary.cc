@@ -149,7 +149,7 @@ void Primaries::OnContactAnswer(const NodeId& from, const wire::ContactAnswer& a
                                            " shares nothing with ours; remove that node with `coffer drain` and let it rejoin");
 }
 
-void Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, Seq after, const Digest& hash, bool replace,
+bool Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, Seq after, const Digest& hash, bool replace,
                          bool learner_start) {
   const PartitionReplica& replica = ctx_.Replica(partition);
   Digest previous = hash;
@@ -161,7 +161,7 @@ void Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, 
       if (damaged) hooks_.repair(partition, *damaged);  // contact is made anew until it is mended
       else ctx_.Warn("partition " + std::to_string(partition) + ": the log does not reach back to write " + std::to_string(after.value));
       lead.progress.LoseContact(peer);
-      return;
+      return false;
     }
     wire::Peer message;
     auto* r = message.mutable_replicate();
@@ -185,6 +185,7 @@ void Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, 
     if (writes->empty()) break;
     first = false;
   }
+  return true;
 }
 
 void Primaries::OnAck(const NodeId& from, const wire::ReplicateAck& ack) {

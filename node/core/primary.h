@@ -105,7 +105,8 @@ class Primaries {
 
   std::vector<NodeId> InSyncOf(PartitionId partition) const;
   void SendContact(PartitionId partition, Lead& lead, const NodeId& peer);
-  void SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, Seq after, const Digest& hash, bool replace,
+  // False: the log can't be read from there on, and nothing is known to have arrived.
+  bool SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, Seq after, const Digest& hash, bool replace,
                 bool learner_start);
   void Advance(PartitionId partition, Lead& lead);
   void RetrySilent(PartitionId partition, Lead& lead);

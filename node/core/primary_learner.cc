@@ -130,7 +130,11 @@ void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& le
   lead.chosen = learner;
   lead.choice = ++last_choice_;
   lead.choice_base = base;
-  SendFrom(partition, lead, learner, base, *hash, /*replace=*/false, /*learner_start=*/true);
+  if (!SendFrom(partition, lead, learner, base, *hash, /*replace=*/false, /*learner_start=*/true)) {
+    // It was not told where its log begins, so it would wait for that for ever. The next review chooses anew.
+    lead.progress.WithdrawLearner();
+    return;
+  }
   SendRole(partition, lead, learner, true, history);
 }
 
