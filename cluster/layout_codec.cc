@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cluster/layout.h"
+#include "cluster/layout_bytes.h"
 #include "coffer/internal/v1/layout.pb.h"
 
 namespace coffer::cluster {
@@ -160,6 +161,17 @@ Layout FromMessage(const pb::Layout& from) {
 
 }  // namespace
 
+std::string LayoutBytes(const wire::Layout& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
 std::string Encode(const Layout& layout) {
   pb::Layout message;
   message.set_format(kFormat);
@@ -184,15 +196,7 @@ std::string Encode(const Layout& layout) {
     to->set_epoch(gone.epoch.value);
   }
   for (const JoinToken& token : layout.join_tokens) EncodeToken(token, message.add_join_tokens());
-
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&coded);
-  }
-  return bytes;
+  return LayoutBytes(message);
 }
 
 std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error) {

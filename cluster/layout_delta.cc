@@ -1,31 +1,17 @@
 #include "cluster/layout_delta.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "cluster/layout.h"
+#include "cluster/layout_bytes.h"
 #include "cluster/sha256.h"
-#include "coffer/internal/v1/layout.pb.h"
 
 namespace coffer::cluster {
 namespace {
 
 bool Parse(std::string_view bytes, wire::Layout* layout) {
   return bytes.size() <= kMaxLayoutBytes && layout->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
-// As a layout is encoded: one meaning, one encoding.
-std::string Serialize(const wire::Layout& layout) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  layout.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 bool Same(const wire::LayoutPartition& a, const wire::LayoutPartition& b) {
@@ -46,7 +32,7 @@ std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, std::string_v
     *delta.add_partitions() = to.partitions(p);
   }
   to.clear_partitions();
-  delta.set_rest(Serialize(to));
+  delta.set_rest(LayoutBytes(to));
   delta.set_sha256(Sha256({next}).str());
   if (delta.ByteSizeLong() >= next.size()) return std::nullopt;
   // A layout with something in it that was not compared here still travels, whole.
@@ -64,7 +50,7 @@ std::optional<std::string> ApplyLayoutDelta(std::string_view base, const wire::L
     if (number >= static_cast<std::uint32_t>(to.partitions_size())) return std::nullopt;
     *to.mutable_partitions(static_cast<int>(number)) = delta.partitions(i);
   }
-  std::string bytes = Serialize(to);
+  std::string bytes = LayoutBytes(to);
   if (Sha256({bytes}).str() != delta.sha256()) return std::nullopt;
   return bytes;
 }

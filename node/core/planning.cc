@@ -246,7 +246,10 @@ void Planning::Force(const cluster::Layout& next) {
 // The one change that needs no majority does not wait for a proposal that may never find one.
 bool Planning::ForceIsWanted() const {
   if (operations_.empty() || operations_.front().proposed) return false;
-  const auto change = ChangeOf(operations_.front().request);
+  return PastVoters(ChangeOf(operations_.front().request));
+}
+
+bool Planning::PastVoters(const std::optional<OperatorChange>& change) const {
   return change && change->kind == OperatorChange::Kind::kForce && !QuorumAnswers();
 }
 
@@ -273,7 +276,7 @@ bool Planning::TakeOperation() {
     Operation& op = operations_.front();
     if (op.proposed) return true;
     auto change = ChangeOf(op.request);
-    const bool past_voters = change && change->kind == OperatorChange::Kind::kForce && !QuorumAnswers();
+    const bool past_voters = PastVoters(change);
     if (past_voters) change->number = cluster::kForcedEpochs;
     google::rpc::Status status;
     if (!change) {
@@ -331,8 +334,7 @@ NodeId Planning::Forcer() const {
 void Planning::WithoutVote() {
   std::deque<Operation> forces;
   for (Operation& op : std::exchange(operations_, {})) {
-    const auto change = ChangeOf(op.request);
-    if (change && change->kind == OperatorChange::Kind::kForce && !QuorumAnswers()) {
+    if (PastVoters(ChangeOf(op.request))) {
       forces.push_back(std::move(op));
     } else {
       AnswerOperation(op, Refuse(Code::kUnavailable, "NOT_A_VOTER", "this node has no vote; ask another"), ctx_.layout->epoch);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "cluster/agreement.h"
@@ -51,6 +52,8 @@ class Planning {
   void SendRequests();
   bool ForceIsWanted() const;
   bool QuorumAnswers() const;
+  // Whether a change is a force that no majority of voters could agree on.
+  bool PastVoters(const std::optional<cluster::OperatorChange>& change) const;
   NodeId Forcer() const;
   std::optional<std::string> KnowsNewer() const;
   bool TakeOperation();

@@ -63,6 +63,10 @@ void SurvivorMerge::Continue(PartitionId partition, Job& job) {
   AskListing(partition, job);
 }
 
+void SurvivorMerge::StopUnreadable(const std::string& meanwhile) {
+  ctx_.FailStop("the store can't be read while " + meanwhile + "; stopping. Nothing was lost by it. Check the disk, then start again.");
+}
+
 void SurvivorMerge::AskListing(PartitionId partition, Job& job) {
   job.step = Step::kAsking;
   job.asked = ctx_.now;
@@ -104,8 +108,7 @@ void SurvivorMerge::OnListing(const NodeId& from, const wire::Listing& listing) 
     return true;
   });
   if (outcome == ReadOutcome::kFailed) {
-    return ctx_.FailStop("the store can't be read while the survivors of partition " + std::to_string(partition) +
-                         " are merged; stopping. Nothing was lost by it. Check the disk, then start again.");
+    return StopUnreadable("the survivors of partition " + std::to_string(partition) + " are merged");
   }
   for (const auto& record : listing.records()) {
     const auto mine = own.find(record.key());
@@ -259,8 +262,7 @@ void SurvivorMerge::MakeWhole(PartitionId partition, Job& job) {
   });
   close();
   if (outcome == ReadOutcome::kFailed) {
-    return ctx_.FailStop("the store can't be read while the survivors of partition " + std::to_string(partition) +
-                         " are merged; stopping. Nothing was lost by it. Check the disk, then start again.");
+    return StopUnreadable("the survivors of partition " + std::to_string(partition) + " are merged");
   }
   Write(partition, job, std::move(batch), &SurvivorMerge::Begin);
 }
@@ -283,8 +285,7 @@ void SurvivorMerge::Begin(PartitionId partition, Job& job) {
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
   if (replica.CountLive("", "", &blocks, &bytes) == ReadOutcome::kFailed) {
-    return ctx_.FailStop("the store can't be read while partition " + std::to_string(partition) +
-                         " is counted; stopping. Nothing was lost by it. Check the disk, then start again.");
+    return StopUnreadable("partition " + std::to_string(partition) + " is counted");
   }
   const cluster::Loss loss = LossOf(job.copies);
   StoreBatch batch;

@@ -51,6 +51,7 @@ class SurvivorMerge {
 
   Job* JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
   void Continue(PartitionId partition, Job& job);
+  void StopUnreadable(const std::string& meanwhile);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);
   void Take(PartitionId partition, Job& job, const RecordKey& key, RecordHeader theirs, const Payload& value, StoreBatch* batch);
