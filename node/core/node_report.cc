@@ -1,6 +1,5 @@
 // What a node says of itself: in gossip, and in the report that status and metrics are made of.
 #include <algorithm>
-#include <cmath>
 
 #include "node/core/node_state.h"
 
@@ -39,17 +38,6 @@ void NodeCore::State::RefreshFacts(bool urgent) {
   Execute(membership.UpdateSelf(ctx.now, facts, urgent));
 }
 
-void NodeCore::State::Sample() {
-  const double span = std::chrono::duration<double>(ctx.now - sampled).count();
-  if (span <= 0) return;
-  const double weight = 1 - std::exp(-span / 5.0);
-  gets_per_second += weight * (static_cast<double>(ctx.counters.reads - sampled_reads) / span - gets_per_second);
-  puts_per_second += weight * (static_cast<double>(ctx.counters.writes - sampled_writes) / span - puts_per_second);
-  sampled_reads = ctx.counters.reads;
-  sampled_writes = ctx.counters.writes;
-  sampled = ctx.now;
-}
-
 void NodeCore::State::FillScrub(coffer::v1::MemberStatus* self) const {
   if (!scrub) return;
   auto& status = *self->mutable_scrub() = *scrub;
@@ -70,9 +58,9 @@ wire::NodeReport NodeCore::State::Report(Instant now) const {
   self->set_weight(ctx.config.self.weight());
   self->set_failure_domain(ctx.config.self.failure_domain());
   self->set_up_seconds(static_cast<std::uint64_t>((now - started) / seconds(1)));
-  self->set_gets_per_second(gets_per_second);
-  self->set_puts_per_second(puts_per_second);
-  self->set_p99_seconds(latency.P99());
+  self->set_gets_per_second(load.gets_per_second());
+  self->set_puts_per_second(load.puts_per_second());
+  self->set_p99_seconds(load.p99_seconds());
   self->set_bad_blocks(ctx.counters.bad_blocks);
   self->set_repaired_blocks(ctx.counters.repaired_blocks);
   self->set_quarantined_writes(ctx.counters.quarantined);

@@ -61,7 +61,8 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
       default_zone(ctx, [this](wire::DataRequest request) { ReceiveData(ctx.self, std::move(request), {}); }),
       repairs(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
       copies(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
-      started(now) {
+      started(now),
+      load(now) {
   ctx.started = ctx.now = now;
   ctx.membership = &membership;
   ctx.durable = std::move(recovered);
@@ -321,7 +322,7 @@ void NodeCore::State::Persisted(std::uint64_t ticket) {
 
 void NodeCore::State::ReadDone(ReadResult result) {
   if (result.task.request.has_copy_digest_request()) return copies.OnReadDone(std::move(result));
-  latency.Add(ctx.now, ctx.now - result.task.asked);
+  load.Answered(ctx.now, ctx.now - result.task.asked);
   if (!result.damaged.empty()) return repairs.OnDamagedRead(std::move(result));
   if (result.answer.header.has_fetched()) source.OnFetchDone(&result);
   reads.OnReadDone(std::move(result));
@@ -376,8 +377,7 @@ void NodeCore::State::Tick() {
   if (ctx.now >= next_facts) {
     RefreshFacts(/*urgent=*/false);
     SightEpochs();
-    Sample();
-    latency.Turn(ctx.now);
+    load.Sample(ctx.now, ctx.counters.reads, ctx.counters.writes);
     next_facts = ctx.now + kFactsInterval;
   }
   tokens.Tick();

@@ -13,7 +13,7 @@
 #include "node/core/default_zone.h"
 #include "node/core/follower.h"
 #include "node/core/introductions.h"
-#include "node/core/latency_window.h"
+#include "cluster/load_meter.h"
 #include "node/core/learner.h"
 #include "node/core/planning.h"
 #include "node/core/primary.h"
@@ -64,7 +64,6 @@ struct NodeCore::State {
   void FillScrub(coffer::v1::MemberStatus* self) const;
   void SightEpochs();
   void AskToDiscard();
-  void Sample();
 
   Context ctx;
   cluster::Membership membership;
@@ -90,11 +89,7 @@ struct NodeCore::State {
   Instant next_facts{};
   Instant next_discard{};
   Instant settled_since = kNever;  // all groups at their goal and everybody alive since then
-  // Averages for the report.
-  Instant sampled{};
-  std::uint64_t sampled_reads = 0, sampled_writes = 0;
-  double gets_per_second = 0, puts_per_second = 0;
-  LatencyWindow latency;
+  cluster::LoadMeter load;
   std::optional<coffer::v1::ScrubStatus> scrub;  // as last told by the shell
 };
 

@@ -12,6 +12,28 @@ namespace {
 // A look-up of a zone ends after this at the latest; whoever still has time begins another.
 constexpr Duration kLookupMost = std::chrono::seconds(10);
 
+// What a call counts as in the status. Calls that last as long as somebody listens, and those about the cluster, are no load.
+enum class Load { kNone, kGet, kPut };
+
+Load LoadOf(Method method) {
+  switch (method) {
+    case Method::kChunksGet:
+    case Method::kChunksGetMany:
+    case Method::kChunksHas:
+    case Method::kChainsRead:
+    case Method::kChainsHead:
+      return Load::kGet;
+    case Method::kChunksPut:
+    case Method::kChunksPutMany:
+    case Method::kChunksDelete:
+    case Method::kChainsAppend:
+    case Method::kChainsDelete:
+      return Load::kPut;
+    default:
+      return Load::kNone;
+  }
+}
+
 }  // namespace
 
 // ---- What calls may ask for -------------------------------------------------------------------------------------------
@@ -53,6 +75,10 @@ void RouterCore::State::End(CallId call, Status status) {
   ++counters.ended_by_latency[static_cast<std::size_t>(bucket)];
   ++counters.ended_by_code[static_cast<std::size_t>(std::clamp(status.code(), 0, 16))];
   counters.seconds += seconds;
+  if (const Load load = LoadOf(active.method); load != Load::kNone) {
+    ++(load == Load::kGet ? gets_ : puts_);
+    load_.Answered(now_, now_ - active.began);
+  }
   out_.replies.push_back({call, {}, std::move(status)});
 }
 

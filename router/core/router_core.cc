@@ -12,6 +12,8 @@ namespace {
 constexpr Duration kMaintain = std::chrono::milliseconds(100);
 // With a layout, one member after the other is asked for a newer one this often, in case gossip and answers are silent.
 constexpr Duration kPullEvery = std::chrono::milliseconds(500);
+// Its load is measured, and becomes news for the next table of gossip, this often.
+constexpr Duration kLoadEvery = std::chrono::seconds(1);
 
 template <class T>
 void MoveTo(std::vector<T>& from, std::vector<T>* to) {
@@ -49,7 +51,9 @@ RouterCore::State::State(RouterCoreConfig config, std::uint64_t seed, Instant no
       reports_(config_.report_interest),
       self_(AsRouter(config_.self)),
       maintain_at_(now),
-      wall_at_(now) {}
+      wall_at_(now),
+      load_(now),
+      load_at_(now + kLoadEvery) {}
 
 // ---- Machines ---------------------------------------------------------------------------------------------------------
 
@@ -233,11 +237,22 @@ void RouterCore::State::PullLayout() {
   SendPull(pulled_);
 }
 
+void RouterCore::State::TellLoad() {
+  if (now_ < load_at_) return;
+  load_at_ = now_ + kLoadEvery;
+  load_.Sample(now_, gets_, puts_);
+  self_.set_gets_per_second(static_cast<std::uint32_t>(load_.gets_per_second() + 0.5));
+  self_.set_puts_per_second(static_cast<std::uint32_t>(load_.puts_per_second() + 0.5));
+  self_.set_p99_us(static_cast<std::uint64_t>(load_.p99_seconds() * 1e6));
+  Apply(membership_.UpdateSelf(now_, self_, /*urgent=*/false));
+}
+
 void RouterCore::State::Maintain() {
   wanted_.merge(dispatcher_.TakeWantedLinks());
   if (now_ < maintain_at_) return;
   maintain_at_ = now_ + kMaintain;
   PullLayout();
+  TellLoad();
   compared_view_.reset();  // once more: a pull may have been lost
   CompareEpochs();
   auto dials = links_.Due(now_, layout_.get(), *membership_.view(), std::exchange(wanted_, {}));
@@ -336,6 +351,7 @@ RouterCore::Output RouterCore::Leave(Instant now) {
 void RouterCore::SetWallClock(Instant now, std::uint64_t ms_since_1970) {
   state_->wall_at_ = now;
   state_->wall_ms_ = ms_since_1970;
+  if (state_->self_.started_ms() == 0) state_->self_.set_started_ms(ms_since_1970);
 }
 
 Instant RouterCore::NextDeadline() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cluster/agreement.h"
+#include "cluster/load_meter.h"
 #include "router/core/link_keeper.h"
 #include "router/core/reports.h"
 #include "router/core/router_core.h"
@@ -75,6 +76,7 @@ struct RouterCore::State final : CallHost {
   bool Wakes();
   void Deadlines();
   void Maintain();
+  void TellLoad();
   void PullLayout();
 
   struct Active {  // a call under way
@@ -130,6 +132,9 @@ struct RouterCore::State final : CallHost {
   std::uint64_t wall_ms_ = 0;
   bool leaving_ = false;
   RouterCounters counters_;
+  cluster::LoadMeter load_;
+  std::uint64_t gets_ = 0, puts_ = 0;        // calls for blocks that ended
+  Instant load_at_{};                        // when others are told of them next
   RouterCore::Output out_;
 };
 

@@ -47,7 +47,7 @@ void CountPlaces(const cluster::Layout& layout, MemberIndex index, v1::MemberSta
 }
 
 // What gossip tells of a member, below what it reports itself.
-void FromGossip(const wire::MemberFacts& facts, v1::MemberStatus* status) {
+void FromGossip(const wire::MemberFacts& facts, std::uint64_t wall_ms, v1::MemberStatus* status) {
   status->set_name(facts.name());
   status->set_address(facts.address());
   status->set_role(static_cast<v1::MemberRole>(facts.role()));
@@ -59,6 +59,10 @@ void FromGossip(const wire::MemberFacts& facts, v1::MemberStatus* status) {
   status->set_read_only(facts.read_only());
   status->set_read_only_reason(facts.read_only_reason());
   status->set_failure_domain(facts.failure_domain());
+  status->set_gets_per_second(facts.gets_per_second());
+  status->set_puts_per_second(facts.puts_per_second());
+  status->set_p99_seconds(static_cast<double>(facts.p99_us()) / 1e6);
+  if (facts.started_ms() > 0 && facts.started_ms() < wall_ms) status->set_up_seconds((wall_ms - facts.started_ms()) / 1000);
 }
 
 v1::MemberStatus BuildMember(const StatusInputs& inputs, const NodeId& id) {
@@ -66,7 +70,7 @@ v1::MemberStatus BuildMember(const StatusInputs& inputs, const NodeId& id) {
   const cluster::MemberView* view = ViewOf(inputs, id);
   const wire::NodeReport* report = FreshReport(inputs, id);
   const MemberIndex index = inputs.layout->IndexOf(id);
-  if (view) FromGossip(view->facts, &status);
+  if (view) FromGossip(view->facts, inputs.wall_ms, &status);
   const bool up = IsUp(inputs, id);
   if (report && up) status.MergeFrom(report->self());
   status.set_id(id.str());

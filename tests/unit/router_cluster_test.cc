@@ -80,6 +80,32 @@ TEST_CASE("a node that does not report delays a status a little, no more") {
   CHECK(status.partitions_writable() == 8);
 }
 
+TEST_CASE("a router says what it does: reads and writes per second, answer times, how long it is up") {
+  RouterWorld world(3);
+  world.core().SetWallClock(world.now(), 1'700'000'000'000);
+  world.AddZone("z");
+  world.Settle();
+  LetAllReport(world);
+  for (int i = 0; i < 200; ++i) {
+    world.node(0).delay = world.node(1).delay = world.node(2).delay = milliseconds(3);
+    v1::GetRequest get;
+    get.set_zone("z");
+    get.set_id(std::string(32, static_cast<char>('a' + i % 20)));
+    world.Do(get);
+    world.Run(milliseconds(95));
+  }
+  const v1::Status status = Only<v1::GetStatusResponse>(world.Do(v1::GetStatusRequest())).status();
+  const v1::MemberStatus& router = status.members(3);
+  REQUIRE(router.role() == v1::MEMBER_ROLE_ROUTER);
+  CHECK(router.gets_per_second() >= 8);
+  CHECK(router.gets_per_second() <= 12);
+  CHECK(router.puts_per_second() == 0);
+  CHECK(router.p99_seconds() >= 0.003);
+  CHECK(router.p99_seconds() < 0.010);
+  CHECK(router.up_seconds() >= 19);
+  CHECK(router.up_seconds() <= 22);
+}
+
 TEST_CASE("the blocks of a partition are remembered when its nodes are gone") {
   RouterWorld world(3);
   world.Settle();

@@ -7,7 +7,7 @@
 
 #include "cluster/ids.h"
 
-namespace coffer::node {
+namespace coffer::cluster {
 
 class LatencyWindow {
  public:
@@ -60,4 +60,4 @@ class LatencyWindow {
   Instant turned_{};
 };
 
-}  // namespace coffer::node
+}  // namespace coffer::cluster
