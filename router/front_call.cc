@@ -211,7 +211,7 @@ std::shared_ptr<CallHandle> EnterAndInvoke(FrontState* state, Method method, con
   std::chrono::steady_clock::time_point deadline;
   Status status = state->admission.Enter(caller.peer, request.Length(), permit);
   if (IsOk(status) && state->draining) status = Stopping();
-  if (IsOk(status)) status = DeadlineOf(*state, context, method, &deadline);
+  if (IsOk(status)) status = DeadlineOf(context, method, &deadline);
   if (!IsOk(status)) {
     sink->OnEnd(std::move(status));
     return nullptr;

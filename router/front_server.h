@@ -40,8 +40,6 @@ struct FrontOptions {
   AdmissionLimits admission;
   StreamBounds stream;
   std::uint64_t writable_bytes = 1u << 20;   // a server-streaming call takes no more answers while this much waits
-  // A call without a deadline gets this one; Watch and WatchStatus may go on without.
-  std::chrono::milliseconds default_deadline{10'000};
   int max_message_bytes = 17 << 20;          // 16 MiB of request and the envelope around it
   std::chrono::milliseconds health_interval{100};  // how soon health follows Api::Serving
   std::chrono::milliseconds probe_interval{5'000}; // how often the listener is tried from outside; 0: never

@@ -103,11 +103,12 @@ steady_clock::time_point LessMargin(steady_clock::duration left) {
   return steady_clock::now() + std::max(left - margin, steady_clock::duration::zero());
 }
 
-Status DeadlineOf(const FrontState& state, const grpc::CallbackServerContext& context, Method method,
+Status DeadlineOf(const grpc::CallbackServerContext& context, Method method,
                   steady_clock::time_point* deadline) {
   const auto given = context.deadline();
   if (given == std::chrono::system_clock::time_point::max()) {
-    *deadline = MayLast(method) ? steady_clock::now() + kLasting : LessMargin(state.options.default_deadline);
+    if (!MayLast(method)) return DeadlineRequired();
+    *deadline = steady_clock::now() + kLasting;
     return Ok();
   }
   const auto left = given - std::chrono::system_clock::now();

@@ -69,8 +69,9 @@ bool IsReading(Method method);
 
 // The moment by which the Api must have answered: the caller's, less a margin for the way back.
 std::chrono::steady_clock::time_point LessMargin(std::chrono::steady_clock::duration left);
-// Of a unary or server-streaming call; DEADLINE_REQUIRED when it has passed already.
-Status DeadlineOf(const FrontState& state, const grpc::CallbackServerContext& context, Method method,
+// Of a unary or server-streaming call; DEADLINE_REQUIRED when there is none and the method may not
+// last, or when it has passed already.
+Status DeadlineOf(const grpc::CallbackServerContext& context, Method method,
                   std::chrono::steady_clock::time_point* deadline);
 
 Caller CallerOf(const grpc::CallbackServerContext& context);

@@ -103,7 +103,7 @@ constexpr CodeText kErrorReasons[] = {
      "DEADLINE_EXCEEDED: a read was not answered in time.",
      "Read again; look at `coffer status`."},
     {"DEADLINE_REQUIRED",
-     "INVALID_ARGUMENT: the call has no deadline.",
+     "INVALID_ARGUMENT: the call has no deadline, or it had passed when the call arrived. Only Watch and WatchStatus go on without one.",
      "Set one, 10 s for instance."},
     {"DISK_FAILED",
      "UNAVAILABLE: the node's disk failed.",

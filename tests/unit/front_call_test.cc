@@ -76,14 +76,12 @@ TEST_CASE("the deadline travels along, less a margin") {
   CHECK(get.done.get().ok());
 }
 
-TEST_CASE("a call without a deadline gets the default one, a watch may go on") {
+TEST_CASE("a call without a deadline is refused, a watch may go on") {
   Front front;
   AsyncGet get(front.channel, "x", std::nullopt);
-  auto call = front.api.Next();
-  CHECK(call->deadline < steady_clock::now() + seconds(10));
-  CHECK(call->deadline > steady_clock::now() + seconds(5));
-  call->Answer("");
-  CHECK(get.done.get().ok());
+  const grpc::Status refused = get.done.get();
+  CHECK(refused.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(ReasonOf(DetailsOf(refused)) == "DEADLINE_REQUIRED");
 
   grpc::ClientContext context;
   auto reader = v1::Chains::NewStub(front.channel)->Watch(&context, v1::WatchRequest());
