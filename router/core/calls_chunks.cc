@@ -6,6 +6,7 @@
 
 #include "cluster/placement.h"
 #include "router/core/call.h"
+#include "router/core/validate.h"
 
 namespace coffer::router {
 namespace {
@@ -114,9 +115,15 @@ class PutManyCall final : public ZonedCall {
  public:
   PutManyCall(CallId id, Instant deadline, CallHost& host, v1::PutManyRequest request)
       : ZonedCall(id, deadline, host, request.zone()) {
+    const std::uint64_t limit = host.layout()->settings.chunk_limit_bytes;
     for (auto& chunk : *request.mutable_chunks()) {
-      chunks_.push_back({BlockId::Must(chunk.id()), ToPayload(std::move(*chunk.mutable_data()))});
-      response_.add_outcomes();
+      auto* outcome = response_.add_outcomes();
+      const auto violations = ValidateChunk(chunk.id(), chunk.data().size(), limit);
+      if (!violations.empty()) {
+        *outcome->mutable_status() = InvalidRequest(violations);
+        continue;
+      }
+      chunks_.push_back({BlockId::Must(chunk.id()), ToPayload(std::move(*chunk.mutable_data())), outcome});
     }
   }
 
@@ -128,7 +135,7 @@ class PutManyCall final : public ZonedCall {
     Ask(slot, std::move(spec));
   }
   void Answered(Slot slot, OpResult result) override {
-    auto* outcome = response_.mutable_outcomes(static_cast<int>(slot));
+    v1::PutOutcome* outcome = chunks_[slot].outcome;
     outcome->set_already_existed(IsOk(result.status) && result.response.already_existed());
     *outcome->mutable_status() = std::move(result.status);
     chunks_[slot].data.reset();
@@ -141,6 +148,7 @@ class PutManyCall final : public ZonedCall {
   struct Chunk {
     BlockId id;
     Payload data;
+    v1::PutOutcome* outcome;  // in response_
   };
   void Fill() {
     while (next_ < chunks_.size() && under_way_ < kPutsAtOnce) {
@@ -195,19 +203,19 @@ class GetManyCall final : public ZonedCall {
  public:
   GetManyCall(CallId id, Instant deadline, CallHost& host, const v1::GetManyRequest& request)
       : ZonedCall(id, deadline, host, request.zone()) {
-    for (const auto& block : request.ids()) ids_.push_back(BlockId::Must(block));
+    for (const auto& block : request.ids()) ids_.push_back(block);
   }
 
   void Run() override { Fill(); }
   void Wake() override { Fill(); }
   void Reissue(Slot slot) override {
-    OpSpec spec = SpecFor(ids_[slot], Target::kPrimaryOrHolder, /*write=*/false);
-    spec.request.mutable_get_chunk()->set_id(ids_[slot].str());
+    OpSpec spec = SpecFor(Block(slot), Target::kPrimaryOrHolder, /*write=*/false);
+    spec.request.mutable_get_chunk()->set_id(ids_[slot]);
     Ask(slot, std::move(spec));
   }
   void Answered(Slot slot, OpResult result) override {
     --under_way_;
-    Deliver(slot, TakeChunk(host(), zone(), ids_[slot], 0, std::move(result)));
+    Deliver(slot, TakeChunk(host(), zone(), Block(slot), 0, std::move(result)));
     Fill();
   }
 
@@ -216,7 +224,11 @@ class GetManyCall final : public ZonedCall {
     while (next_ < ids_.size() && under_way_ < kGetsAtOnce) {
       if (!host().Writable(id())) return host().WakeAt(id(), host().now() + kFrontPoll);
       const Slot slot = static_cast<Slot>(next_++);
-      if (Payload cached = host().cache().Find(host().now(), zone(), ids_[slot])) {
+      if (const auto violations = ValidateChunk(ids_[slot], 0, 0); !violations.empty()) {
+        Deliver(slot, {InvalidRequest(violations), nullptr, 0});
+        continue;
+      }
+      if (Payload cached = host().cache().Find(host().now(), zone(), Block(slot))) {
         const std::uint64_t size = cached->size();
         Deliver(slot, {Ok(), std::move(cached), size});
         continue;
@@ -235,7 +247,9 @@ class GetManyCall final : public ZonedCall {
     ++done_;
   }
 
-  std::vector<BlockId> ids_;
+  BlockId Block(Slot slot) const { return BlockId::Must(ids_[slot]); }
+
+  std::vector<std::string> ids_;  // as asked for; some may be no ids
   std::size_t next_ = 0, under_way_ = 0, done_ = 0;
 };
 

@@ -58,9 +58,6 @@ class Checker {
     Count("chunks", r.chunks_size(), 0, kMaxIdsPerRequest);
     std::uint64_t total = 0;
     for (int i = 0; i < r.chunks_size(); ++i) {
-      const std::string at = "chunks[" + std::to_string(i) + "]";
-      Id(at + ".id", r.chunks(i).id());
-      Chunk(at + ".data", r.chunks(i).data().size());
       total += r.chunks(i).data().size();
     }
     if (total > kMaxMessageBytes) {
@@ -74,7 +71,7 @@ class Checker {
   }
   void Check(const v1::GetManyRequest& r) {
     Zone("zone", r.zone());
-    Ids32("ids", r.ids());
+    Count("ids", r.ids_size(), 0, kMaxIdsPerRequest);
   }
   void Check(const v1::HasRequest& r) {
     Zone("zone", r.zone());
@@ -218,6 +215,13 @@ bool IsLetterOrDigit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <
 std::vector<Violation> Validate(const Request& request, std::uint64_t chunk_limit) {
   Checker checker(chunk_limit);
   std::visit([&checker](const auto& r) { checker.Check(r); }, request);
+  return checker.Take();
+}
+
+std::vector<Violation> ValidateChunk(std::string_view id, std::size_t size, std::uint64_t chunk_limit) {
+  Checker checker(chunk_limit);
+  checker.Id("id", id);
+  checker.Chunk("data", size);
   return checker.Take();
 }
 

@@ -22,8 +22,11 @@ inline constexpr std::uint64_t kMaxMessageBytes = 16u << 20;
 inline constexpr std::uint32_t kMaxWeight = 1000;
 inline constexpr std::size_t kMaxViolations = 16;           // beyond, the list is cut
 
-// Every rule the request breaks; empty: none. `chunk_limit` is Settings::chunk_limit_bytes.
+// Every rule the request breaks; empty: none. `chunk_limit` is Settings::chunk_limit_bytes. What only one chunk of PutMany or
+// GetMany breaks is not among them: it is that chunk's own status.
 std::vector<Violation> Validate(const Request& request, std::uint64_t chunk_limit);
+// Every rule that one chunk of many breaks; empty: none. `size` is 0 for a read.
+std::vector<Violation> ValidateChunk(std::string_view id, std::size_t size, std::uint64_t chunk_limit);
 
 // 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit.
 bool IsZoneName(std::string_view name);

@@ -223,6 +223,42 @@ TEST_CASE("a remembered zone that is gone is looked up once more") {
   }
 }
 
+TEST_CASE("of many chunks the bad ones fail, each with a status of its own") {
+  RouterWorld world(3);
+  world.AddZone("shop");
+  world.Settle();
+  const std::uint64_t limit = world.layout().settings.chunk_limit_bytes;
+  v1::PutManyRequest put;
+  put.set_zone("shop");
+  for (const auto& [id, size] : std::vector<std::pair<std::string, std::size_t>>{
+           {Id(1).str(), 3}, {"short", 3}, {Id(2).str(), limit + 1}, {Id(3).str(), limit}}) {
+    auto* chunk = put.add_chunks();
+    chunk->set_id(id);
+    chunk->set_data(std::string(size, 'x'));
+  }
+  const auto outcomes = Only<v1::PutManyResponse>(world.Do(put));
+  REQUIRE(outcomes.outcomes_size() == 4);
+  CHECK(outcomes.outcomes(0).status().code() == 0);
+  CHECK(outcomes.outcomes(1).status().code() == static_cast<int>(Code::kInvalidArgument));
+  CHECK(outcomes.outcomes(1).status().message().find("must be 32 bytes, got 5") != std::string::npos);
+  CHECK(outcomes.outcomes(2).status().code() == static_cast<int>(Code::kInvalidArgument));
+  CHECK(outcomes.outcomes(2).status().message().find("limit of " + std::to_string(limit)) != std::string::npos);
+  CHECK(outcomes.outcomes(3).status().code() == 0);
+
+  v1::GetManyRequest get;
+  get.set_zone("shop");
+  for (const std::string& id : {Id(1).str(), std::string("x"), Id(3).str()}) get.add_ids(id);
+  auto& result = world.Do(get);
+  REQUIRE(result.end->code() == 0);
+  std::map<std::uint32_t, int> codes;
+  for (const auto& bytes : result.responses) {
+    v1::GetManyResponse one;
+    REQUIRE(one.ParseFromString(bytes));
+    codes[one.index()] = one.status().code();
+  }
+  CHECK(codes == std::map<std::uint32_t, int>{{0, 0}, {1, static_cast<int>(Code::kInvalidArgument)}, {2, 0}});
+}
+
 TEST_CASE("a zone made while another call looks it up is found by those who ask after it was made") {
   RouterWorld world(1);
   world.Settle();

@@ -80,9 +80,7 @@ std::vector<Row> Rows() {
   for (int i = 0; i < 1000; ++i) many.add_chunks()->set_id(kId);
   good(many);
   bad(But<v1::PutManyRequest>(many, [](auto& r) { r.add_chunks()->set_id(kId); }), "chunks", "at most 1000 of them, got 1001");
-  bad(But<v1::PutManyRequest>(many, [](auto& r) { r.mutable_chunks(7)->set_id(""); }), "chunks[7].id", "32 bytes, got 0");
-  bad(But<v1::PutManyRequest>(many, [](auto& r) { r.mutable_chunks(3)->set_data(std::string(1001, 'x')); }), "chunks[3].data",
-      "1000");
+  good(But<v1::PutManyRequest>(many, [](auto& r) { r.mutable_chunks(7)->set_id(""); }));  // that chunk's own status says so
 
   v1::HasRequest has;
   has.set_zone("shop");
@@ -93,7 +91,7 @@ std::vector<Row> Rows() {
   v1::GetManyRequest get;
   get.set_zone("shop");
   get.add_ids("short");
-  bad(get, "ids[0]", "got 5");
+  good(get);
   v1::GetRequest one;
   one.set_zone("shop");
   bad(one, "id", "got 0");
