@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "proto/link/caller_text.h"
+
 namespace coffer::node {
 namespace {
 
@@ -338,7 +340,8 @@ void NodeProcess::OnDialFailed(const std::string& address, const link::RefusalIn
     tell = std::exchange(last, why.reason) != why.reason;
   }
   // Once per address and reason: a peer that is down is dialled every second.
-  if (tell) Say(NodeEvent::Level::kWarning, "no link to " + address + ": " + why.message);
+  const std::string prefix = "no link to " + address + ": ";
+  if (tell) Say(NodeEvent::Level::kWarning, why.message.starts_with(prefix) ? why.message : prefix + why.message);
   // Somebody sees another process with our id alive: we came later, so we go.
   if (why.reason == "DUPLICATE_ID") return Fail(why.message, false);
   // The other process with our id answered itself. Whichever of the two works with the other members already goes on.
@@ -352,6 +355,16 @@ void NodeProcess::OnDialFailed(const std::string& address, const link::RefusalIn
   driver_->Post([address, refused = why.reason == "REFUSED"](NodeCore& core, Instant now) {
     return core.DialFailed(now, address, refused);
   });
+}
+
+void NodeProcess::OnRefused(const std::string& from, const std::string& name, const link::RefusalInfo& why) {
+  // Those about tokens are told of where they are judged; the others are no end.
+  if (why.reason == "WRONG_TOKEN" || why.reason.starts_with("JOIN_TOKEN") || why.reason == "BUSY" || why.reason == "EARLIER_START") return;
+  {
+    MutexLock lock(mutex_);
+    if (!refusal_notices_.Tell(link::CallerHost(from), why.reason, std::chrono::steady_clock::now())) return;
+  }
+  Say(NodeEvent::Level::kWarning, "refused " + link::Printable(name) + " from " + link::CallerHost(from) + ": " + why.message);
 }
 
 void NodeProcess::OnMessages(const NodeId& from, std::vector<PeerMessage> messages) {

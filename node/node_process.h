@@ -17,6 +17,7 @@
 #include "node/quarantine.h"
 #include "node/scrubber.h"
 #include "proto/link/link.h"
+#include "proto/link/refusal_notices.h"
 #include "proto/mutex.h"
 
 namespace coffer::node {
@@ -126,6 +127,7 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   void OnUp(const link::Identity& peer) override;
   void OnDown(const NodeId& peer, const std::string& why) override;
   void OnDialFailed(const std::string& address, const link::RefusalInfo& why) override;
+  void OnRefused(const std::string& from, const std::string& name, const link::RefusalInfo& why) override;
   void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override;
   void OnJoinToken(const link::Identity& joiner, const std::string& from, const std::string& hash,
                    std::function<void(const link::RefusalInfo&)> answer) override;
@@ -150,6 +152,7 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   std::shared_ptr<const cluster::Layout> layout_ ABSL_GUARDED_BY(mutex_);
   std::map<NodeId, link::Identity> peers_ ABSL_GUARDED_BY(mutex_);            // linked
   std::map<std::string, std::string> dial_failures_ ABSL_GUARDED_BY(mutex_);  // last reason told, by address
+  link::RefusalNotices refusal_notices_ ABSL_GUARDED_BY(mutex_);
   std::map<std::uint64_t, TokenDone> token_asks_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t next_token_ask_ ABSL_GUARDED_BY(mutex_) = 1;
   std::uint64_t wrong_tokens_ ABSL_GUARDED_BY(mutex_) = 0;        // since the last that was told of

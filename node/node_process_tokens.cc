@@ -7,6 +7,7 @@
 #include "cluster/join_tokens.h"
 #include "google/rpc/error_details.pb.h"
 #include "node/node_process.h"
+#include "proto/link/caller_text.h"
 #include "proto/link/join_token.h"
 
 namespace coffer::node {
@@ -28,12 +29,6 @@ std::string ReasonOf(const google::rpc::Status& status) {
     if (detail.UnpackTo(&info)) return info.reason();
   }
   return "REFUSED_TOKEN";
-}
-
-// A stranger's word, fit for a log and a screen.
-std::string Printable(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
-  return text.empty() ? "a nameless node" : text;
 }
 
 std::string IdOf(const std::string& hash) { return Hex(std::string_view(hash).substr(0, cluster::kShortJoinTokenIdBytes)); }
@@ -65,7 +60,7 @@ void NodeProcess::OnJoinTokenAnswer(const JoinTokenAnswer& answer) {
 
 void NodeProcess::OnJoinToken(const link::Identity& joiner, const std::string& from, const std::string& hash,
                               std::function<void(const link::RefusalInfo&)> answer) {
-  const std::string who = Printable(joiner.name) + " (" + Printable(joiner.address.empty() ? from : joiner.address) + ")";
+  const std::string who = link::Printable(joiner.name) + " (" + link::Printable(joiner.address.empty() ? from : joiner.address) + ")";
   std::string attempt(cluster::kJoinAttemptBytes, '\0');
   if (RAND_bytes(reinterpret_cast<unsigned char*>(attempt.data()), static_cast<int>(attempt.size())) != 1) {
     return answer({"BUSY", "the system gives no random bytes; the join token was not used"});
@@ -73,7 +68,7 @@ void NodeProcess::OnJoinToken(const link::Identity& joiner, const std::string& f
   wire::JoinTokenChange change;
   change.mutable_redeem()->set_hash(hash);
   change.mutable_redeem()->set_used(attempt);
-  change.mutable_redeem()->set_used_by(Printable(joiner.name));
+  change.mutable_redeem()->set_used_by(link::Printable(joiner.name));
   ChangeJoinTokens(std::move(change), [this, who, hash, answer = std::move(answer)](const google::rpc::Status& status) {
     if (status.code() == 0) {
       Say(NodeEvent::Level::kInfo, "join token " + IdOf(hash) + ": " + who + " used it and was given the cluster's secret");
@@ -108,7 +103,7 @@ void NodeProcess::OnErrand(const std::string& from, const wire::Errand& errand,
   if (what.empty()) return finish({});
   const std::string id = IdOf(change.has_create() ? change.create().hash() : change.revoke());
   ChangeJoinTokens(std::move(change), [this, what, id, from, finish](const google::rpc::Status& status) {
-    if (status.code() == 0) Say(NodeEvent::Level::kInfo, "join token " + id + " was " + what + ", asked for from " + Printable(from));
+    if (status.code() == 0) Say(NodeEvent::Level::kInfo, "join token " + id + " was " + what + ", asked for from " + link::Printable(from));
     finish(status);
   });
 }
@@ -124,7 +119,7 @@ void NodeProcess::OnWrongToken(const std::string& from) {
     count = std::exchange(wrong_tokens_, 0);
   }
   Say(NodeEvent::Level::kWarning, "a wrong join token was shown" + (count > 1 ? " " + std::to_string(count) + " times" : std::string()) +
-                                      ", lastly from " + Printable(from) + "; it was refused");
+                                      ", lastly from " + link::Printable(from) + "; it was refused");
 }
 
 }  // namespace coffer::node

@@ -17,6 +17,8 @@
 #include "node/cofferd/process_limits.h"
 #include "node/cofferd/server.h"
 #include "node/cofferd/service_manager.h"
+#include "node/cofferd/tls_notice.h"
+#include "proto/link/refusal_notices.h"
 #include "proto/mutex.h"
 
 namespace coffer::server {
@@ -112,15 +114,26 @@ int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom
 }
 
 Log* grpc_log = nullptr;
+bool probes_tls_port = false;  // the public port speaks TLS, and is probed
 
-// gRPC's own lines, in our form. Of a port in use we speak ourselves, and shorter; a handshake that fails is the caller's
-// business, and our own probe of a TLS port makes one every few seconds.
+// Whether this notice is due: gRPC does not tell who called.
+bool TlsNoticeDue(std::string_view notice) {
+  static Mutex mutex;
+  static link::RefusalNotices notices;
+  if (notice.empty()) return false;
+  MutexLock lock(mutex);
+  return notices.Tell("", std::string(notice), std::chrono::steady_clock::now());
+}
+
+// gRPC's own lines, in our form. Of a port in use we speak ourselves, and shorter; of a handshake that fails, in our own words.
 void LogForGrpc(gpr_log_func_args* line) {
   const std::string_view file = line->file;
   const auto of = [file](std::string_view name) { return file.size() >= name.size() && file.substr(file.size() - name.size()) == name; };
   const bool noise = of("chttp2_server.cc") || of("ssl_transport_security.cc");
   const LogLevel level = line->severity == GPR_LOG_SEVERITY_ERROR && !noise ? LogLevel::kWarning : LogLevel::kDebug;
   grpc_log->Write(level, line->message, {{"part", "grpc"}});
+  const std::string_view notice = of("ssl_transport_security.cc") ? TlsNotice(line->message, probes_tls_port) : std::string_view();
+  if (TlsNoticeDue(notice)) grpc_log->Warning(notice);
 }
 
 int Run(const LoadedConfig& loaded) {
@@ -131,6 +144,7 @@ int Run(const LoadedConfig& loaded) {
   const int signals = TakeSignals();
   Log log(loaded.config.log_level, loaded.config.log_format);
   grpc_log = &log;
+  probes_tls_port = loaded.config.public_tls.enabled();
   gpr_set_log_function(LogForGrpc);
   const ServiceManager manager;
   Doom doom;

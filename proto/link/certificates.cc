@@ -48,11 +48,19 @@ bool CertificateNames::Covers(const std::string& host) const {
          std::find(ips.begin(), ips.end(), wanted) != ips.end();
 }
 
+bool CertificateNames::Names(const std::string& member) const {
+  return !member.empty() && (common_name == member || std::find(dns.begin(), dns.end(), member) != dns.end());
+}
+
 std::optional<CertificateNames> ReadCertificateNames(const std::string& pem) {
   std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
   std::unique_ptr<X509, decltype(&X509_free)> cert(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), X509_free);
   if (!cert) return std::nullopt;
   CertificateNames names;
+  X509_NAME* const subject = X509_get_subject_name(cert.get());
+  if (const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1); at >= 0) {
+    names.common_name = TextOf(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  }
   std::unique_ptr<GENERAL_NAMES, decltype(&GENERAL_NAMES_free)> all(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert.get(), NID_subject_alt_name, nullptr, nullptr)),
       GENERAL_NAMES_free);

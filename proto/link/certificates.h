@@ -12,6 +12,7 @@ namespace coffer::link {
 
 // What a certificate says about its holder.
 struct CertificateNames {
+  std::string common_name;  // of the subject; may be empty
   std::vector<std::string> dns;
   std::vector<std::string> ips;  // as text
   std::vector<std::string> uris;
@@ -22,6 +23,8 @@ struct CertificateNames {
   std::string First() const;
   // Whether it is for this host, a name or an IP address; *.example.org stands for one label.
   bool Covers(const std::string& host) const;
+  // Whether it was made for the member of this name: the common name, or one of the DNS names.
+  bool Names(const std::string& member) const;
 };
 
 inline constexpr char kMemberUri[] = "coffer://member";

@@ -1,6 +1,8 @@
 #include "proto/link/hub.h"
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 #include "proto/link/credentials.h"
@@ -45,6 +47,17 @@ bool SameProcess(const Identity& a, const Identity& b) {
   return a.boot == b.boot && a.boot_nonce == b.boot_nonce;
 }
 
+// Throws when the certificate was not made for this member: every other member would refuse it.
+void CheckOwnCertificate(const std::string& file, const std::string& name) {
+  std::ostringstream pem;
+  pem << std::ifstream(file).rdbuf();
+  const auto names = ReadCertificateNames(pem.str());
+  if (names && names->Names(name)) return;
+  throw std::runtime_error("the certificate " + file + " was not made for this member: its name '" + name +
+                           "' is neither the common name nor a DNS name in it. Give the member's own certificate (coffer certs "
+                           "FOLDER --member " + name + "), or the name it was made for (name)");
+}
+
 std::string ListenTarget(const std::string& listen) {
   return listen.front() == ':' ? "[::]" + listen : listen;
 }
@@ -68,6 +81,7 @@ void HubImpl::Open() {
   // Any of the three: a forgotten certificate must not mean cleartext.
   if (!options_.tls.certificate.empty() || !options_.tls.key.empty() || !options_.tls.ca.empty()) {
     CheckTlsFiles(options_.tls, CertificateKind::kMember);
+    CheckOwnCertificate(options_.tls.certificate, Self().name);
   }
   channel_credentials_ = ChannelCredentialsFor(options_.tls);
   if (options_.listen.empty()) {
@@ -198,7 +212,7 @@ RefusalInfo HubImpl::JudgeCertificate(const Session& session) {
   return {"CERTIFICATE_MISMATCH", "the certificate of '" + names->First() + "' is " +
                                       (names->client ? "a client's" : "not a member's") +
                                       "; the peer port takes only certificates with the URI " + kMemberUri +
-                                      " (make one with: coffer certs member), clients use the public port"};
+                                      " (make one with: coffer certs FOLDER --member NAME), clients use the public port"};
 }
 
 RefusalInfo HubImpl::Judge(const Session& session) {
@@ -229,6 +243,10 @@ RefusalInfo HubImpl::Judge(const Session& session) {
   if (options_.tls.enabled() && !(names && names->Covers(host))) {
     return {"CERTIFICATE_MISMATCH", "the certificate of '" + (names ? names->First() : "") + "' is not for " + host +
                                         ", the name this member goes by; make one that names it"};
+  }
+  if (options_.tls.enabled() && !names->Names(peer.name)) {
+    return {"CERTIFICATE_MISMATCH", "the certificate of '" + names->First() + "' was not made for the member '" + peer.name +
+                                        "': that is neither its common name nor one of its DNS names"};
   }
   MutexLock lock(StripeOf(peer.id));
   return handler_->Admit(peer, names ? names->First() : std::string());
@@ -468,6 +486,11 @@ void HubImpl::CountFault(FrameFault fault) {
 
 void HubImpl::CountRefusal(const RefusalInfo& why) {
   if (IsRefusal(why.reason)) ++counters_.handshakes_refused;
+}
+
+void HubImpl::Refused(const Session& session, const RefusalInfo& why) {
+  CountRefusal(why);
+  if (IsRefusal(why.reason)) handler_->OnRefused(session.PeerAddress(), session.peer().name, why);
 }
 
 HubStats HubImpl::stats() const {

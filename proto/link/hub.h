@@ -48,11 +48,12 @@ class HubImpl final : public Hub, public SessionHost {
   void Ended(const SessionPtr& session) override;
   void CountFrame(bool sent, std::size_t messages, std::size_t bytes) override;
   void CountFault(FrameFault fault) override;
-  void CountRefusal(const RefusalInfo& why) override;
+  void Refused(const Session& session, const RefusalInfo& why) override;
 
  private:
   using Service = internal::v1::PeerService::WithRawMethod_Link<internal::v1::PeerService::Service>;
 
+  void CountRefusal(const RefusalInfo& why);
   void OnCall(std::unique_ptr<IncomingCall> call);
   void Listen();
   void StartPolling();

@@ -16,6 +16,8 @@ void Handler::OnJoinToken(const Identity&, const std::string&, const std::string
   answer({"NOT_A_NODE", "this process is no storage node; show the join token to the peer port of one. The token was not used"});
 }
 
+void Handler::OnRefused(const std::string&, const std::string&, const RefusalInfo&) {}
+
 void Handler::OnErrand(const std::string&, const wire::Errand&, std::function<void(const wire::ErrandAnswer&)> answer) {
   wire::ErrandAnswer refusal;
   refusal.mutable_status()->set_code(static_cast<int>(grpc::StatusCode::UNIMPLEMENTED));

@@ -63,6 +63,8 @@ class Handler {
   virtual void OnDown(const NodeId& peer, const std::string& why) = 0;
   // Dialling an address ended without a link.
   virtual void OnDialFailed(const std::string& address, const RefusalInfo& why) = 0;
+  // We refused the one who dialled us from there; `name` is what it says it is, and may be empty or anything.
+  virtual void OnRefused(const std::string& from, const std::string& name, const RefusalInfo& why);
   // A joiner holds the join token of this hash, which only this cluster can have made; `from`: where its connection comes from. The
   // token is to be used up by agreement: with an empty reason the joiner gets the secrets. `answer` is called once, on the thread that
   // polls, also after this returned.

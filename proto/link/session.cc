@@ -226,7 +226,7 @@ void Session::SendControl(const std::string& frame) {
 }
 
 void Session::RefusePeer(const RefusalInfo& why) {
-  host_->CountRefusal(why);
+  host_->Refused(*this, why);
   if (why.reason == "WRONG_TOKEN") host_->OnWrongToken(*this);
   std::shared_ptr<Stream> stream;
   {

@@ -41,7 +41,7 @@ class SessionHost {
   virtual void CountFrame(bool sent, std::size_t messages, std::size_t bytes) = 0;
   virtual void CountFault(FrameFault fault) = 0;
   // We refuse the one who dialled us.
-  virtual void CountRefusal(const RefusalInfo& why) = 0;
+  virtual void Refused(const Session& session, const RefusalInfo& why) = 0;
 };
 
 // Thread-safe. Owned by the host and by its stream.

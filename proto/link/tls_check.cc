@@ -255,7 +255,7 @@ void CheckTlsFiles(const TlsFiles& tls, CertificateKind kind) {
   const auto names = ReadCertificateNames(certificate);
   if (kind == CertificateKind::kMember && !(names && names->member)) {
     Fail("the certificate " + tls.certificate + " is not a member's: it lacks the URI " + kMemberUri +
-         "; make one with: coffer certs member");
+         "; make one with: coffer certs FOLDER --member NAME");
   }
 }
 

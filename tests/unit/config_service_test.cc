@@ -12,6 +12,7 @@
 #include "node/cofferd/log.h"
 #include "node/cofferd/secret.h"
 #include "node/cofferd/service_manager.h"
+#include "node/cofferd/tls_notice.h"
 #include "tests/test_support.h"
 
 namespace coffer::server {
@@ -32,6 +33,18 @@ class Folder {
  private:
   std::string path_;
 };
+
+TEST_CASE("what gRPC says of a failed TLS handshake is said in words, and its other lines are not") {
+  const std::string failed = "Handshake failed with fatal error SSL_ERROR_SSL: error:0A0000";
+  CHECK_THAT(std::string(TlsNotice(failed + "C7:SSL routines::peer did not return a certificate", false)), Contains("showed no certificate"));
+  CHECK_THAT(std::string(TlsNotice(failed + "86:SSL routines::certificate verify failed", true)), Contains("not signed by our authority"));
+  CHECK_THAT(std::string(TlsNotice(failed + "18:SSL routines::tlsv1 alert unknown ca", false)), Contains("does not accept our certificate"));
+  const std::string cleartext = failed + "10B:SSL routines::wrong version number";
+  CHECK_THAT(std::string(TlsNotice(cleartext, false)), Contains("without TLS"));
+  CHECK(TlsNotice(cleartext, true).empty());
+  CHECK(TlsNotice("Handshake failed with fatal error SSL_ERROR_SYSCALL: unexpected eof", false).empty());
+  CHECK(TlsNotice("certificate verify failed", false).empty());
+}
 
 TEST_CASE("a secret that is made can be read, by its owner only") {
   const Folder folder;

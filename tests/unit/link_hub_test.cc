@@ -311,12 +311,15 @@ class Doorkeeper : public Recorder {
  public:
   void OnJoinToken(const Identity& joiner, const std::string& from, const std::string& hash,
                    std::function<void(const RefusalInfo&)> answer) override {
-    std::lock_guard lock(mutex);
-    joiners.push_back(joiner.name);
-    CHECK_THAT(from, Contains("127.0.0.1"));
-    if (hash != awaited) return answer({"JOIN_TOKEN_UNKNOWN", "no such token"});
-    awaited.clear();
-    answer({});
+    bool known = false;
+    {
+      std::lock_guard lock(mutex);
+      joiners.push_back(joiner.name);
+      CHECK_THAT(from, Contains("127.0.0.1"));
+      known = hash == awaited;
+      if (known) awaited.clear();
+    }
+    known ? answer({}) : answer({"JOIN_TOKEN_UNKNOWN", "no such token"});
   }
   void OnErrand(const std::string&, const wire::Errand& errand, std::function<void(const wire::ErrandAnswer&)> answer) override {
     wire::ErrandAnswer reply;

@@ -96,6 +96,11 @@ class Recorder : public Handler {
     failures.push_back({address, why});
     changed.notify_all();
   }
+  void OnRefused(const std::string&, const std::string& name, const RefusalInfo& why) override {
+    std::lock_guard lock(mutex);
+    refused.push_back({name, why});
+    changed.notify_all();
+  }
   void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override {
     for (PeerMessage& message : messages) OnMessage(from, std::move(message));
   }
@@ -120,6 +125,7 @@ class Recorder : public Handler {
   std::vector<Identity> ups;
   std::vector<std::pair<NodeId, std::string>> downs;
   std::vector<std::pair<std::string, RefusalInfo>> failures;
+  std::vector<std::pair<std::string, RefusalInfo>> refused;  // by us, with the name it gave
   std::deque<std::pair<NodeId, PeerMessage>> messages;
   std::function<void(const NodeId&, PeerMessage)> on_message;
 };

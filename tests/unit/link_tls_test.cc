@@ -10,6 +10,7 @@
 #include "link_test_support.h"
 #include "proto/link/certificates.h"
 #include "proto/link/credentials.h"
+#include "proto/link/refusal_notices.h"
 #include "proto/link/tls_check.h"
 #include "test_support.h"
 
@@ -64,7 +65,7 @@ RefusalInfo FailingDial(Station& from, const std::string& address) {
 
 std::string StartError(const TlsFiles& tls) {
   try {
-    Station station(Local(9), With(tls));
+    Station station(Local(1), With(tls));
     return "";
   } catch (const std::runtime_error& error) {
     return error.what();
@@ -153,6 +154,43 @@ TEST_CASE("the certificate has to be for the name that the peer advertises") {
   CHECK(why.reason == "CERTIFICATE_MISMATCH");
   CHECK_THAT(why.message, Contains("certificate of 'node-1' is not for node-3"));
   CHECK(honest.recorder.admitted.empty());
+}
+
+TEST_CASE("a certificate serves only the member it was made for") {
+  Certificates certs;
+  Station honest(Local(2), With(certs.Make("node-2")));
+  Station thief(Local(1), With(certs.Make("node-1")));
+  Identity posing = Local(3);  // with node-1's certificate, under an address that certificate is for
+  thief.hub->SetIdentity(posing);
+  const RefusalInfo why = FailingDial(thief, honest.address());
+  CHECK(why.reason == "CERTIFICATE_MISMATCH");
+  CHECK_THAT(why.message, Contains("'node-1' was not made for the member 'node-3'"));
+  // Who refuses is told too, for its log.
+  REQUIRE(honest.recorder.Until([&] { return !honest.recorder.refused.empty(); }));
+  CHECK(honest.recorder.refused[0].first == "node-3");
+  CHECK(honest.recorder.refused[0].second.message == why.message);
+
+  // The holder of another's certificate is told at once, before it dials anybody.
+  std::string said;
+  try {
+    Station wrong(Local(3), With(certs.Files("node-1")));
+  } catch (const std::runtime_error& error) {
+    said = error.what();
+  }
+  CHECK_THAT(said, Contains("node-1.pem was not made for this member") && Contains("'node-3'"));
+}
+
+TEST_CASE("a caller that is refused is told of once in ten minutes, by host and reason, and strangers do not fill the log") {
+  RefusalNotices notices;
+  const RefusalNotices::Moment t0{std::chrono::hours(1)};
+  CHECK(notices.Tell("10.0.0.1", "WRONG_SECRET", t0));
+  CHECK_FALSE(notices.Tell("10.0.0.1", "WRONG_SECRET", t0 + std::chrono::minutes(9)));
+  CHECK(notices.Tell("10.0.0.1", "FOREIGN_CLUSTER", t0));
+  CHECK(notices.Tell("10.0.0.2", "WRONG_SECRET", t0));
+  CHECK(notices.Tell("10.0.0.1", "WRONG_SECRET", t0 + std::chrono::minutes(10)));
+  int told = 0;
+  for (int i = 0; i < 1000; ++i) told += notices.Tell(std::to_string(i), "MALFORMED", t0 + std::chrono::minutes(11));
+  CHECK(told == 99);
 }
 
 TEST_CASE("files that can't work are named at the start") {
