@@ -11,7 +11,7 @@ namespace {
 
 // What the judgement rests on, by name.
 struct Facts {
-  std::vector<std::string> down, suspect, full, failed, behind;
+  std::vector<std::string> down, suspect, full, failed, behind, drained;
   std::uint64_t down_seconds = 0;  // the longest
   std::size_t storage = 0;         // members that take data
   std::size_t voters_alive = 0;
@@ -27,12 +27,13 @@ Facts Gather(const StatusInputs& inputs, const v1::Status& status) {
         facts.down_seconds = std::max(facts.down_seconds, member.state_seconds());
         continue;
       case v1::MEMBER_STATE_SUSPECT: facts.suspect.push_back(member.name()); continue;
+      case v1::MEMBER_STATE_DRAINED: facts.drained.push_back(member.name()); continue;
       default: break;
     }
     if (member.read_only()) {
       (member.read_only_reason() == v1::READ_ONLY_REASON_DISK_FAILED ? facts.failed : facts.full).push_back(member.name());
     }
-    if (member.epoch() < status.epoch()) facts.behind.push_back(member.name());
+    if (member.epoch() < status.epoch() && inputs.now - inputs.layout_since >= kLayoutSpreads) facts.behind.push_back(member.name());
   }
   for (const auto& member : inputs.layout->members) facts.storage += member.TakesData();
   for (const auto voter : inputs.layout->voters) facts.voters_alive += IsUp(inputs, inputs.layout->members[voter].id);
@@ -147,6 +148,10 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
   if (facts.storage == 1) {
     return say("SINGLE_NODE", "One storage node: every block has one copy. " + Service(*status),
                "Add a second storage node to have two copies.");
+  }
+  if (!facts.drained.empty()) {
+    return say("", "All data has all its copies. " + Are(facts.drained) + "drained and may be off.",
+               "`coffer forget " + facts.drained.front() + "` takes it out; `coffer apply undrain " + facts.drained.front() + "` keeps it.");
   }
   say("", "All data has all its copies, and every member is up.", "Nothing to do.");
 }

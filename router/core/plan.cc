@@ -84,6 +84,23 @@ std::string Describe(const cluster::OperatorChange& change) {
   }
 }
 
+// What the cluster can bear afterwards, where it is less than before.
+void DescribeLeaving(const Layout& before, const Layout& after, v1::PlanResponse* response) {
+  const auto takers = [](const Layout& layout) {
+    return std::count_if(layout.members.begin(), layout.members.end(), [](const auto& m) { return m.TakesData(); });
+  };
+  const auto voters = [](const Layout& layout) {
+    return std::count_if(layout.voters.begin(), layout.voters.end(), [&](MemberIndex v) { return !layout.members[v].draining; });
+  };
+  if (takers(after) == 1 && takers(before) > 1) {
+    response->add_effects("One storage node is left: every block has one copy then, and the loss of that disk loses data.");
+  }
+  if (voters(after) < 3 && voters(after) < voters(before)) {
+    response->add_effects("Voters left: " + std::to_string(voters(after)) +
+                          ". All of them have to answer for any change of the layout, so none may stop without stopping fail-over.");
+  }
+}
+
 // What becomes of the partitions, before anybody has looked at what the survivors hold.
 void DescribeForce(const StatusInputs& inputs, const Layout& after, v1::PlanResponse* response) {
   std::uint64_t whole = 0, merged = 0;
@@ -181,6 +198,7 @@ v1::PlanResponse BuildPlan(const StatusInputs& inputs, const v1::LayoutChange& w
   CountNodes(layout, after, &response);
   if (!response.refusal().empty()) return response;
   if (const std::string effect = Describe(change); !effect.empty()) response.add_effects(effect);
+  if (change.kind == Kind::kDrain || change.kind == Kind::kForget) DescribeLeaving(layout, after, &response);
   if (change.kind == Kind::kForce && next) DescribeForce(inputs, *next, &response);
   response.add_effects(movement.copies == 0 && movement.primaries == 0
                            ? "Nothing has to move."

@@ -1,5 +1,7 @@
 // Resync as one honest object: totals frozen per plan, done that never falls, and why it waits when it does.
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "router/core/status.h"
@@ -7,6 +9,9 @@
 
 namespace coffer::router {
 namespace {
+
+// Rates are averages over about five seconds: before that they are far too low, and a time left far too long.
+constexpr double kTellsNothing = 3;
 
 // What is to be moved still: the copies the layout lacks, sized by what each primary said of its partition last. Layout and
 // sizes outlive any one report, so a primary that changes hands, or a router that starts anew, takes nothing away.
@@ -81,6 +86,16 @@ std::string WhyBlocked(const StatusInputs& inputs) {
   return {};
 }
 
+// Seconds until the end; nothing while too little was seen to tell. What was found present counts as done and is in no rate, so
+// the average since the begin may be the higher of the two.
+std::optional<std::uint64_t> TimeLeft(Instant now, const ResyncProgress& progress, double rate) {
+  const double seen = std::chrono::duration<double>(now - progress.since).count();
+  if (seen < kTellsNothing) return std::nullopt;
+  const double speed = std::max(rate, static_cast<double>(progress.bytes_done - std::min(progress.bytes_done, progress.bytes_done_then)) / seen);
+  if (speed < 1) return std::nullopt;
+  return static_cast<std::uint64_t>(static_cast<double>(progress.bytes_total - progress.bytes_done) / speed) + 1;
+}
+
 // Whether all that is missing are members that do not answer and have not been given up yet.
 bool OnlyWaits(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
@@ -109,6 +124,7 @@ ResyncProgress AdvanceResync(const StatusInputs& inputs) {
     progress = {};
     progress.active = true;
     progress.plan = plan;
+    progress.since = inputs.now;
     progress.cause = CauseOf(inputs);
     progress.partitions_total = layout.plan ? layout.plan->partitions_total : 0;
   }
@@ -120,8 +136,11 @@ ResyncProgress AdvanceResync(const StatusInputs& inputs) {
   if (!sums.complete) return progress;
   const Left left = LeftToMove(inputs);
   if (progress.bytes_total == 0 && progress.blocks_total == 0) {
-    progress.blocks_total = sums.blocks_done + left.blocks;
-    progress.bytes_total = sums.bytes_done + left.bytes;
+    // What the receivers did for partitions that are not settled yet is among what is left, so it counts once.
+    const bool settled_some = progress.partitions_done > 0;
+    progress.blocks_total = left.blocks + (settled_some ? sums.blocks_done : 0);
+    progress.bytes_total = left.bytes + (settled_some ? sums.bytes_done : 0);
+    progress.bytes_done_then = Done(0, progress.bytes_total, left.bytes);
   }
   progress.blocks_done = Done(progress.blocks_done, progress.blocks_total, left.blocks);
   progress.bytes_done = Done(progress.bytes_done, progress.bytes_total, left.bytes);
@@ -155,9 +174,7 @@ std::optional<v1::ResyncStatus> BuildResync(const StatusInputs& inputs) {
     if (!report.last_error().empty()) status.set_last_error(report.last_error());
   }
   status.set_bytes_per_second(rate);
-  if (rate >= 1) {
-    status.set_eta_seconds(static_cast<std::uint64_t>(static_cast<double>(progress.bytes_total - progress.bytes_done) / rate) + 1);
-  }
+  if (const auto left = TimeLeft(inputs.now, progress, rate)) status.set_eta_seconds(*left);
   const std::string blocked = WhyBlocked(inputs);
   if (!blocked.empty()) status.set_last_error(blocked);
   if (inputs.layout->settings.resync_paused) {

@@ -91,7 +91,7 @@ void RouterCore::State::WakeAt(CallId call, Instant at) {
 }
 
 StatusInputs RouterCore::State::Inputs() const {
-  return {now_, wall_ms(), layout_, membership_.view(), reports_.seen(), reports_.partitions(), resync_};
+  return {now_, wall_ms(), layout_, layout_since_, membership_.view(), reports_.seen(), reports_.partitions(), resync_};
 }
 
 StatusInputs RouterCore::State::StatusNow() {

@@ -86,6 +86,7 @@ void RouterCore::State::Adopt() {
   if (!layout || (layout_ && layout->epoch <= layout_->epoch)) return;
   if (!layout_) out_.joined = layout->cluster;
   layout_ = std::move(layout);
+  layout_since_ = now_;
   out_.adopted = layout_;
   reports_.LayoutChanged();
   dispatcher_.SetLayout(now_, layout_);

@@ -114,6 +114,7 @@ struct RouterCore::State final : CallHost {
   ResyncProgress resync_;
   wire::MemberFacts self_;
   std::shared_ptr<const cluster::Layout> layout_;
+  Instant layout_since_{};
   std::shared_ptr<const cluster::Membership::View> compared_view_;  // whose epochs were looked at last
   std::map<CallId, Active> calls_;
   std::set<std::pair<Instant, CallId>> wakes_;

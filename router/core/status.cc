@@ -23,11 +23,14 @@ const cluster::MemberView* ViewOf(const StatusInputs& inputs, const NodeId& id) 
 
 v1::MemberState StateOf(const StatusInputs& inputs, const NodeId& id, MemberIndex index, bool stores) {
   const cluster::MemberView* view = ViewOf(inputs, id);
+  // Nobody needs it any more, so it is no loss when it is off.
+  if (index != cluster::kNoMember && inputs.layout->members[index].draining && cluster::IsDrained(*inputs.layout, index)) {
+    return v1::MEMBER_STATE_DRAINED;
+  }
   if (!view || view->state == Liveness::kDead || view->state == Liveness::kLeft) return v1::MEMBER_STATE_DOWN;
   if (view->state == Liveness::kSuspect) return v1::MEMBER_STATE_SUSPECT;
   if (index == cluster::kNoMember) return stores ? v1::MEMBER_STATE_JOINING : v1::MEMBER_STATE_UP;
-  if (!inputs.layout->members[index].draining) return v1::MEMBER_STATE_UP;
-  return cluster::IsDrained(*inputs.layout, index) ? v1::MEMBER_STATE_DRAINED : v1::MEMBER_STATE_DRAINING;
+  return inputs.layout->members[index].draining ? v1::MEMBER_STATE_DRAINING : v1::MEMBER_STATE_UP;
 }
 
 void CountPlaces(const cluster::Layout& layout, MemberIndex index, v1::MemberStatus* status) {

@@ -32,6 +32,8 @@ struct PartitionSeen {
 // How far the moves are: totals frozen per plan, done never falls. Advanced by AdvanceResync at every look.
 struct ResyncProgress {
   Epoch plan;  // LayoutPlan.id; 0 while partitions move without one
+  Instant since{};  // when this was looked at first, with so much done already:
+  std::uint64_t bytes_done_then = 0;
   bool active = false;
   std::string cause;
   std::uint64_t partitions_total = 0, partitions_done = 0;
@@ -44,6 +46,7 @@ struct StatusInputs {
   Instant now{};
   std::uint64_t wall_ms = 0;  // milliseconds since 1970 UTC
   std::shared_ptr<const cluster::Layout> layout;
+  Instant layout_since{};     // when this router adopted it
   std::shared_ptr<const cluster::Membership::View> members;
   std::map<NodeId, ReportSeen> reports;
   std::vector<PartitionSeen> partitions;  // by number; may be shorter than the layout's
@@ -54,6 +57,8 @@ struct StatusInputs {
 inline constexpr Duration kReportMaxAge = std::chrono::seconds(4);
 // Taking a partition over is a matter of moments, in which writes wait: only who refuses them for longer does not take writes.
 inline constexpr Duration kTakeOver = std::chrono::milliseconds(1500);
+// A new layout takes a moment to reach everybody: only who is behind for longer lags.
+inline constexpr Duration kLayoutSpreads = std::chrono::seconds(2);
 // A dead router is shown this long; others take its place.
 inline constexpr Duration kDeadRouterShown = std::chrono::seconds(60);
 

@@ -153,6 +153,10 @@ class Checker {
     if (r.action_case() == v1::ControlResyncRequest::ACTION_NOT_SET) {
       Add("action", "is required: pause, resume or limit_bytes_per_second");
     }
+    const std::uint64_t limit = r.limit_bytes_per_second();
+    if (limit != 0 && limit < kLeastResyncLimit) {
+      Add("limit_bytes_per_second", "must be 0 (no limit) or at least " + std::to_string(kLeastResyncLimit) + ", got " + std::to_string(limit));
+    }
     if ((r.has_pause() && !r.pause()) || (r.has_resume() && !r.resume())) Add("action", "must be true when present");
   }
   void Check(const v1::ControlCacheRequest& r) {

@@ -20,6 +20,7 @@ inline constexpr std::size_t kMaxZoneNameBytes = 63;
 inline constexpr std::size_t kMaxPageSize = 1000;
 inline constexpr std::uint64_t kMaxMessageBytes = 16u << 20;
 inline constexpr std::uint32_t kMaxWeight = 1000;
+inline constexpr std::uint64_t kLeastResyncLimit = 64u << 10;  // bytes per second; slower than that a resync does not end
 inline constexpr std::size_t kMaxViolations = 16;           // beyond, the list is cut
 
 // Every rule the request breaks; empty: none. `chunk_limit` is Settings::chunk_limit_bytes. What only one chunk of PutMany or

@@ -24,7 +24,9 @@ std::string ReadFile(const std::string& path) {
 }  // namespace
 
 TEST_CASE("docs/codes.md is the table of the program") {
-  const std::string docs = ReadFile("docs/codes.md");
+  const std::string page = ReadFile("docs/codes.md");
+  const std::string docs = page.substr(0, page.find("\n## Refusals among members"));  // those are the command line's own
+  REQUIRE(docs.size() < page.size());
   REQUIRE_FALSE(docs.empty());
   std::set<std::string> in_docs;
   const std::regex row("\n\\| `([A-Z_]+)` \\|");

@@ -118,6 +118,9 @@ TEST_CASE("a running resync: sums over the nodes, rate, time left, links") {
     link->set_to("node-2");
     link->set_bytes_per_second(30);
   }
+  CHECK(cluster.Build().resync().eta_seconds() == 0);  // seen for no time: nothing is known yet
+  cluster.progress = AdvanceResync(cluster.Inputs());
+  cluster.progress.since = kNow - std::chrono::seconds(10);
   const v1::Status status = cluster.Build();
   CHECK(status.code() == "RESYNC_RUNNING");
   CHECK(status.verdict() == v1::VERDICT_DEGRADED);
@@ -198,6 +201,31 @@ TEST_CASE("a router that starts in the middle of a plan goes on where the plan i
   CHECK(status.resync().partitions_done() == 10);
   CHECK(status.resync().bytes_total() == 30'000);
   CHECK(status.resync().bytes_done() == 10'000);
+}
+
+TEST_CASE("what was copied for partitions that are not settled yet is counted once") {
+  Cluster cluster(2);
+  cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-2 joined", 60};
+  for (auto& group : cluster.layout.partitions) group.in_sync = {group.primary};
+  for (int i = 0; i < 2; ++i) cluster.reports[i].mutable_resync()->set_plan(16);
+  cluster.reports[1].mutable_resync()->set_bytes_done(45'000);
+  const v1::Status status = cluster.Build();
+  CHECK(status.resync().bytes_total() == 60'000);
+  CHECK(status.resync().bytes_done() == 0);
+}
+
+TEST_CASE("the time left follows the average where the measured rate is lower") {
+  Cluster cluster(3);
+  cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-3 down", 30};
+  for (PartitionId p = 0; p < 30; ++p) cluster.layout.partitions[p].in_sync = {cluster.layout.partitions[p].primary};
+  for (int i = 0; i < 3; ++i) cluster.reports[i].mutable_resync()->set_plan(16);
+  cluster.reports[0].mutable_resync()->add_links()->set_bytes_per_second(10);
+  cluster.progress = AdvanceResync(cluster.Inputs());
+  REQUIRE(cluster.progress.bytes_total == 30'000);
+  for (PartitionId p = 0; p < 20; ++p) cluster.layout.partitions[p].in_sync = cluster.layout.partitions[p].goal;
+  cluster.progress.since = kNow - std::chrono::seconds(10);
+  // 20 000 bytes in ten seconds, mostly found present; 10 000 are left.
+  CHECK(cluster.Build().resync().eta_seconds() == 6);
 }
 
 TEST_CASE("a resync that can only wait says so, though a rate still fades out") {
@@ -350,6 +378,9 @@ TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a l
     cluster.silent = {};
     cluster.layout.epoch = Epoch(18);
     for (auto& [id, view] : cluster.members) view.facts.set_epoch(id == NodeIdOf(1) ? 15 : 18);
+    cluster.layout_since = kNow - std::chrono::seconds(1);
+    CHECK(cluster.Build().code() == "");  // it has only just been decided
+    cluster.layout_since = kNow - std::chrono::seconds(2);
     code = "EPOCH_LAG";
   }
   const v1::Status status = cluster.Build();
@@ -421,6 +452,22 @@ TEST_CASE("members: storage first, then witnesses and routers; joining, draining
   CHECK(Line(cluster.Build(), "node-1").state() == v1::MEMBER_STATE_DRAINED);
 }
 
+TEST_CASE("a drained node that is off is missed by nobody") {
+  Cluster cluster(4);
+  cluster.layout.members[3].draining = true;
+  for (auto& group : cluster.layout.partitions) {
+    group.primary = 0;
+    group.goal = group.in_sync = {0, 1};
+  }
+  cluster.Set(3, Liveness::kDead);
+  const v1::Status status = cluster.Build();
+  CHECK(Line(status, "node-4").state() == v1::MEMBER_STATE_DRAINED);
+  CHECK(status.verdict() == v1::VERDICT_HEALTHY);
+  CHECK(status.code() == "");
+  CHECK(status.reason() == "All data has all its copies. node-4 is drained and may be off.");
+  CHECK(status.next_action() == "`coffer forget node-4` takes it out; `coffer apply undrain node-4` keeps it.");
+}
+
 TEST_CASE("a plan says what would move and changes nothing") {
   Cluster cluster(3);
   v1::LayoutChange change;
@@ -436,7 +483,14 @@ TEST_CASE("a plan says what would move and changes nothing") {
   CHECK(plan.nodes(1).primaries_before() == 20);
   CHECK(plan.nodes(1).primaries_after() == 0);
   CHECK(plan.nodes(1).replicas_after() == 0);
-  CHECK(plan.effects_size() == 2);
+  REQUIRE(plan.effects_size() == 3);
+  CHECK(plan.effects(1).find("Voters left: 2.") == 0);
+  Cluster pair(2);
+  pair.layout.settings.min_copies = 1;
+  change.set_drain("node-1");
+  const v1::PlanResponse last = BuildPlan(pair.Inputs(), change);
+  REQUIRE(last.effects_size() == 4);
+  CHECK(last.effects(1).find("One storage node is left: every block has one copy then") == 0);
   change.set_drain("node-9");
   CHECK_FALSE(BuildPlan(cluster.Inputs(), change).refusal().empty());
   const v1::PlanResponse nothing = BuildPlan(cluster.Inputs(), v1::LayoutChange());

@@ -74,6 +74,7 @@ struct Cluster {
     inputs.now = kNow;
     inputs.wall_ms = 1234;
     inputs.layout = std::make_shared<cluster::Layout>(layout);
+    inputs.layout_since = layout_since;
     inputs.members = std::make_shared<cluster::Membership::View>(members);
     inputs.partitions = seen;
     for (auto& partition : inputs.partitions) {
@@ -99,6 +100,7 @@ struct Cluster {
   v1::Status Build() const { return BuildStatus(Inputs()); }
 
   cluster::Layout layout;
+  Instant layout_since = kNow - std::chrono::hours(1);
   cluster::Membership::View members;
   std::vector<PartitionSeen> seen;
   std::map<int, wire::NodeReport> reports;  // beyond the partitions

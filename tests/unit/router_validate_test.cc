@@ -169,6 +169,10 @@ std::vector<Row> Rows() {
   bad(pause, "action", "true");
   pause.set_limit_bytes_per_second(0);
   good(pause);
+  pause.set_limit_bytes_per_second(64 << 10);
+  good(pause);
+  pause.set_limit_bytes_per_second((64 << 10) - 1);
+  bad(pause, "limit_bytes_per_second", "0 (no limit) or at least 65536");
   good(v1::ControlCacheRequest());
   v1::ControlCacheRequest cache;
   cache.set_policy(static_cast<v1::CachePolicy>(9));
