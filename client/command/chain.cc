@@ -156,6 +156,7 @@ std::pair<std::uint64_t, std::uint64_t> RangeOf(const ReadArguments& a, std::uin
 }
 
 int Read(Session& session, const ReadArguments& a) {
+  if (a.to != 0 && a.to < a.from) throw UsageError("--to is below --from: the range goes from the one up to before the other");
   const BlockId chain = ChainIdOf(a.chain);
   client::CallOptions options;
   options.local = a.local;

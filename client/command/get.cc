@@ -126,16 +126,28 @@ int GetTree(Session& session, const Manifest& m, const std::string& output) {
   return kExitOk;
 }
 
-int Get(Session& session, const std::string& id_text, const std::string& output, bool raw) {
-  const BlockId id = ParseId(id_text);
+struct GetArguments {
+  std::string id;
+  std::string output;
+  bool raw = false;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;  // 0: to the end
+
+  bool part() const { return offset > 0 || length > 0; }
+};
+
+int Get(Session& session, const GetArguments& a) {
+  const std::string& output = a.output;
+  const BlockId id = ParseId(a.id);
+  if (a.part() && !a.raw) throw UsageError("--offset and --length are of a chunk: add --raw");
   client::CallOptions options;
   options.bulk = true;
-  auto got = Need(session.client().Get(id, options).Take(), "can't get " + id_text);
-  if (Sha256({got.data}).view() != id.view()) {
+  auto got = Need(session.client().Get(id, options, a.offset, a.length).Take(), "can't get " + a.id);
+  if (!a.part() && Sha256({got.data}).view() != id.view()) {
     session.err() << "coffer: note: the id is not the SHA-256 of the content (it was put with --id), so the content "
                      "itself is not verified\n";
   }
-  if (!raw && LooksLikeManifest(got.data)) return GetTree(session, OpenManifest(session, id, got.data), output);
+  if (!a.raw && LooksLikeManifest(got.data)) return GetTree(session, OpenManifest(session, id, got.data), output);
   if (output.empty()) {
     session.out() << got.data;
     if (!session.out()) throw CommandError(kExitFailure, "can't write to standard output");
@@ -156,16 +168,15 @@ void AddGet(CLI::App& app, Session& session) {
       "  coffer get ID -O photo.jpg\n"
       "  coffer get ID > photo.jpg         to standard output\n"
       "  coffer get ID -O holiday          a folder, to a new path, with permissions\n"
-      "  coffer get ID --raw               the chunk itself, even if it is a list of pieces");
-  auto id = std::make_shared<std::string>();
-  auto output = std::make_shared<std::string>();
-  auto raw = std::make_shared<bool>(false);
-  cmd->add_option("id", *id, "64 hexadecimal digits, as printed by put")->required();
-  cmd->add_option("-O,--to", *output, "Path of the file or folder to write");
-  cmd->add_flag("--raw", *raw, "Do not follow lists of pieces");
-  cmd->callback([&session, id, output, raw] {
-    session.action = [&session, id, output, raw] { return Get(session, *id, *output, *raw); };
-  });
+      "  coffer get ID --raw               the chunk itself, even if it is a list of pieces\n"
+      "  coffer get ID --raw --offset 4096 --length 512");
+  auto a = std::make_shared<GetArguments>();
+  cmd->add_option("id", a->id, "64 hexadecimal digits, as printed by put")->required();
+  cmd->add_option("-O,--to", a->output, "Path of the file or folder to write");
+  cmd->add_flag("--raw", a->raw, "Do not follow lists of pieces");
+  cmd->add_option("--offset", a->offset, "With --raw: the first byte wanted");
+  cmd->add_option("--length", a->length, "With --raw: how many bytes at most; 0 means to the end");
+  cmd->callback([&session, a] { session.action = [&session, a] { return Get(session, *a); }; });
 }
 
 }  // namespace coffer::command

@@ -82,7 +82,18 @@ v1::LayoutChange ParseChange(const ChangeArguments& a) {
   return change;
 }
 
+// Throws when the change is about a member that does not exist.
+void RequireMember(Session& session, const v1::LayoutChange& change) {
+  const std::string& node = change.has_drain()     ? change.drain()
+                            : change.has_undrain() ? change.undrain()
+                            : change.has_forget()  ? change.forget()
+                                                   : change.reweight().node();
+  if (node.empty() || FindMember(FetchStatus(session), node) != nullptr) return;
+  throw CommandError(kExitNotFound, "there is no member \"" + node + "\"; nothing was changed\n  next: coffer nodes");
+}
+
 v1::PlanResponse MakePlan(Session& session, const v1::LayoutChange& change) {
+  RequireMember(session, change);
   v1::PlanRequest request;
   if (change.kind_case() != v1::LayoutChange::KIND_NOT_SET) *request.mutable_change() = change;
   return Need(
@@ -270,7 +281,7 @@ int Forget(Session& session, const std::string& node, bool yes) {
   if (session.json()) {
     session.out() << Json(r) << "\n";
   } else {
-    session.out() << node << " is forgotten (epoch " << r.epoch() << "); its data folder can't join again as it is\n";
+    session.out() << node << " is forgotten (epoch " << r.epoch() << "); if it is started again it joins anew and takes its share\n";
   }
   return kExitOk;
 }

@@ -39,7 +39,7 @@ const char* StateText(v1::ResyncState state) {
 int Show(Session& session) {
   const v1::Status s = FetchStatus(session);
   if (session.json()) {
-    session.out() << (s.has_resync() ? Json(s.resync()) : "null") << "\n";
+    session.out() << (s.has_resync() ? Json(s.resync()) : "{}") << "\n";
     return kExitOk;
   }
   if (!s.has_resync()) {

@@ -1,11 +1,13 @@
 // The parser: global options, help with examples first, suggestions for mistyped words.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <ostream>
 
 #include "client/command/command.h"
 #include "client/command/registry.h"
 #include "client/command/suggest.h"
+#include "proto/link/tls_check.h"
 
 #ifndef COFFER_VERSION
 #error "the build says which version this is"
@@ -174,6 +176,17 @@ int Parse(CLI::App& app, Session& session, std::vector<std::string> arguments, T
   return -1;
 }
 
+// gRPC does not say what is wrong with a certificate; a second look does.
+void ExplainTls(Session& session, std::ostream& err) {
+  if (session.tls_ca.empty()) return;
+  const client::ClientOptions options = session.client_options();
+  for (const std::string& address : options.routers) {
+    const std::string why = link::ExplainTlsFailure(
+        address, {options.tls_certificate, options.tls_key, options.tls_ca}, std::chrono::seconds(2));
+    if (!why.empty()) err << "  TLS with " << address << ": " << why << "\n";
+  }
+}
+
 }  // namespace
 
 int Run(const std::vector<std::string>& arguments, Terminal& terminal) {
@@ -195,6 +208,7 @@ int Run(const std::vector<std::string>& arguments, Terminal& terminal) {
     std::string text = e.what();
     if (!text.empty() && text.back() == '\n') text.pop_back();
     terminal.err << "coffer: " << text << "\n";
+    if (e.exit_code == kExitUnavailable) ExplainTls(session, terminal.err);
     return e.exit_code;
   } catch (const std::exception& e) {
     terminal.err << "coffer: " << e.what() << "\n";

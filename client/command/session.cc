@@ -112,7 +112,7 @@ std::string Explain(const std::string& what_failed, const client::Status& s) {
   if (s.reason == "UNREACHABLE") {
     out +=
         "  next: see that a router runs there, or name another with --router HOST:PORT (or COFFER_ROUTERS);\n"
-        "        if it speaks TLS, give --tls-ca. Look closer: coffer doctor\n";
+        "        if one of the two speaks TLS, so must the other (--tls-ca). Look closer: coffer doctor\n";
   } else if (s.reason == "ZONE_UNKNOWN") {
     out += "  next: coffer zone list; coffer zone create NAME\n";
   } else if (!s.reason.empty() && s.reason != "CANCELLED") {

@@ -103,13 +103,13 @@ const char* StateColour(const v1::MemberStatus& m) {
 
 std::vector<std::string> MemberRow(const v1::MemberStatus& m) {
   const bool stores = m.role() != v1::MEMBER_ROLE_ROUTER && m.role() != v1::MEMBER_ROLE_WITNESS;
-  const bool gone = m.state() == v1::MEMBER_STATE_DOWN;
+  const bool gone = m.state() == v1::MEMBER_STATE_DOWN || (m.state() == v1::MEMBER_STATE_DRAINED && m.up_seconds() == 0);
   const std::string none = "-";
   const std::string role = m.role() == v1::MEMBER_ROLE_ROUTER ? "router" : "witness";
   const auto if_stores = [&](const std::string& text) { return stores && !gone ? text : none; };
   const auto if_there = [&](const std::string& text) { return gone ? none : text; };
-  char p99[32];
-  std::snprintf(p99, sizeof p99, m.p99_seconds() < 0.0995 ? "%.1f" : "%.0f", m.p99_seconds() * 1000);
+  char p99[32] = "-";
+  if (m.p99_seconds() > 0) std::snprintf(p99, sizeof p99, m.p99_seconds() < 0.0995 ? "%.1f" : "%.0f", m.p99_seconds() * 1000);
   return {StateWord(m),
           stores ? if_stores(std::to_string(m.primaries())) : role,
           if_stores(std::to_string(m.replicas())),

@@ -1,5 +1,7 @@
 // coffer wait: returns when something has come true.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "client/command/cluster_calls.h"
@@ -16,7 +18,14 @@ Condition ParseCondition(const std::string& text) {
   const std::size_t colon = text.find(':');
   const std::string kind = text.substr(0, colon);
   const std::string argument = colon == std::string::npos ? "" : text.substr(colon + 1);
-  if (text == "healthy") return [](const v1::Status& s) { return s.verdict() == v1::VERDICT_HEALTHY; };
+  if (text == "healthy") {
+    // Who is about to join is not part of it yet, and brings moves.
+    return [](const v1::Status& s) {
+      return s.verdict() == v1::VERDICT_HEALTHY && std::none_of(s.members().begin(), s.members().end(), [](const v1::MemberStatus& m) {
+               return m.state() == v1::MEMBER_STATE_JOINING;
+             });
+    };
+  }
   if (kind == "drained" && !argument.empty()) {
     return [argument](const v1::Status& s) {
       const v1::MemberStatus* m = FindMember(s, argument);
@@ -43,7 +52,10 @@ int Wait(Session& session, const std::string& text) {
     last = std::string(VerdictWord(s)) + " " + s.reason();
     return !condition(s);
   });
-  if (came) return kExitOk;
+  if (came) {
+    if (session.json()) session.out() << nlohmann::json{{"condition", text}, {"met", true}, {"status", last}}.dump() << "\n";
+    return kExitOk;
+  }
   throw CommandError(kExitTimeout, "waited " + std::to_string(limit.count() / 1000) + " s for " + text +
                                        "; the last status was: " + last +
                                        "\n  next: coffer status; --timeout waits longer");
@@ -56,7 +68,8 @@ void AddWait(CLI::App& app, Session& session) {
   cmd->footer(
       "  coffer wait --for=healthy --timeout 2m     exits 124 when time runs out (60s by default)\n"
       "  coffer wait --for=drained:node-3\n"
-      "  coffer wait --for=members:4                that many members, routers included, are up");
+      "  coffer wait --for=members:4                that many members, routers included, are up\n"
+      "A cluster that is starting may be healthy before all its nodes were heard of: wait for members first.");
   auto condition = std::make_shared<std::string>();
   cmd->add_option("--for", *condition, "healthy, drained:NODE or members:N")->required();
   cmd->callback(

@@ -235,6 +235,19 @@ TEST_CASE("drain returns only when the node may stop") {
   }
 }
 
+TEST_CASE("a member that does not exist is not found, whatever is to be done with it") {
+  Shell shell;
+  for (const auto& words : std::vector<std::vector<std::string>>{{"forget", "nobody", "--yes"},
+                                                                 {"apply", "drain", "nobody", "--yes"},
+                                                                 {"plan", "reweight", "nobody", "50"},
+                                                                 {"drain", "nobody"}}) {
+    const Ran r = shell.Run(words);
+    CHECK(r.code == kExitNotFound);
+    CHECK(r.err.find("there is no member \"nobody\"") != std::string::npos);
+  }
+  CHECK(shell.cluster->applied.empty());
+}
+
 TEST_CASE("forget asks") {
   Planned shell;
   CHECK(shell.Run({"forget", "node-2"}).code == kExitUsage);
@@ -328,8 +341,10 @@ TEST_CASE("explain") {
   CHECK(wrong.code == kExitNotFound);
   CHECK(wrong.err.find("did you mean \"NODE_DOWN\"?") != std::string::npos);
   CHECK(shell.Run({"explain"}).out.find("UNREACHABLE") != std::string::npos);
+  const std::string docs = ReadFile(std::string(COFFER_SOURCE_DIR) + "/docs/codes.md");
   for (const Explanation& e : Explanations()) {
     INFO(e.code);
+    CHECK(docs.find("| `" + e.code + "` | " + e.meaning + " | " + e.action + " |") != std::string::npos);
     CHECK_FALSE(e.meaning.empty());
     CHECK_FALSE(e.action.empty());
     CHECK(shell.Run({"explain", e.code}).code == kExitOk);

@@ -345,6 +345,7 @@ TEST_CASE("coffer wait") {
   shell.cluster->status = Healthy();
   CHECK(shell.Run({"wait", "--for=healthy"}).code == kExitOk);
   CHECK(shell.Run({"wait", "--for=members:4"}).code == kExitOk);
+  CHECK(shell.Run({"-o", "json", "wait", "--for=healthy"}).out.find("\"met\":true") != std::string::npos);
   shell.cluster->status = Degraded();
   const Ran r = shell.Run({"wait", "--for=healthy", "--timeout", "200ms"});
   CHECK(r.code == kExitTimeout);

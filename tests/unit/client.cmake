@@ -9,3 +9,4 @@ coffer_test(client_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_test.cc LIBS cl
 foreach(name cli_status_test cli_data_test cli_operator_test cli_bench_test)
   coffer_test(${name} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${name}.cc LIBS coffer_command client_fake_router coffer_link LABELS quick)
 endforeach()
+target_compile_definitions(cli_operator_test PRIVATE COFFER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
