@@ -1,4 +1,5 @@
 // What a partition's live blocks amount to, counted anew through the writes that are still under way.
+#include <optional>
 #include <set>
 
 #include "node/core/replica.h"
@@ -27,12 +28,15 @@ ReadOutcome PartitionReplica::Scan(std::string_view after, std::string_view last
 ReadOutcome PartitionReplica::CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks,
                                         std::uint64_t* bytes) const {
   *blocks = *bytes = 0;
-  // Entries of a deleted chain stay until the delete is committed; its mark comes before them.
+  // Entries of a deleted chain, and all of a zone that was dropped, stay until the delete is committed; the mark comes before them.
   std::set<std::pair<ZoneId, BlockId>> deleted;
+  std::optional<ZoneId> dropped;
   return Scan(after, last, [&](const RecordKey& key, const RecordHeader& header) {
+    if (key.kind == RecordKind::kZoneDrop) dropped = key.zone;
     if (key.kind == RecordKind::kChainDelete) deleted.emplace(key.zone, key.id);
-    const bool chunk = key.kind == RecordKind::kChunk && !header.deleted;
-    const bool entry = key.kind == RecordKind::kEntry && !deleted.contains({key.zone, key.id});
+    const bool live = dropped != key.zone;
+    const bool chunk = live && key.kind == RecordKind::kChunk && !header.deleted;
+    const bool entry = live && key.kind == RecordKind::kEntry && !deleted.contains({key.zone, key.id});
     *blocks += chunk || (entry && key.position == 0) ? 1 : 0;
     *bytes += chunk || entry ? header.size : 0;
   });

@@ -43,6 +43,26 @@ class Appender {
     REQUIRE(replica.CutTo(fork, &batch, &cut));
     store.Write(std::move(batch), nullptr);
   }
+  void DropZone() {
+    wire::Write write;
+    write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+    write.set_zone(zone_.str());
+    SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
+    write.set_hash(HashWrite(replica.meta().last_hash, write).str());
+    StoreBatch batch;
+    REQUIRE(replica.Apply(write, {}, &batch));
+    store.Write(std::move(batch), nullptr);
+  }
+  std::uint64_t LiveBlocks() const {
+    std::uint64_t blocks = 0;
+    std::uint64_t bytes = 0;
+    REQUIRE(replica.CountLive("", "", &blocks, &bytes) == ReadOutcome::kFound);
+    return blocks;
+  }
+  bool EntryOnDisk() const {
+    RecordHeader header;
+    return store.Lookup(kPartition, {zone_, RecordKind::kEntry, chain_, 0}, &header) == ReadOutcome::kFound;
+  }
   // Nothing: the chain is not there.
   std::optional<std::uint64_t> Length() const {
     ChainEnd end;
@@ -78,6 +98,18 @@ TEST_CASE("a chain that was cut ends at the cut before that is durable, and afte
   CHECK_FALSE(a.Length());
   a.Sync();
   CHECK_FALSE(a.Length());
+}
+
+TEST_CASE("blocks of a zone that was dropped do not count, though they stay until the drop is committed (I15)") {
+  Appender a;
+  a.Append("one");
+  a.Sync();
+  CHECK(a.LiveBlocks() == 1);
+  a.DropZone();
+  CHECK(a.LiveBlocks() == 0);
+  a.Sync();
+  CHECK(a.EntryOnDisk());
+  CHECK(a.LiveBlocks() == 0);
 }
 
 TEST_CASE("the log tells which records may have changed since a write") {
