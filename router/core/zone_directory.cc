@@ -57,6 +57,7 @@ bool ZoneDirectory::Done(Instant now, const std::string& name, const Status& sta
   auto it = lookups_.find(name);
   if (it == lookups_.end()) return false;
   if (IsOk(status)) Remember(now, name, id);
+  if (CodeOf(status) == Code::kNotFound) Forget(name);
   for (const Waiter waiter : it->second.first) answers->push_back({waiter, status, id});
   it->second.first = std::exchange(it->second.later, {});
   if (IsOk(status)) {  // "exists" holds for those who came later too

@@ -1,6 +1,7 @@
 set(ROUTER_WORLD ${CMAKE_CURRENT_LIST_DIR}/router_world.cc)
 coffer_test(router_core_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_core_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_calls_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_calls_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
+coffer_test(router_zones_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_zones_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_codes_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_codes_test.cc LIBS coffer_router_core LABELS quick)
 target_compile_definitions(router_codes_test PRIVATE COFFER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 coffer_test(router_validate_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_validate_test.cc LIBS coffer_router_core LABELS quick)
