@@ -1,6 +1,7 @@
 // Chains: reading, appending, following.
 
 #include "client/call_series.h"
+#include "client/rpc_status.h"
 #include "cluster/sha256.h"
 #include "coffer/v1/chains.pb.h"
 #include "google/rpc/status.pb.h"

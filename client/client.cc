@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "client/client_impl.h"
+#include "client/rpc_status.h"
 #include "coffer/v1/chunks.pb.h"
 #include "google/rpc/status.pb.h"
 #include "proto/mutex.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "client/rpc_status.h"
 #include "coffer/v1/stream.pb.h"
 
 namespace coffer::client {

@@ -16,10 +16,6 @@
 #include "client/transport.h"
 #include "proto/mutex.h"
 
-namespace google::rpc {
-class Status;
-}
-
 namespace coffer::client {
 
 // What is asked of the engine: one operation.
@@ -116,10 +112,5 @@ class Engine : private TransportEvents {
   std::unique_ptr<Transport> transport_;
   std::thread driver_;
 };
-
-// The value form of a status that came over the wire, with its google.rpc details; retry_class is left to the engine.
-Status FromRpc(const google::rpc::Status& rpc);
-// Whether the reason says that the server refused before it wrote anything.
-bool RefusedBeforeWriting(const google::rpc::Status& rpc);
 
 }  // namespace coffer::client

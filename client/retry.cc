@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cluster/planted_bug.h"
+
 namespace coffer::client {
 
 AttemptFailure Judge(Effect effect, const ReplyFacts& facts) {
@@ -11,7 +13,7 @@ AttemptFailure Judge(Effect effect, const ReplyFacts& facts) {
   switch (facts.code) {
     case Code::kUnavailable:
       out.retryable = true;
-      out.certainty = facts.refused ? Certainty::kNothingHappened : Certainty::kMayHaveHappened;
+      out.certainty = facts.refused || Planted(Bug::kClientForgetsDoubt) ? Certainty::kNothingHappened : Certainty::kMayHaveHappened;
       break;
     case Code::kDeadlineExceeded:
     case Code::kCancelled:

@@ -1,9 +1,10 @@
 // Reads google.rpc.Status and its details.
+#include "client/rpc_status.h"
+
 #include <algorithm>
 #include <iterator>
 #include <string_view>
 
-#include "client/engine.h"
 #include "coffer/v1/chains.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"

@@ -40,6 +40,9 @@ enum class Bug {
   kMergedBack,              // a learner keeps what its primary lacks (R10)
   kNotFoundWhileFilling,    // a node that is no confirmed primary says NOT_FOUND (R13)
   kDiscardUnasked,          // a removed node discards by its own judgement (R12)
+  kClientForgetsDoubt,      // a client takes a lost connection for a write that did not happen (R2.3)
+  kZoneGoneEarly,           // a zone is said to be deleted when the first partition has dropped it
+  kZoneDropIgnored,         // writes into a zone that was dropped are taken
 };
 
 #ifdef COFFER_PLANTED_BUGS

@@ -46,7 +46,7 @@ void Writes::Decide(Request r) {
     bool dropped = false;
     const auto outcome = ctx_.Replica(r.partition).ZoneDropped(r.zone, &dropped);
     if (Troubled(r, outcome, {r.zone, RecordKind::kZoneDrop, BlockId{}, 0})) return;
-    if (dropped) return AnswerRefusal(ctx_, r.waiter, Refuse(Code::kNotFound, "ZONE_DELETED", "the zone was deleted; nothing was written"));
+    if (dropped && !Planted(Bug::kZoneDropIgnored)) return AnswerRefusal(ctx_, r.waiter, Refuse(Code::kNotFound, "ZONE_DELETED", "the zone was deleted; nothing was written"));
   }
   if (r.wire.has_put_chunk()) return PutChunk(std::move(r));
   if (r.wire.has_delete_chunk()) return DeleteChunk(std::move(r));

@@ -71,7 +71,7 @@ ChainChecker::Complaint ChainChecker::EndAppend(const Token& token) {
   return Seen(token.chain, token.position, token.bodies);
 }
 
-ChainChecker::Complaint ChainChecker::EndConflict(const Token& token, std::uint64_t length) {
+ChainChecker::Complaint ChainChecker::EndRefused(const Token& token) {
   if (token.age != ages_[token.chain]) return std::nullopt;
   const std::vector<std::string>& entries = chains_[token.chain].entries;
   for (std::size_t i = 0; i < token.bodies.size(); ++i) {
@@ -81,6 +81,12 @@ ChainChecker::Complaint ChainChecker::EndConflict(const Token& token, std::uint6
     }
     refused_.insert(token.bodies[i]);
   }
+  return std::nullopt;
+}
+
+ChainChecker::Complaint ChainChecker::EndConflict(const Token& token, std::uint64_t length) {
+  if (token.age != ages_[token.chain]) return std::nullopt;
+  if (auto why = EndRefused(token)) return why;
   if (auto why = EndHead(token, length)) return why;
   // Where `layout force` shortened the chain, a writer may still go by what stood there before.
   if (length <= token.position && ages_[token.chain] == 0) {

@@ -32,6 +32,8 @@ class ChainChecker {
   Complaint EndAppend(const Token& token);
   // Refused because the chain had `length` entries.
   Complaint EndConflict(const Token& token, std::uint64_t length);
+  // Refused whatever the chain is like: it did not happen and will not.
+  Complaint EndRefused(const Token& token);
   // Refused or read as deleted or not there.
   Complaint EndGone(const Token& token, bool append);
   Complaint EndRead(const Token& token, const std::vector<std::string>& bodies);

@@ -88,4 +88,17 @@ ChunkChecker::Complaint ChunkChecker::EndGet(const Token& token, Outcome outcome
   return std::nullopt;
 }
 
+ChunkChecker::Complaint ChunkChecker::EndHas(const Token& token, bool present) {
+  const Chunk& chunk = chunks_[token.id];
+  if (token.age != chunk.age) return std::nullopt;
+  if (!present) {
+    if (token.acknowledged && !chunk.known.delete_begun) return Name(token.id) + " was acknowledged and is said not to be there";
+    return std::nullopt;
+  }
+  if (token.deleted) return Name(token.id) + " is said to be there after its delete was acknowledged (I10)";
+  const bool possible = std::any_of(chunk.possible.begin(), chunk.possible.end(), [](const auto& value) { return value.second > 0; });
+  if (!possible) return Name(token.id) + " is said to be there; nobody put it";
+  return std::nullopt;
+}
+
 }  // namespace coffer::sim

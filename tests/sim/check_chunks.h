@@ -9,7 +9,8 @@
 
 namespace coffer::sim {
 
-enum class Outcome { kOk, kNotFound, kOtherValue, kDeleted, kUnknown };
+// kNotDone: a write did not happen and will not, whatever stood in its way.
+enum class Outcome { kOk, kNotFound, kOtherValue, kDeleted, kNotDone, kUnknown };
 
 class ChunkChecker {
  public:
@@ -32,6 +33,8 @@ class ChunkChecker {
   // `by_primary`: the answer came from the primary of the newest layout; others may show a delete late, or a value that was put
   // under the id and lost (R13).
   Complaint EndGet(const Token& token, Outcome outcome, const std::string& value, bool by_primary);
+  // A confirmed answer to "is it there?".
+  Complaint EndHas(const Token& token, bool present);
 
   // The acknowledged value of an id that nobody began to delete.
   struct Known {

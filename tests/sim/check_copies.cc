@@ -182,6 +182,23 @@ CopyChecker::Complaint CopyChecker::Prefixes(const cluster::Layout& newest) cons
   return std::nullopt;
 }
 
+CopyChecker::Complaint CopyChecker::Dropped(const cluster::Layout& newest, const std::set<ZoneId>& zones) const {
+  for (PartitionId p = 0; p < newest.partition_count(); ++p) {
+    for (const auto m : newest.group(p).in_sync) {
+      const SimNode* n = DiskOf(newest, m);
+      Complaint left;
+      if (!n || damaged_.contains(p)) continue;
+      n->store.Scan(p, "", "", [&](const node::ScannedRecord& r) {
+        if (r.key.kind == RecordKind::kZoneDrop || !zones.contains(r.key.zone)) return true;
+        left = "partition " + std::to_string(p) + " on " + n->name + " has a record of a zone that was deleted (I10)";
+        return false;
+      });
+      if (left) return left;
+    }
+  }
+  return std::nullopt;
+}
+
 CopyChecker::Complaint CopyChecker::AtRest(const cluster::Layout& newest) const {
   for (PartitionId p = 0; p < newest.partition_count(); ++p) {
     if (damaged_.contains(p)) continue;

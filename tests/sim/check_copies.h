@@ -42,6 +42,8 @@ class CopyChecker {
   Complaint Copies(const cluster::Layout& newest, std::uint32_t copies) const;
   // I6 over the logs of in_sync members.
   Complaint Prefixes(const cluster::Layout& newest) const;
+  // At rest nothing of these zones is left but the mark that they are gone.
+  Complaint Dropped(const cluster::Layout& newest, const std::set<ZoneId>& zones) const;
   // When nobody writes and everybody is there.
   Complaint AtRest(const cluster::Layout& newest) const;
 

@@ -47,27 +47,24 @@ void FaultInjector::Carry(const Fault& fault, std::size_t sender, std::size_t re
   ++counts_[fault.what];
   const std::string& what = fault.what;
   const std::size_t n = resolve(0);
+  if (what.ends_with("-router")) return Router(what, fault.arguments);
   cluster_.Note("FAULT " + what + (fault.arguments.empty() ? "" : " " + std::to_string(n)));
   Process(what, n, fault.arguments);
   Network(what, n, resolve(1), fault.arguments);
+  if (SimCluster::IsRouter(n)) return;
   Disk(what, n, fault.arguments);
   Operator(what, n, fault.arguments);
 }
 
 void FaultInjector::Process(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
-  if (what == "kill") cluster_.Kill(n);
+  if (what == "kill") Kill(n);
   if (what == "start") Start(n);
-  if (what == "move" && cluster_.Up(n)) cluster_.node(n).address = cluster_.node(n).name + ":" + std::to_string(7800 + counts_[what]);
+  if (what == "move" && cluster_.Up(n) && !SimCluster::IsRouter(n)) cluster_.node(n).address = cluster_.node(n).name + ":" + std::to_string(7800 + counts_[what]);
   if (what == "restart" || what == "move") {
-    cluster_.Kill(n);
+    Kill(n);
     Start(n);
   }
-  if (what == "pause") {
-    cluster_.Pause(n);
-    cluster_.At(microseconds(arguments[1]), [this, n, life = cluster_.node(n).life] {
-      if (cluster_.node(n).life == life) cluster_.Resume(n);
-    });
-  }
+  if (what == "pause") PauseFor(n, arguments[1]);
   if (what == "clock") cluster_.SetClock(n, microseconds(arguments[1]), arguments[2]);
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (what == "power") cluster_.Kill(i);
@@ -75,10 +72,32 @@ void FaultInjector::Process(const std::string& what, std::size_t n, const std::v
   }
 }
 
+void FaultInjector::PauseFor(std::size_t n, std::int64_t microseconds_long) {
+  cluster_.Pause(n);
+  cluster_.At(microseconds(microseconds_long), [this, n, life = cluster_.process(n).life] {
+    if (cluster_.process(n).life == life) cluster_.Resume(n);
+  });
+}
+
+// Routers by their own numbers. Their clients reach them all the same.
+void FaultInjector::Router(const std::string& what, const std::vector<std::int64_t>& arguments) {
+  if (cluster_.routers() == 0) return;
+  const std::size_t r = kFirstRouter + static_cast<std::size_t>(arguments[0]) % cluster_.routers();
+  cluster_.Note("FAULT " + what + " " + std::to_string(arguments[0]));
+  if (what == "kill-router" || what == "restart-router") Kill(r);
+  if (what == "start-router" || what == "restart-router") Start(r);
+  if (what == "pause-router") PauseFor(r, arguments[1]);
+  const bool cut = what == "cut-router";
+  if (cut || what == "mend-router") cluster_.Cut(r, static_cast<std::size_t>(arguments[1]) % cluster_.size(), cut);
+  const bool isolate = what == "isolate-router";
+  for (std::size_t i = 0; i < cluster_.size() && (isolate || what == "reconnect-router"); ++i) cluster_.Cut(r, i, isolate);
+}
+
 void FaultInjector::Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments) {
   if (what == "mute") cluster_.Mute(static_cast<int>(arguments[0]), cluster_.now() + microseconds(arguments[1]));
   if (what == "lose") cluster_.faults.lose_per_mille = static_cast<int>(arguments[0]);
   if (what == "heal") MendAll();
+  if (SimCluster::IsRouter(n) && SimCluster::IsRouter(m)) return;  // both ends of what a router sent to a client
   if (what == "cut" && n != m) cluster_.Cut(n, m, true);
   if (what == "mend" && n != m) cluster_.Cut(n, m, false);
   if (what == "deafen" && n != m) cluster_.CutOneWay(n, m, true);
@@ -137,8 +156,11 @@ void FaultInjector::Operator(const std::string& what, std::size_t n, const std::
 
 // What is stated to be off stays off until the heal.
 void FaultInjector::Start(std::size_t n) {
+  if (SimCluster::IsRouter(n)) return cluster_.StartRouter(n);
   if (!stated_off_.contains(n)) cluster_.Start(n);
 }
+
+void FaultInjector::Kill(std::size_t n) { SimCluster::IsRouter(n) ? cluster_.KillRouter(n) : cluster_.Kill(n); }
 
 // An operator who looks first: who does not answer is off; and he asks, now this node, now that, until it is done.
 void FaultInjector::Force(Epoch before, std::uint64_t call) {
@@ -244,6 +266,7 @@ void FaultInjector::GiveBack() {
 void FaultInjector::MendAll() {
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) cluster_.Cut(i, j, false);
+    for (std::size_t r = 0; r < cluster_.routers(); ++r) cluster_.Cut(i, kFirstRouter + r, false);
   }
 }
 
@@ -266,6 +289,10 @@ void FaultInjector::Heal() {
       cluster_.Start(i);
     }
     for (std::size_t j = 0; j < cluster_.size(); ++j) cluster_.SetDelay(i, j, Duration(0));
+  }
+  for (std::size_t r = kFirstRouter; r < kFirstRouter + cluster_.routers(); ++r) {
+    cluster_.Resume(r);
+    cluster_.StartRouter(r);
   }
 }
 

@@ -39,10 +39,13 @@ class FaultInjector {
  private:
   void Carry(const Fault& fault, std::size_t sender, std::size_t receiver);
   void Process(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  void PauseFor(std::size_t n, std::int64_t microseconds);
   void Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments);
   void Disk(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
   void Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments);
+  void Router(const std::string& what, const std::vector<std::int64_t>& arguments);
   void Start(std::size_t n);
+  void Kill(std::size_t n);
   void Force(Epoch before, std::uint64_t call);
   bool Intact(const NodeId& id, std::optional<std::size_t> but) const;
   bool Carries(const cluster::Layout& layout, std::optional<std::size_t> without) const;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "client/rpc_status.h"
 #include "cluster/placement.h"
 #include "cluster/sha256.h"
 #include "node/core/replica.h"
+#include "sim/public_form.h"
 
 namespace coffer::sim {
 namespace {
@@ -18,6 +20,8 @@ constexpr Duration kPoll = milliseconds(10);
 // Codes of google.rpc.Code that answers carry.
 constexpr int kOk = 0, kNotFound = 5, kAlreadyExists = 6, kExhausted = 8, kFailedPrecondition = 9, kAborted = 10, kUnavailable = 14,
               kDataLoss = 15;
+// In place of the code of a write that routers say did not happen and will not.
+constexpr int kNotDone = 100;
 
 Outcome OutcomeOf(int code) {
   switch (code) {
@@ -25,15 +29,17 @@ Outcome OutcomeOf(int code) {
     case kNotFound: return Outcome::kNotFound;
     case kAlreadyExists: return Outcome::kOtherValue;
     case kFailedPrecondition: return Outcome::kDeleted;
+    case kNotDone: return Outcome::kNotDone;
     default: return Outcome::kUnknown;
   }
 }
 
 }  // namespace
 
-LoadClient::LoadClient(SimCluster& cluster, Load& load, std::uint8_t number, bool only_reads)
-    : cluster_(cluster), load_(load), random_(cluster.random().Next()), name_("client-" + std::to_string(number)), only_reads_(only_reads) {
+LoadClient::LoadClient(SimCluster& cluster, Load& load, std::uint8_t number, Kind kind)
+    : cluster_(cluster), load_(load), random_(cluster.random().Next()), name_("client-" + std::to_string(number)), only_reads_(kind == Kind::kOnlyReads) {
   self_.bytes.fill(number);
+  if (kind == Kind::kRouted) routers_ = std::make_unique<PublicCaller>(cluster, self_, random_.Next());
   cluster_.clients[self_] = [this](const NodeId& by, PeerMessage m) { OnMessage(by, std::move(m)); };
 }
 
@@ -47,7 +53,8 @@ void LoadClient::Go() {
 }
 
 std::string LoadClient::Describe() const {
-  if (!open_) return name_ + " is idle";
+  if (Idle()) return name_ + " is idle";
+  if (!open_) return name_ + " waits for routers: " + routers_->Describe();
   return name_ + " waits for " + open_->request.ShortDebugString().substr(0, 200);
 }
 
@@ -62,20 +69,20 @@ std::string Load::NewId() { return Sha256({"id", std::to_string(next_id++)}).str
 // --- Asking -------------------------------------------------------------------------------------------------------------
 
 void LoadClient::Poll() {
-  if (!open_ && !back_ids_.empty()) {
+  if (Idle() && !back_ids_.empty()) {
     const std::string id = std::move(back_ids_.back());
     back_ids_.pop_back();
     Get(id, false);
-  } else if (!open_ && !back_chains_.empty()) {
+  } else if (Idle() && !back_chains_.empty()) {
     const std::string chain = std::move(back_chains_.back());
     back_chains_.pop_back();
     ReadChain(chain);
-  } else if (!open_ && going_) {
+  } else if (Idle() && going_) {
     Act();
   }
-  if (!open_ && !going_) return;
+  if (Idle() && !going_) return;
   const bool reading_back = !back_ids_.empty() || !back_chains_.empty();
-  const Duration wait = open_ || reading_back ? kPoll : Duration(random_.Below(static_cast<std::uint64_t>(load_.think.count()) + 1));
+  const Duration wait = !Idle() || reading_back ? kPoll : Duration(random_.Below(static_cast<std::uint64_t>(load_.think.count()) + 1));
   cluster_.At(wait, [this] {
     if (open_ && cluster_.now() >= open_->deadline) Finish(nullptr, {}, NodeId{});
     if (open_ && cluster_.now() >= open_->next_attempt) Attempt();
@@ -84,6 +91,7 @@ void LoadClient::Poll() {
 }
 
 void LoadClient::Begin(PartitionId partition, wire::DataRequest request, std::vector<Payload> bodies, Done done) {
+  if (routers_) return AskRouters(std::move(request), std::move(bodies), std::move(done));
   request.set_zone(load_.zone.str());
   request.set_partition(partition);
   Open open;
@@ -94,6 +102,24 @@ void LoadClient::Begin(PartitionId partition, wire::DataRequest request, std::ve
   open.done = std::move(done);
   open_ = std::move(open);
   Attempt();
+}
+
+void LoadClient::AskRouters(wire::DataRequest request, std::vector<Payload> bodies, Done done) {
+  PublicCall call = ToPublic(load_.zone_name, request, bodies);
+  const bool write = call.effect != client::Effect::kRead;
+  routers_->Ask(std::move(call), kDeadline, [this, request = std::move(request), write, done = std::move(done)](const PublicAnswer& answer) {
+    wire::DataResponse response;
+    std::vector<Payload> found;
+    if (!FromPublic(request, answer, &response, &found)) return Report("a router's answer can't be read: " + request.ShortDebugString());
+    const int code = response.status().code();
+    if (client::FromRpc(answer.status).reason.rfind("ZONE_", 0) == 0) return Report("the zone of the load is said not to be there");
+    const bool known = code == kNotFound || code == kAlreadyExists || code == kFailedPrecondition || code == kAborted;
+    const bool ok = answer.retry_class == client::RetryClass::kOk;
+    if (!ok && !known && write && answer.Definite()) response.mutable_status()->set_code(kNotDone);
+    const bool told = ok || (answer.Definite() && (known || write));
+    ++(!told ? load_.unknown : ok ? load_.succeeded : load_.refused);
+    done(told ? &response : nullptr, found, NodeId{});
+  });
 }
 
 // As a router that asked some node: it may be behind, or stopped, without knowing.
@@ -160,6 +186,7 @@ bool LoadClient::ByPrimary(PartitionId partition, const NodeId& by) const {
 void LoadClient::Act() {
   const std::string& id = load_.ids[random_.Below(load_.ids.size())];
   const std::string& chain = load_.chains[random_.Below(load_.chains.size())];
+  if (routers_ && random_.Chance(1, 8)) return Has(id);
   if (!only_reads_ && load_.deletes_per_mille > 0 && random_.Chance(load_.deletes_per_mille, 1000)) return Delete(id);
   // What writes goes from 0 to 1 and from 23 on.
   switch (only_reads_ ? 2 + random_.Below(21) : random_.Below(40)) {
@@ -199,6 +226,17 @@ void LoadClient::Get(const std::string& id, bool any_holder) {
     if (not_mine) return;
     const Outcome outcome = OutcomeOf(r->status().code());
     Report(load_.chunks.EndGet(token, outcome, bodies.empty() ? "" : *bodies[0], ByPrimary(PartitionOfId(token.id), by)));
+  });
+}
+
+void LoadClient::Has(const std::string& id) {
+  const auto token = load_.chunks.Begin(id);
+  wire::DataRequest request;
+  request.mutable_has_chunks()->add_ids(id);
+  Begin(PartitionOfId(id), request, {}, [this, token](const wire::DataResponse* r, const auto&, const NodeId&) {
+    if (!r || r->status().code() != kOk) return;
+    if (r->presence().present_size() != 1) return Report("an answer about one chunk is about " + std::to_string(r->presence().present_size()));
+    Report(load_.chunks.EndHas(token, r->presence().present(0)));
   });
 }
 
@@ -270,6 +308,8 @@ void LoadClient::Append(const std::string& chain) {
       Report(load_.chains_seen.EndConflict(token, head.length()));
     } else if (code == kFailedPrecondition) {
       Report(load_.chains_seen.EndGone(token, true));
+    } else if (code == kNotDone) {
+      Report(load_.chains_seen.EndRefused(token));
     }
   });
 }

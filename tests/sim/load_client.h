@@ -1,7 +1,8 @@
 // A client under load: draws operations on ids and chains it shares with the others, retries as a router does, and tells the
 // checkers what it asked and what it was answered.
 //
-// It keeps a layout of its own and learns a newer one only when it is fenced or not answered, so a deposed primary is asked, too.
+// It keeps a layout of its own and learns a newer one only when it is fenced or not answered, so a deposed primary is asked, too. Or
+// it goes through routers, as users do.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 
 #include "sim/check_chains.h"
 #include "sim/check_chunks.h"
+#include "sim/public_caller.h"
 #include "sim/sim_cluster.h"
 
 namespace coffer::sim {
@@ -21,6 +23,7 @@ namespace coffer::sim {
 // What the clients of a run share.
 struct Load {
   ZoneId zone;
+  std::string zone_name;  // under which routers find it
   std::vector<std::string> ids;
   std::vector<std::string> chains;
   Duration think{};
@@ -37,17 +40,18 @@ struct Load {
 
 class LoadClient {
  public:
-  LoadClient(SimCluster& cluster, Load& load, std::uint8_t number, bool only_reads = false);
+  enum class Kind { kDirect, kOnlyReads, kRouted };
+  LoadClient(SimCluster& cluster, Load& load, std::uint8_t number, Kind kind);
 
   // Begins operations at random times until Stop.
   void Go();
   void Stop() { going_ = false; }
-  bool Idle() const { return !open_; }
+  bool Idle() const { return !open_ && (!routers_ || routers_->Idle()); }
   // What the operation under way is, for people.
   std::string Describe() const;
   // Reads these, one after the other; `Idle()` and `left()` tell the end.
   void ReadBack(std::vector<std::string> ids, std::vector<std::string> chains);
-  std::size_t left() const { return back_ids_.size() + back_chains_.size() + (open_ ? 1 : 0); }
+  std::size_t left() const { return back_ids_.size() + back_chains_.size() + (Idle() ? 0 : 1); }
 
  private:
   // Null: nobody answered in time.
@@ -63,6 +67,7 @@ class LoadClient {
   };
   void Act();
   void Begin(PartitionId partition, wire::DataRequest request, std::vector<Payload> bodies, Done done);
+  void AskRouters(wire::DataRequest request, std::vector<Payload> bodies, Done done);
   void Attempt();
   void Poll();
   void OnMessage(const NodeId& by, PeerMessage message);
@@ -78,6 +83,7 @@ class LoadClient {
 
   void Put(const std::string& id);
   void Get(const std::string& id, bool any_holder);
+  void Has(const std::string& id);
   void Delete(const std::string& id);
   void ReadChain(const std::string& chain);
   void Append(const std::string& chain);
@@ -95,6 +101,7 @@ class LoadClient {
   std::uint64_t next_body_ = 1;
   std::map<PartitionId, std::shared_ptr<const cluster::Layout>> layouts_;
   std::optional<Open> open_;
+  std::unique_ptr<PublicCaller> routers_;  // null: it asks nodes
   bool going_ = false;
   std::map<std::string, std::pair<std::uint64_t, Digest>> heads_;  // of chains as last seen: length and hash
   std::vector<std::string> back_ids_;

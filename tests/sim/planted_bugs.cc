@@ -41,6 +41,9 @@ const std::vector<std::pair<std::string, Bug>> kBugs{
     {"merged-back", Bug::kMergedBack},
     {"not-found-while-filling", Bug::kNotFoundWhileFilling},
     {"discard-unasked", Bug::kDiscardUnasked},
+    {"client-forgets-doubt", Bug::kClientForgetsDoubt},
+    {"zone-gone-early", Bug::kZoneGoneEarly},
+    {"zone-drop-ignored", Bug::kZoneDropIgnored},
 };
 
 }  // namespace

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "cluster/placement.h"
+#include "coffer/v1/zones.pb.h"
 #include "sim/check_copies.h"
 #include "sim/check_layouts.h"
 #include "sim/check_resync.h"
 #include "sim/fault_injector.h"
 #include "sim/load_client.h"
+#include "sim/zone_client.h"
 
 namespace coffer::sim {
 namespace {
@@ -28,7 +30,9 @@ class Runner {
     cluster_.voters_wanted = static_cast<std::uint32_t>(scenario.knob("voters"));
     cluster_.resync_delay = milliseconds(scenario.knob("resync_delay_ms"));
     cluster_.log_keep = static_cast<std::uint64_t>(scenario.knob("log_keep"));
+    cluster_.router_patience = milliseconds(scenario.knob("router_patience_ms"));
     load_.zone = Zone();
+    load_.zone_name = "load";
     load_.think = milliseconds(scenario.knob("think_ms"));
     load_.deletes_per_mille = static_cast<std::uint64_t>(scenario.knob("deletes"));
     for (int i = 0; i < scenario.knob("ids"); ++i) load_.ids.push_back(load_.NewId());
@@ -45,11 +49,12 @@ class Runner {
       if (layouts_.newest() != newest) OnLayout(newest);
     };
     for (int i = 0; i < scenario.knob("clients"); ++i) {
-      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i)));
+      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i), LoadClient::Kind::kDirect));
     }
     for (int i = 0; i < scenario.knob("readers"); ++i) {
-      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(220 + i), /*only_reads=*/true));
+      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(220 + i), LoadClient::Kind::kOnlyReads));
     }
+    if (scenario.knob("routers") > 0) MakeRouters();
   }
 
   RunResult Run() {
@@ -69,9 +74,11 @@ class Runner {
     result.faults["lost messages"] += cluster_.lost();
     result.faults["repeated messages"] += cluster_.repeated();
     result.faults["late messages"] += cluster_.delayed();
-    result.succeeded = load_.succeeded;
-    result.refused = load_.refused;
-    result.unknown = load_.unknown;
+    if (zones_.zones.lives() > 0) result.faults["zones made"] = zones_.created;
+    if (zones_.zones.lives() > 0) result.faults["zones deleted"] = zones_.deleted;
+    result.succeeded = load_.succeeded + zones_.succeeded;
+    result.refused = load_.refused + zones_.refused;
+    result.unknown = load_.unknown + zones_.unknown;
     result.epochs = layouts_.epochs();
     result.timeline = std::move(cluster_.log);
     if (result.failure && cluster_.timeline) {
@@ -82,6 +89,21 @@ class Runner {
   }
 
  private:
+  // Routers, and the clients that go through them.
+  void MakeRouters() {
+    for (int i = 0; i < scenario_.knob("routers"); ++i) cluster_.AddRouter();
+    for (int i = 0; i < scenario_.knob("routed"); ++i) {
+      clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(160 + i), LoadClient::Kind::kRouted));
+    }
+    for (int i = 0; i < scenario_.knob("zones"); ++i) zones_.names.push_back("zone-" + std::to_string(i));
+    for (int i = 0; i < std::min<std::int64_t>(scenario_.knob("ids"), 8); ++i) zones_.ids.push_back(load_.NewId());
+    zones_.think = load_.think;
+    const auto owners = static_cast<std::size_t>(scenario_.knob("zone_clients"));
+    for (std::size_t i = 0; i < owners; ++i) {
+      zone_clients_.push_back(std::make_unique<ZoneClient>(cluster_, zones_, static_cast<std::uint8_t>(180 + i), i, owners));
+    }
+  }
+
   static ZoneId Zone() {
     ZoneId zone;
     zone.bytes.fill(3);
@@ -159,10 +181,26 @@ class Runner {
     if (!Wait([&] { return cluster_.Settled() && cluster_.Newest()->settings.min_copies == copies; }, seconds(120)) && !Failed()) {
       cluster_.Violate("the cluster did not form");
     }
+    if (!Failed() && cluster_.routers() > 0) FormRouters();
     copies_due_ = copies;
     for (const Fault& fault : scenario_.faults) {
       if (fault.what == "mincopies") copies_due_ = 0;
     }
+  }
+
+  // Started, and the zone of the load made through one of them.
+  void FormRouters() {
+    for (std::size_t r = 0; r < cluster_.routers(); ++r) cluster_.StartRouter(kFirstRouter + r);
+    NodeId self;
+    self.bytes.fill(198);
+    maker_ = std::make_unique<PublicCaller>(cluster_, self, cluster_.random().Next());
+    v1::ZonesCreateRequest request;
+    request.set_name(load_.zone_name);
+    request.set_id(load_.zone.str());
+    bool made = false;
+    maker_->Ask({"coffer.v1.Zones/Create", request.SerializeAsString(), client::Effect::kRepeatSafe, {}}, seconds(30),
+              [&](const PublicAnswer& answer) { made = answer.retry_class == client::RetryClass::kOk; });
+    if (!(Wait([&] { return maker_->Idle(); }, seconds(31)) && made) && !Failed()) cluster_.Violate("the zone of the load could not be made");
   }
 
   void Safety() {
@@ -176,6 +214,7 @@ class Runner {
     Look();
     injector_.Begin();
     for (auto& client : clients_) client->Go();
+    for (auto& client : zone_clients_) client->Go();
     cluster_.RunFor(seconds(scenario_.knob("safety_s")));
   }
 
@@ -188,9 +227,14 @@ class Runner {
     if (!well && !Failed() && !too_much_lost_) cluster_.Violate("not well again within the bound after the heal (I20)\n" + cluster_.Describe());
     recovery_ = cluster_.now() - healed;
     for (auto& client : clients_) client->Stop();
-    for (auto& client : clients_) {
-      if (!Wait([&] { return client->Idle(); }, seconds(20)) && !Failed()) cluster_.Violate("an operation never ended: " + client->Describe());
-    }
+    for (auto& client : zone_clients_) client->Stop();
+    for (auto& client : clients_) EndOf(*client);
+    for (auto& client : zone_clients_) EndOf(*client);
+  }
+
+  template <class Client>
+  void EndOf(const Client& client) {
+    if (!Wait([&] { return client.Idle(); }, seconds(20)) && !Failed()) cluster_.Violate("an operation never ended: " + client.Describe());
   }
 
   // Everybody is there and nobody writes: copies are equal, and what was promised is read once more.
@@ -198,6 +242,8 @@ class Runner {
     Report(copies_.All(*layouts_.newest(), nullptr));
     std::optional<std::string> unequal;
     if (!Wait([&] { return !(unequal = copies_.AtRest(*layouts_.newest())); }, seconds(30))) Report(unequal);
+    std::optional<std::string> left;
+    if (!Wait([&] { return !(left = copies_.Dropped(*layouts_.newest(), zones_.zones.Gone())); }, seconds(30))) Report(left);
     if (Failed()) return;
     std::vector<std::string> ids, chains;
     for (const auto& [id, chunk] : load_.chunks.all()) ids.push_back(id);
@@ -205,6 +251,10 @@ class Runner {
     LoadClient& reader = *clients_.front();
     reader.ReadBack(std::move(ids), std::move(chains));
     if (!Wait([&] { return reader.left() == 0; }, seconds(120)) && !Failed()) cluster_.Violate("reading back never ended: " + reader.Describe());
+    if (zone_clients_.empty()) return;
+    ZoneClient& zones = *zone_clients_.front();
+    zones.ReadBack();
+    if (!Wait([&] { return zones.left() == 0; }, seconds(120)) && !Failed()) cluster_.Violate("reading zones back never ended: " + zones.Describe());
   }
 
   const Scenario& scenario_;
@@ -215,6 +265,9 @@ class Runner {
   Load load_;
   CopyChecker copies_;
   std::vector<std::unique_ptr<LoadClient>> clients_;
+  std::unique_ptr<PublicCaller> maker_;  // of the zone of the load
+  ZoneLoad zones_;
+  std::vector<std::unique_ptr<ZoneClient>> zone_clients_;
   std::uint32_t copies_due_ = 0;
   Duration recovery_{};
   std::uint64_t forced_ = 0;

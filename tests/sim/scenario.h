@@ -41,7 +41,7 @@ struct Scenario {
 
 // The knobs and their usual values.
 const std::map<std::string, std::int64_t>& Knobs();
-// What a fault's arguments are, as letters: n node, m node (another), k kind of message, i number, s seconds.
+// What a fault's arguments are, as letters: n node, m node (another), r router, k kind of message, i number, s seconds.
 const std::map<std::string, std::string>& FaultArguments();
 
 // Numbers of message kinds by the names of wire::Peer's fields.
@@ -52,9 +52,10 @@ std::string Print(const Scenario& scenario);
 // Nothing, and why in `error`, when the text can't be read.
 std::optional<Scenario> Parse(const std::string& text, std::string* error);
 
-// Replaces the faults by some that are aimed at one rule, with the clients and the network they need. False: no aim has this name.
+// Replaces the faults by some that are aimed at one rule, with the clients and the network they need; "routers" adds to what is there.
+// False: no aim has this name.
 bool AimFaults(Scenario& scenario, const std::string& aim);
-// Each aim for every tenth seed; the others keep what they have.
+// Each aim for every tenth seed, routers for every fourth; the others keep what they have.
 void MaybeAimFaults(Scenario& scenario);
 
 // Everything drawn from the seed. `safety_seconds`: how long faults go on. `aim`: its faults for every seed; "": see MaybeAimFaults.

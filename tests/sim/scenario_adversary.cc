@@ -157,6 +157,39 @@ class Adversary {
     At(at + (3000 + Below(2000)) * kMs, "force", {});
   }
 
+  // Clients go through routers, which die, stop, and lose sight of nodes, besides whatever else was drawn; some make and delete zones.
+  void GoThroughRouters() {
+    const std::int64_t routers = 1 + Below(3);
+    scenario_.set("routers", routers);
+    scenario_.set("routed", 1 + Below(3));
+    scenario_.set("clients", Below(3));
+    scenario_.set("router_patience_ms", Below(2) == 0 ? 700 : 5000);
+    scenario_.set("zone_clients", Below(3));
+    scenario_.set("zones", 1 + Below(3));
+    const std::int64_t pause = (300 + 700 * Below(4)) * kMs;
+    for (std::int64_t at = Below(pause); at < end_; at += 1 + Below(2 * pause)) BreakRouter(at, Below(routers));
+    for (std::int64_t i = Below(6), number = 0; i > 0; --i) {
+      const bool asked = Below(2) == 0;
+      On(asked ? "data_request" : "data_response", number += 1 + Below(150), Below(2) == 0 ? "restart" : "kill",
+         {asked ? kSender : kReceiver});
+    }
+    for (std::int64_t at = 3000 * kMs; at < end_; at += 3000 * kMs) At(at, "start-router", {Below(routers)});
+  }
+
+  void BreakRouter(std::int64_t at, std::int64_t r) {
+    const std::int64_t until = at + (50 + Below(4000)) * kMs;
+    const std::int64_t n = Node();
+    switch (Below(6)) {
+      // Two nodes that do not see each other, and routers that see both: a zone that one of them can't drop yet.
+      case 5: At(at, "cut", {n, (n + 1) % scenario_.knob("nodes")}); return At(until, "mend", {n, (n + 1) % scenario_.knob("nodes")});
+      case 0: return At(at, "restart-router", {r});
+      case 1: At(at, "kill-router", {r}); return At(until, "start-router", {r});
+      case 2: return At(at, "pause-router", {r, until - at});
+      case 3: At(at, "isolate-router", {r}); return At(until, "reconnect-router", {r});
+      default: At(at, "cut-router", {r, n}); return At(until, "mend-router", {r, n});
+    }
+  }
+
   Scenario& scenario_;
   Random random_;
   const std::int64_t end_;
@@ -166,6 +199,7 @@ const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"deposed-primary", &Adversary::AskTheDeposed},  {"cut-off-add", &Adversary::CutOffWithAnAdd},
     {"restarted-add", &Adversary::RestartWithAnAdd}, {"undone-deletes", &Adversary::UndoDeletes},
     {"late-answers", &Adversary::OutliveAnswers},    {"force", &Adversary::ForceSurvivors},
+    {"routers", &Adversary::GoThroughRouters},
 };
 
 // Those that any run may be given; what comes behind them is given by name.
@@ -182,6 +216,7 @@ bool AimFaults(Scenario& scenario, const std::string& aim) {
 void MaybeAimFaults(Scenario& scenario) {
   const auto index = static_cast<std::size_t>(scenario.knob("seed")) / 2;
   if (scenario.knob("seed") % 2 == 0) AimFaults(scenario, Adversary::kAims[index % kDrawnAims].first);
+  if (scenario.knob("seed") % 4 == 1) AimFaults(scenario, "routers");
 }
 
 }  // namespace coffer::sim

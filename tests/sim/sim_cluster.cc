@@ -26,22 +26,22 @@ void SimCluster::Push(Instant at, std::function<void()> event) {
 void SimCluster::At(Duration after, std::function<void()> event) { Push(now_ + after, std::move(event)); }
 
 void SimCluster::AtNode(std::size_t i, Instant at, std::function<void()> event) {
-  Push(at, [this, i, life = nodes_[i]->life, event = std::move(event)]() mutable {
-    SimNode& n = *nodes_[i];
-    if (!n.core || n.life != life) return;
+  Push(at, [this, i, life = process(i).life, event = std::move(event)]() mutable {
+    SimProcess& n = process(i);
+    if (!Up(i) || n.life != life) return;
     if (n.paused) return n.deferred.push_back(std::move(event));
     Mix(i);
     event();
   });
 }
 
-Instant SimCluster::NodeNow(const SimNode& n) const {
+Instant SimCluster::NodeNow(const SimProcess& n) const {
   const auto since = (now_ - n.clock_anchor).count();
   return now_ + n.clock_offset + Duration(since / 1'000'000 * n.clock_drift_ppm);
 }
 
 void SimCluster::SetClock(std::size_t i, Duration jump, std::int64_t drift_ppm) {
-  SimNode& n = *nodes_[i];
+  SimProcess& n = process(i);
   n.clock_offset = NodeNow(n) - now_ + std::max(jump, Duration(0));
   n.clock_drift_ppm = drift_ppm;
   n.clock_anchor = now_;
@@ -73,7 +73,7 @@ void SimCluster::Note(const std::string& text) {
 
 // --- Processes ----------------------------------------------------------------------------------------------------------
 
-void SimCluster::NewIdentity(SimNode& n) {
+void SimCluster::NewIdentity(SimProcess& n) {
   for (auto& byte : n.id.bytes) byte = static_cast<std::uint8_t>(random_.Next());
 }
 
@@ -139,9 +139,7 @@ void SimCluster::Start(std::size_t i) {
   n.core = std::make_unique<node::NodeCore>(config, n.durable, remembered, n.store, random_.Next(), NodeNow(n));
   n.next_ticket = 1;
   Carry(i, n.core->Tick(NodeNow(n)));
-  for (std::size_t j = 0; j < nodes_.size(); ++j) {
-    if (j != i) Rewire(i, j);
-  }
+  for (const std::size_t j : PeersOf(i)) Rewire(i, j);
   TellHealth(i);
   ScheduleTick(i);
 }
@@ -166,11 +164,7 @@ void SimCluster::Kill(std::size_t i) {
   n.durable_tickets.clear();
   n.batch_sync = n.save_sync = false;
   if (on_batches) on_batches(i);
-  for (std::size_t j = 0; j < nodes_.size(); ++j) {
-    if (j == i) continue;
-    Between(i, j).seen[i > j] = 0;
-    if (Between(i, j).up) Break(i, j);
-  }
+  BreakAll(i);
 }
 
 SimFolder SimCluster::CopyFolder(std::size_t i) const {
@@ -199,27 +193,24 @@ void SimCluster::Wipe(std::size_t i) {
 }
 
 void SimCluster::Pause(std::size_t i) {
-  SimNode& n = *nodes_[i];
-  if (!n.core || n.paused) return;
+  SimProcess& n = process(i);
+  if (!Up(i) || n.paused) return;
   Note(n.name + " is paused");
   n.paused = true;
-  for (std::size_t j = 0; j < nodes_.size(); ++j) {
-    if (j == i) continue;
+  for (const std::size_t j : PeersOf(i)) {
     At(milliseconds(2000 + random_.Below(3000)), [this, i, j, life = n.life] {
-      if (nodes_[i]->life == life && nodes_[i]->paused && Between(i, j).up) Break(i, j);
+      if (process(i).life == life && process(i).paused && Between(i, j).up) Break(i, j);
     });
   }
 }
 
 void SimCluster::Resume(std::size_t i) {
-  SimNode& n = *nodes_[i];
-  if (!n.core || !n.paused) return;
+  SimProcess& n = process(i);
+  if (!Up(i) || !n.paused) return;
   Note(n.name + " goes on");
   n.paused = false;
   for (auto& event : std::exchange(n.deferred, {})) AtNode(i, now_, std::move(event));
-  for (std::size_t j = 0; j < nodes_.size(); ++j) {
-    if (j != i) Rewire(i, j);
-  }
+  for (const std::size_t j : PeersOf(i)) Rewire(i, j);
 }
 
 void SimCluster::Form(std::size_t i, std::uint32_t min_copies) {

@@ -3,6 +3,7 @@
 // Every message goes through its real encoding. A killed node loses what was not synced: any prefix of the store's batches
 // and any one of the newer states of the agreement file may have reached the disk, independently, as in node/core_driver.h.
 // It restarts with a raised boot counter and the same id, unless its disk was lost: then with a new one (rule R8).
+// Routers are processes like the nodes, linked to every one of them; they keep nothing, and every start is somebody new.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,10 @@
 #include <vector>
 
 #include "cluster/random.h"
+#include "coffer/v1/stream.pb.h"
 #include "node/core/node_core.h"
 #include "node/memory_store.h"
+#include "router/core/router_core.h"
 
 namespace coffer::sim {
 
@@ -50,10 +53,20 @@ struct SimFolder {
   node::NodeDurable durable;
 };
 
-struct SimNode {
+// What nodes and routers have in common.
+struct SimProcess {
   NodeId id;
   std::string name;
   std::string address;
+  std::uint64_t life = 0;                           // raised at every start and kill: events of an earlier life are void
+  bool paused = false;
+  std::vector<std::function<void()>> deferred;      // what happened to it while paused
+  Duration clock_offset{};                          // its clock against the simulation's
+  std::int64_t clock_drift_ppm = 0;
+  Instant clock_anchor{};
+};
+
+struct SimNode : SimProcess {
   std::uint64_t boot = 0;
   std::uint32_t role = 1;
   node::MemoryStore store;
@@ -65,16 +78,29 @@ struct SimNode {
   std::uint64_t next_ticket = 1;
   bool batch_sync = false;                          // a sync of this stream is under way
   bool save_sync = false;
-  std::uint64_t life = 0;                           // raised at every start and kill: events of an earlier life are void
-  bool paused = false;
-  std::vector<std::function<void()>> deferred;      // what happened to it while paused
   DiskFaults disk;
-  Duration clock_offset{};                          // its clock against the simulation's
-  std::int64_t clock_drift_ppm = 0;
-  Instant clock_anchor{};
   Instant last_sync{};
   std::optional<std::string> stopped;               // fail-stop message
   std::optional<std::string> retired;               // its identity is over: the next start is under a new one, with an empty disk
+};
+
+struct SimRouter : SimProcess {
+  struct Caller {
+    NodeId client;
+    std::uint64_t call = 0;  // as the client numbers it
+  };
+  std::unique_ptr<router::RouterCore> core;         // null while down
+  std::map<router::CallId, Caller> callers;         // of the calls under way
+  router::CallId next_call = 1;
+};
+
+// Processes from this number on are routers.
+inline constexpr std::size_t kFirstRouter = 500;
+
+// A client of routers. Its connections carry everything in order, and end with the router's process.
+struct PublicClient {
+  std::function<void(std::size_t router, v1::Reply reply)> on_reply;
+  std::function<void(std::size_t router, std::uint64_t life)> on_lost;  // the connections to this life of the router
 };
 
 class SimCluster {
@@ -99,12 +125,12 @@ class SimCluster {
   SimFolder CopyFolder(std::size_t node) const;
   // Replaces the folder of a node that is down.
   void PutFolder(std::size_t node, const SimFolder& folder);
-  bool Up(std::size_t node) const { return nodes_[node]->core != nullptr; }
+  bool Up(std::size_t process) const { return IsRouter(process) ? router(process).core != nullptr : nodes_[process]->core != nullptr; }
   // Stops and continues a process; what arrives meanwhile waits, links break after some seconds.
-  void Pause(std::size_t node);
-  void Resume(std::size_t node);
+  void Pause(std::size_t process);
+  void Resume(std::size_t process);
   // Its clock goes on with this drift, `jump` later than it was.
-  void SetClock(std::size_t node, Duration jump, std::int64_t drift_ppm);
+  void SetClock(std::size_t process, Duration jump, std::int64_t drift_ppm);
   // A down node's data folder is empty: it comes back as somebody else (R8).
   void Wipe(std::size_t node);
   std::size_t size() const { return nodes_.size(); }
@@ -113,6 +139,25 @@ class SimCluster {
   // Nothing for an id that is retired or unknown.
   std::optional<std::size_t> IndexOf(const NodeId& id) const;
   void Form(std::size_t node, std::uint32_t min_copies = 1);
+
+  // --- Routers ---------------------------------------------------------------------------------------------------------
+
+  static bool IsRouter(std::size_t process) { return process >= kFirstRouter; }
+  // Adds a router that is down; its number as a process.
+  std::size_t AddRouter();
+  void StartRouter(std::size_t router);
+  void KillRouter(std::size_t router);
+  std::size_t routers() const { return routers_.size(); }
+  SimRouter& router(std::size_t process) { return *routers_[process - kFirstRouter]; }
+  const SimRouter& router(std::size_t process) const { return *routers_[process - kFirstRouter]; }
+  SimProcess& process(std::size_t i) { return IsRouter(i) ? static_cast<SimProcess&>(router(i)) : *nodes_[i]; }
+  const SimProcess& process(std::size_t i) const { return IsRouter(i) ? static_cast<const SimProcess&>(router(i)) : *nodes_[i]; }
+  // Whom a process may be linked to: nodes to everybody, routers to nodes.
+  std::vector<std::size_t> PeersOf(std::size_t process) const;
+  // A call, or a cancel, from a client to a router. False: nobody listens there.
+  bool Call(const NodeId& client, std::size_t router, const v1::Call& call);
+  std::map<NodeId, PublicClient> public_clients;
+  Duration router_patience = std::chrono::seconds(5);  // of every router started from now on: with silence on a link that is up
 
   // --- Network ---------------------------------------------------------------------------------------------------------
 
@@ -181,15 +226,16 @@ class SimCluster {
     bool up = false;
     std::uint64_t generation = 0;
     std::uint64_t seen[2] = {0, 0};  // by the lower, by the higher end: the generation it holds to be up, or 0
+    NodeId peer[2];                  // whom it then knows to be there
   };
   static bool Later(const Event& a, const Event& b) { return std::tie(a.at, a.order) > std::tie(b.at, b.order); }
   void Push(Instant at, std::function<void()> event);
-  // Runs for the node unless it dies before; waits while it is paused.
-  void AtNode(std::size_t node, Instant at, std::function<void()> event);
-  Instant NodeNow(const SimNode& n) const;
+  // Runs for the process unless it dies before; waits while it is paused.
+  void AtNode(std::size_t process, Instant at, std::function<void()> event);
+  Instant NodeNow(const SimProcess& n) const;
   void Mix(std::uint64_t value) { hash_ = (hash_ ^ value) * 0x100000001b3ull; }
 
-  void NewIdentity(SimNode& n);
+  void NewIdentity(SimProcess& n);
   void Carry(std::size_t node, node::NodeCore::Output output);
   void SyncBatches(std::size_t node);
   void SyncSaves(std::size_t node);
@@ -199,11 +245,19 @@ class SimCluster {
   void TellHealth(std::size_t node);
   void ScheduleTick(std::size_t node);
 
+  void CarryRouter(std::size_t router, router::RouterCore::Output output);
+  void ScheduleRouterTick(std::size_t router);
+  void Invoke(std::size_t router, const NodeId& client, const std::string& bytes);
+  Instant InOrder(std::uint64_t way);
+  void Reply(std::size_t router, router::RouterCore::Reply reply);
+
   bool Desired(std::size_t a, std::size_t b) const;
   Connection& Between(std::size_t a, std::size_t b);
   void Rewire(std::size_t a, std::size_t b);
   void Break(std::size_t a, std::size_t b);
+  void BreakAll(std::size_t process);
   void See(std::size_t self, std::size_t peer, std::uint64_t generation, bool up, bool refused);
+  void TellLink(std::size_t self, std::size_t peer, bool up, bool refused);
   void Deliver(const NodeId& from, const NodeId& to, PeerMessage message);
   void Arrive(std::size_t from, std::size_t to, std::uint64_t generation, PeerMessage message);
   void ArriveLate(std::size_t from, const NodeId& to, PeerMessage message);
@@ -217,6 +271,7 @@ class SimCluster {
   std::uint64_t order_ = 0;
   std::vector<Event> events_;  // a heap
   std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::vector<std::unique_ptr<SimRouter>> routers_;
   std::unordered_map<NodeId, std::size_t, BytesHash> index_;
   std::map<std::pair<std::size_t, std::size_t>, Connection> connections_;
   std::set<std::pair<std::size_t, std::size_t>> blocked_;             // (from, to)

@@ -29,7 +29,7 @@ bool Fenced(int kind) {
 SimCluster::Connection& SimCluster::Between(std::size_t a, std::size_t b) { return connections_[std::minmax(a, b)]; }
 
 bool SimCluster::Desired(std::size_t a, std::size_t b) const {
-  return Up(a) && Up(b) && !nodes_[a]->paused && !nodes_[b]->paused && !blocked_.contains({a, b}) && !blocked_.contains({b, a});
+  return Up(a) && Up(b) && !process(a).paused && !process(b).paused && !blocked_.contains({a, b}) && !blocked_.contains({b, a});
 }
 
 void SimCluster::Cut(std::size_t a, std::size_t b, bool cut) {
@@ -57,7 +57,7 @@ void SimCluster::Rewire(std::size_t a, std::size_t b) {
     const bool now_desired = Desired(a, b);
     if (c.up == now_desired) return;
     if (!now_desired) {
-      if (!nodes_[a]->paused && !nodes_[b]->paused) Break(a, b);
+      if (!process(a).paused && !process(b).paused) Break(a, b);
       return;
     }
     c.up = true;
@@ -75,6 +75,34 @@ void SimCluster::Break(std::size_t a, std::size_t b) {
   if (Desired(a, b)) Rewire(a, b);
 }
 
+// The process is no more: it sees none of its connections, and the others see them end.
+void SimCluster::BreakAll(std::size_t i) {
+  for (const std::size_t j : PeersOf(i)) {
+    Between(i, j).seen[i > j] = 0;
+    if (Between(i, j).up) Break(i, j);
+  }
+}
+
+std::vector<std::size_t> SimCluster::PeersOf(std::size_t i) const {
+  std::vector<std::size_t> peers;
+  for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    if (j != i) peers.push_back(j);
+  }
+  for (std::size_t r = 0; !IsRouter(i) && r < routers_.size(); ++r) peers.push_back(kFirstRouter + r);
+  return peers;
+}
+
+void SimCluster::TellLink(std::size_t self, std::size_t peer, bool up, bool refused) {
+  NodeId& id = Between(self, peer).peer[self > peer];
+  if (up) id = process(peer).id;
+  if (IsRouter(self)) {
+    SimRouter& r = router(self);
+    return CarryRouter(self, up ? r.core->LinkUp(NodeNow(r), id) : r.core->LinkDown(NodeNow(r), id));
+  }
+  SimNode& n = *nodes_[self];
+  Carry(self, up ? n.core->LinkUp(NodeNow(n), id, !IsRouter(peer)) : n.core->LinkDown(NodeNow(n), id, refused));
+}
+
 void SimCluster::See(std::size_t self, std::size_t peer, std::uint64_t generation, bool up, bool refused) {
   if (!Up(self)) {
     Between(self, peer).seen[self > peer] = 0;
@@ -83,14 +111,13 @@ void SimCluster::See(std::size_t self, std::size_t peer, std::uint64_t generatio
   AtNode(self, now_ + microseconds(50 + random_.Below(1000)), [this, self, peer, generation, up, refused] {
     Connection& c = Between(self, peer);
     std::uint64_t& seen = c.seen[self > peer];
-    SimNode& n = *nodes_[self];
     if (up && seen < generation && c.up && c.generation == generation) {
-      if (seen != 0) Carry(self, n.core->LinkDown(NodeNow(n), nodes_[peer]->id, false));
+      if (seen != 0) TellLink(self, peer, false, false);
       seen = generation;
-      Carry(self, n.core->LinkUp(NodeNow(n), nodes_[peer]->id));
+      TellLink(self, peer, true, false);
     } else if (!up && seen == generation) {
       seen = 0;
-      Carry(self, n.core->LinkDown(NodeNow(n), nodes_[peer]->id, refused));
+      TellLink(self, peer, false, refused);
     }
   });
 }
@@ -131,7 +158,9 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
     return;
   }
   int times = 1;
-  if (faults.repeat_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.repeat_per_mille), 1000)) {
+  // A link never repeats; nodes must bear it, but what a router is told of an attempt holds for its one message.
+  const bool once = a && IsRouter(*a) && message.header.has_data_request();
+  if (!once && faults.repeat_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.repeat_per_mille), 1000)) {
     ++repeated_;
     times = 2;
   }
@@ -168,6 +197,11 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
 }
 
 void SimCluster::Receive(std::size_t node, const NodeId& from, PeerMessage message) {
+  if (IsRouter(node)) {
+    SimRouter& r = router(node);
+    NoteMessage(from, r.id, message);
+    return CarryRouter(node, r.core->Receive(NodeNow(r), from, std::move(message)));
+  }
   SimNode& n = *nodes_[node];
   NoteMessage(from, n.id, message);
   Carry(node, n.core->Receive(NodeNow(n), from, std::move(message)));
@@ -177,15 +211,14 @@ void SimCluster::Receive(std::size_t node, const NodeId& from, PeerMessage messa
 void SimCluster::Arrive(std::size_t from, std::size_t to, std::uint64_t generation, PeerMessage message) {
   Connection& c = Between(from, to);
   std::uint64_t& seen = c.seen[to > from];
-  SimNode& n = *nodes_[to];
   if (blocked_.contains({from, to})) return;
   if (seen < generation && c.up && c.generation == generation) {
-    if (seen != 0) Carry(to, n.core->LinkDown(NodeNow(n), nodes_[from]->id, false));
+    if (seen != 0) TellLink(to, from, false, false);
     seen = generation;
-    Carry(to, n.core->LinkUp(NodeNow(n), nodes_[from]->id));
+    TellLink(to, from, true, false);
   }
-  if (seen != generation || !n.core) return;
-  Receive(to, nodes_[from]->id, std::move(message));
+  if (seen != generation || !Up(to)) return;
+  Receive(to, c.peer[to > from], std::move(message));
 }
 
 // Whatever became of the connection and of both processes: it arrives if the two are connected now.

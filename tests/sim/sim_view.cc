@@ -33,7 +33,7 @@ void SimCluster::NoteMessage(const NodeId& from, const NodeId& to, const PeerMes
   printer.PrintToString(message.header, &text);
   auto name = [&](const NodeId& id) {
     const auto i = IndexOf(id);
-    return i ? nodes_[*i]->name : "client-" + std::to_string(id.bytes[0]);
+    return i ? process(*i).name : "client-" + std::to_string(id.bytes[0]);
   };
   Note("  " + name(from) + " -> " + name(to) + ": " + text);
 }
