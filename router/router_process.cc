@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "proto/link/caller_text.h"
+#include "proto/link/refusal_notices.h"
 #include "proto/mutex.h"
 #include "router/core/errors.h"
 #include "router/core/methods.h"
@@ -155,9 +157,20 @@ class Process final : public RouterProcess, private link::Handler {
     Post([peer](RouterCore& core, Instant now) { return core.LinkDown(now, peer); });
   }
   void OnDialFailed(const std::string& address, const link::RefusalInfo& why) override {
+    Warn(address, why.reason, why.message.starts_with("no link to ") ? why.message : "no link to " + address + ": " + why.message);
     Post([address, refused = why.reason == "REFUSED"](RouterCore& core, Instant now) {
       return core.DialFailed(now, address, refused);
     });
+  }
+  void OnRefused(const std::string& from, const std::string& name, const link::RefusalInfo& why) override {
+    Warn(link::CallerHost(from), why.reason, "refused " + link::Printable(name) + " from " + link::CallerHost(from) + ": " + why.message);
+  }
+  void Warn(const std::string& other, const std::string& reason, const std::string& text) {
+    {
+      MutexLock lock(notices_mutex_);
+      if (reason == "SELF" || !notices_.Tell(other, reason, std::chrono::steady_clock::now())) return;
+    }
+    options_.warn(text);
   }
   void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override {
     auto shared = std::make_shared<std::vector<PeerMessage>>(std::move(messages));
@@ -200,6 +213,8 @@ class Process final : public RouterProcess, private link::Handler {
 
   std::map<CallId, Client> clients_;  // the driver's, and after it Stop's
 
+  Mutex notices_mutex_;
+  link::RefusalNotices notices_ ABSL_GUARDED_BY(notices_mutex_);
   mutable Mutex published_mutex_;
   RouterMetrics published_ ABSL_GUARDED_BY(published_mutex_);
   std::shared_ptr<const cluster::Layout> layout_ ABSL_GUARDED_BY(published_mutex_);

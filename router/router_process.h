@@ -24,6 +24,7 @@ struct RouterOptions {
   link::TlsFiles tls;
   std::vector<std::string> seeds;         // host:port of the peer ports of members to begin with
   std::string version;                    // of the program, for the status
+  std::function<void(const std::string&)> warn = [](const std::string&) {};  // of links that fail, once in a while; any thread
   std::uint64_t cache_bytes = 64u << 20;  // memory for chunks; 0: none
   EvictionKind cache_policy = EvictionKind::kAdaptive;
   std::size_t max_calls = 16384;                // under way; beyond: RESOURCE_EXHAUSTED

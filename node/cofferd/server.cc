@@ -255,7 +255,7 @@ void Server::FindCluster() try {
 void Server::StartRouter() {
   router::RouterOptions o;
   // In one process with a node it has a name of its own, and dials the node over loopback like any other member.
-  o.name = node_ ? config_.name + "-router" : config_.name;
+  o.name = node_ ? config_.name + link::kRouterWithin : config_.name;
   if (!node_) o.listen = config_.listen;
   if (!node_) o.advertised_address = config_.advertise;
   o.public_address = PublicAddress(config_);
@@ -264,6 +264,7 @@ void Server::StartRouter() {
   if (node_) o.seeds.push_back(OwnPeerAddress(config_, node_->peer_port()));
   o.seeds.insert(o.seeds.end(), config_.join.begin(), config_.join.end());
   o.version = Version();
+  o.warn = [this](const std::string& text) { log_.Warning(text, {{"part", "router"}}); };
   o.cache_bytes = config_.cache_bytes;
   o.cache_policy = config_.cache_policy;
   router_ = router::RouterProcess::Start(std::move(o));

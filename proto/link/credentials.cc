@@ -25,7 +25,7 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentialsFor(const TlsFiles& tl
       caller == CallerCertificate::kRequired   ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
       : caller == CallerCertificate::kOptional ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
                                                : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  options.pem_root_certs = ReadPem(tls.ca);
+  if (caller != CallerCertificate::kNone) options.pem_root_certs = ReadPem(tls.ca);
   options.pem_key_cert_pairs.push_back({ReadPem(tls.key), ReadPem(tls.certificate)});
   return grpc::SslServerCredentials(options);
 }

@@ -47,12 +47,20 @@ bool SameProcess(const Identity& a, const Identity& b) {
   return a.boot == b.boot && a.boot_nonce == b.boot_nonce;
 }
 
+bool MadeFor(const CertificateNames& names, const Identity& member) {
+  if (names.Names(member.name)) return true;
+  const std::string_view within = kRouterWithin;
+  return member.role == coffer::v1::MEMBER_ROLE_ROUTER && member.name.ends_with(within) &&
+         names.Names(member.name.substr(0, member.name.size() - within.size()));
+}
+
 // Throws when the certificate was not made for this member: every other member would refuse it.
-void CheckOwnCertificate(const std::string& file, const std::string& name) {
+void CheckOwnCertificate(const std::string& file, const Identity& self) {
   std::ostringstream pem;
   pem << std::ifstream(file).rdbuf();
   const auto names = ReadCertificateNames(pem.str());
-  if (names && names->Names(name)) return;
+  if (names && MadeFor(*names, self)) return;
+  const std::string& name = self.name;
   throw std::runtime_error("the certificate " + file + " was not made for this member: its name '" + name +
                            "' is neither the common name nor a DNS name in it. Give the member's own certificate (coffer certs "
                            "FOLDER --member " + name + "), or the name it was made for (name)");
@@ -81,7 +89,7 @@ void HubImpl::Open() {
   // Any of the three: a forgotten certificate must not mean cleartext.
   if (!options_.tls.certificate.empty() || !options_.tls.key.empty() || !options_.tls.ca.empty()) {
     CheckTlsFiles(options_.tls, CertificateKind::kMember);
-    CheckOwnCertificate(options_.tls.certificate, Self().name);
+    CheckOwnCertificate(options_.tls.certificate, Self());
   }
   channel_credentials_ = ChannelCredentialsFor(options_.tls);
   if (options_.listen.empty()) {
@@ -239,12 +247,12 @@ RefusalInfo HubImpl::Judge(const Session& session) {
     return {"UNREACHABLE", session.aim().address + " is answered by another member now"};
   }
   const auto& names = session.certificate();
-  const std::string host = peer.address.empty() ? peer.name : SplitHostPort(peer.address).host;
-  if (options_.tls.enabled() && !(names && names->Covers(host))) {
+  const std::string host = SplitHostPort(peer.address).host;  // empty: nobody dials it, so it goes by its name alone
+  if (options_.tls.enabled() && !(names && (host.empty() || names->Covers(host)))) {
     return {"CERTIFICATE_MISMATCH", "the certificate of '" + (names ? names->First() : "") + "' is not for " + host +
                                         ", the name this member goes by; make one that names it"};
   }
-  if (options_.tls.enabled() && !names->Names(peer.name)) {
+  if (options_.tls.enabled() && !MadeFor(*names, peer)) {
     return {"CERTIFICATE_MISMATCH", "the certificate of '" + names->First() + "' was not made for the member '" + peer.name +
                                         "': that is neither its common name nor one of its DNS names"};
   }

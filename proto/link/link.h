@@ -38,6 +38,9 @@ struct Identity {
   bool may_form = false;          // a cluster, by itself
 };
 
+// The router within a node's process is a member of its own, named after the node; both have one certificate.
+inline constexpr char kRouterWithin[] = "-router";
+
 // Why a peer is refused or refuses us; empty reason: accepted.
 struct RefusalInfo {
   // WRONG_SECRET, WRONG_TOKEN, JOIN_TOKEN_USED and the like (join_tokens.h), FOREIGN_CLUSTER, OWN_ID (the other side has our id), DUPLICATE_ID (a third does, and lives),

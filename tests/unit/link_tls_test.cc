@@ -170,6 +170,14 @@ TEST_CASE("a certificate serves only the member it was made for") {
   CHECK(honest.recorder.refused[0].first == "node-3");
   CHECK(honest.recorder.refused[0].second.message == why.message);
 
+  // The router within a node's process is named after the node, and has its certificate; nobody dials it.
+  Identity within = Member(7);
+  within.name = std::string("node-1") + kRouterWithin;
+  within.role = coffer::v1::MEMBER_ROLE_ROUTER;
+  Station inside(within, With(certs.Files("node-1")));
+  inside.hub->Dial(honest.address());
+  CHECK(inside.recorder.Until([&] { return !inside.recorder.ups.empty(); }));
+
   // The holder of another's certificate is told at once, before it dials anybody.
   std::string said;
   try {
