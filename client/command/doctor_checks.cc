@@ -161,6 +161,10 @@ void CheckDisks(const v1::Status& s, std::vector<Finding>& out) {
            std::to_string(m.bad_blocks()) + " bad blocks, " + std::to_string(m.repaired_blocks()) + " repaired",
            "replace the disk if the number grows: coffer drain " + m.name()});
     }
+    if (m.lost_blocks() > 0) {
+      out.push_back({Grade::kBad, "node " + m.name(), std::to_string(m.lost_blocks()) + " blocks are damaged on every copy; its log names them",
+                     "put the same bytes again from a backup, or delete them"});
+    }
     if (m.quarantined_writes() > 0) {
       out.push_back({Grade::kWarn, "node " + m.name(),
                      std::to_string(m.quarantined_writes()) + " uncommitted writes were set aside",

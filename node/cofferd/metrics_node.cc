@@ -74,6 +74,7 @@ void WriteNodeMetrics(const node::NodeMetrics& metrics, MetricsWriter* writer) {
   writer->Gauge("coffer_node_data_bytes", "Their bytes.", Number(self.data_bytes()));
   writer->Counter("coffer_bad_blocks_total", "Bad blocks found by reading.", Number(self.bad_blocks()));
   writer->Counter("coffer_repaired_blocks_total", "Of these, repaired from the other copy.", Number(self.repaired_blocks()));
+  writer->Gauge("coffer_lost_blocks", "Blocks of its partitions that were found damaged on every copy.", Number(self.lost_blocks()));
   writer->Counter("coffer_quarantined_writes_total", "Uncommitted writes set aside into the quarantine file.",
                   Number(self.quarantined_writes()));
   writer->Counter("coffer_store_batches_total", "Batches written.", Number(metrics.store.batches));

@@ -64,6 +64,7 @@ wire::NodeReport NodeCore::State::Report(Instant now) const {
   self->set_bad_blocks(ctx.counters.bad_blocks);
   self->set_repaired_blocks(ctx.counters.repaired_blocks);
   self->set_quarantined_writes(ctx.counters.quarantined);
+  self->set_lost_blocks(repairs.CountLost());
   self->set_read_only(ctx.health.full || ctx.health.failed);
   self->set_read_only_reason(WhyReadOnly(ctx.health));
   self->set_last_error(ctx.health.failure);

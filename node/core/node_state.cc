@@ -52,6 +52,8 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
       reads(ctx, primaries, [this](PartitionId p) { return followers.LastHeard(p); }),
       writes(ctx, primaries, reads,
              {.repair = [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); },
+              .lost = [this](PartitionId p, const RecordKey& key) { return repairs.Lost(p, key); },
+              .restored = [this](PartitionId p, const RecordKey& key) { repairs.Restored(p, key); },
               .zone_deleted = [this](const wire::ZoneRecord& zone, const Waiter& waiter) { zones.Begin(zone, waiter); }}),
       zones(ctx, [this](wire::DataRequest request) { ReceiveData(ctx.self, std::move(request), {}); },
             [this](const wire::ZoneRecord& zone, Waiter waiter, std::function<void()> done) {

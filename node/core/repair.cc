@@ -1,5 +1,6 @@
 #include "node/core/repair.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cluster/rule_mark.h"
@@ -10,6 +11,9 @@ namespace coffer::node {
 namespace {
 
 constexpr Duration kAskNext = std::chrono::seconds(2);
+// What is lost is looked for again, one record at a time: a copy may return, or have been put again at the other member.
+constexpr Duration kLookAgain = std::chrono::seconds(10);
+constexpr std::size_t kMostLost = 10'000;
 
 std::string NameRecord(PartitionId partition, const RecordKey& key) {
   std::string text = key.kind == RecordKind::kChunk ? "chunk " : key.kind == RecordKind::kEntry ? "an entry of chain " : "record ";
@@ -24,8 +28,10 @@ void Repairs::Start(PartitionId partition, const RecordKey& key) {
   const Id id{partition, EncodeKey(key)};
   auto [it, fresh] = repairs_.try_emplace(id, Repair{partition, key});
   if (!fresh) return;
-  ++ctx_.counters.bad_blocks;
-  ctx_.Warn(NameRecord(partition, key) + " does not verify; fetching it from another copy");
+  if (!lost_.contains(id)) {
+    ++ctx_.counters.bad_blocks;
+    ctx_.Warn(NameRecord(partition, key) + " does not verify; fetching it from another copy");
+  }
   // First the members of the group, then everybody else who may still hold an old copy.
   Repair& repair = it->second;
   if (ctx_.layout) {
@@ -122,6 +128,7 @@ void Repairs::Mend(const Id& id, Repair& repair, RecordHeader header, const Payl
     auto it = repairs_.find(id);
     if (it == repairs_.end()) return;
     ++ctx_.counters.repaired_blocks;
+    lost_.erase(id);
     ctx_.Info(NameRecord(it->second.partition, it->second.key) + " was repaired from another copy");
     auto readers = std::move(it->second.readers);
     repairs_.erase(it);
@@ -136,7 +143,10 @@ void Repairs::GiveUp(const Id& id) {
   repairs_.erase(it);
   const std::string name = NameRecord(repair.partition, repair.key);
   const bool lost = repair.reachable_denied;
-  if (lost) ctx_.Event(NodeEvent::Level::kError, name + " is damaged on every copy: it is lost. Restore it from a backup.");
+  if (lost && lost_.size() < kMostLost && lost_.try_emplace(id, repair.key).second) {
+    if (look_again_ == kNever) look_again_ = ctx_.now + kLookAgain;
+    ctx_.Event(NodeEvent::Level::kError, name + " is damaged on every copy: it is lost. Put the same bytes again from a backup, or delete it.");
+  }
   for (const ReadTask& task : repair.readers) {
     const auto& request = task.request.data_request();
     const Waiter waiter{task.reply_to, request.call()};
@@ -147,7 +157,35 @@ void Repairs::GiveUp(const Id& id) {
   }
 }
 
+std::uint64_t Repairs::CountLost() const {
+  return static_cast<std::uint64_t>(std::count_if(lost_.begin(), lost_.end(), [this](const auto& entry) { return ctx_.IsPrimary(entry.first.first); }));
+}
+
+// A record that is gone, or was deleted with its bytes, is no loss any more.
+void Repairs::LookAgain() {
+  auto next = lost_.upper_bound(looked_);
+  if (next == lost_.end()) next = lost_.begin();
+  if (next == lost_.end()) {
+    look_again_ = kNever;
+    return;
+  }
+  look_again_ = ctx_.now + kLookAgain;
+  looked_ = next->first;
+  RecordHeader header;
+  const auto outcome = ctx_.Replica(next->first.first).Find(next->second, &header);
+  if (outcome == ReadOutcome::kAbsent || (outcome == ReadOutcome::kFound && header.value_gone)) {
+    lost_.erase(next);
+    return;
+  }
+  Start(next->first.first, next->second);
+}
+
+Instant Repairs::NextDeadline() const {
+  return repairs_.empty() ? look_again_ : std::min(look_again_, ctx_.now + std::chrono::milliseconds(100));
+}
+
 void Repairs::Tick() {
+  if (ctx_.now >= look_again_) LookAgain();
   std::vector<Id> over;
   for (auto& [id, repair] : repairs_) {
     if (repair.call == 0) over.push_back(id);

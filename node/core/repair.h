@@ -29,8 +29,14 @@ class Repairs {
   void OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies);
   // True if the answer belongs to a repair.
   bool Owns(const wire::Fetched& fetched) const { return fetched.term() == 0; }
+  // Whether the record was found damaged on every copy, and is so as far as is known.
+  bool Lost(PartitionId partition, const RecordKey& key) const { return lost_.contains({partition, EncodeKey(key)}); }
+  // Sound bytes were written over it.
+  void Restored(PartitionId partition, const RecordKey& key) { lost_.erase({partition, EncodeKey(key)}); }
+  // Lost chunks and entries of partitions we are primary of.
+  std::uint64_t CountLost() const;
   void Tick();
-  Instant NextDeadline() const { return repairs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(100); }
+  Instant NextDeadline() const;
 
  private:
   struct Repair {
@@ -53,7 +59,12 @@ class Repairs {
 
   Context& ctx_;
   const std::function<void(ReadTask)> read_again_;
+  void LookAgain();
+
   std::map<Id, Repair> repairs_;
+  std::map<Id, RecordKey> lost_;  // bounded by kMostLost
+  Instant look_again_ = kNever;
+  Id looked_;                     // last of them that was looked at again
   std::uint64_t next_call_ = 1;
 };
 

@@ -171,7 +171,11 @@ bool PartitionReplica::Store(const RecordKey& key, RecordHeader header, Payload 
     RecordHeader present;
     const ReadOutcome outcome = Find(key, &present);
     if (outcome == ReadOutcome::kFailed) return false;
-    if (outcome == ReadOutcome::kFound && present.hash == header.hash && !present.deleted) return true;
+    if (outcome == ReadOutcome::kFound && present.hash == header.hash && !present.deleted) {
+      // Its bytes may be damaged here: sound ones take their place.
+      if (value) batch->changes.push_back(StoreBatch::PutRecord{id_, key, std::move(present), std::move(value)});
+      return true;
+    }
   }
   Overlay(key, header, header.stamp.seq);
   batch->changes.push_back(StoreBatch::PutRecord{id_, key, std::move(header), std::move(value)});

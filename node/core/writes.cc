@@ -145,7 +145,20 @@ void Writes::PutChunk(Request r) {
     return AnswerCommitted(r, header.stamp.seq, std::move(response));
   }
   response.set_already_existed(true);
+  if (hooks_.lost(r.partition, key)) return Restore(r, key, std::move(write), std::move(response));
   Repeat(r, header.stamp.seq, std::move(write), r.bodies, std::move(response));
+}
+
+// The bytes were just shown to be those that no copy has any more: written again everywhere, as a repeated write is.
+void Writes::Restore(Request& r, const RecordKey& key, wire::Write write, wire::DataResponse response) {
+  RULE("R6.5");
+  write.set_repeat(true);
+  const auto refusal = primaries_.Order(r.partition, std::move(write), r.bodies, r.waiter,
+                                        [this, waiter = r.waiter, response = std::move(response), partition = r.partition, key] {
+                                          hooks_.restored(partition, key);
+                                          Answer(ctx_, waiter, response);
+                                        });
+  if (refusal) AnswerRefusal(ctx_, r.waiter, *refusal);
 }
 
 void Writes::DeleteChunk(Request r) {

@@ -15,6 +15,9 @@ class Writes {
   struct Hooks {
     // A record did not verify: fetch it from the other copy.
     std::function<void(PartitionId, const RecordKey&)> repair;
+    // Whether it is damaged on every copy, as far as is known; and that it is not any more.
+    std::function<bool(PartitionId, const RecordKey&)> lost;
+    std::function<void(PartitionId, const RecordKey&)> restored;
     // A zone's deletion is acknowledged: have every partition drop it, then answer the waiter.
     std::function<void(const wire::ZoneRecord&, const Waiter&)> zone_deleted;
   };
@@ -49,6 +52,8 @@ class Writes {
   void Order(Request& r, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
   // The same entry stands there since `seq`: answers once that is acknowledged, ordering it again if it lacks a copy (R6).
   void Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
+  // The same bytes came for a chunk that is damaged on every copy (R6.5).
+  void Restore(Request& r, const RecordKey& key, wire::Write write, wire::DataResponse response);
   // Answers once everything up to `seq` is committed: a refusal must not rest on what may still be cut off.
   void AnswerCommitted(Request& r, Seq seq, wire::DataResponse response);
   // What is answered from what is there already, "exists" or a conflict, is a read: a later primary may have deleted or added since.

@@ -18,6 +18,10 @@ constexpr CodeText kStatusCodes[] = {
      "the copies that are out of reach.",
      "If a node has just gone, wait a few seconds: another copy takes over. If it stays, start the nodes "
      "that are off."},
+    {"BLOCKS_LOST",
+     "Some blocks were found damaged on every copy: reading them answers DATA_LOSS, and no wrong byte is ever returned. All other data "
+     "is as it should be.",
+     "Put the same bytes again from a backup, which mends every copy, or delete the blocks; the node's log names them. Look at the disks."},
     {"DISK_FAILED",
      "A storage node refuses writes because its disk failed. Its data has another copy.",
      "Replace the disk, start the node with an empty data folder (it gets a new id), and forget the old "
@@ -98,7 +102,7 @@ constexpr CodeText kErrorReasons[] = {
      "Check the id and the zone."},
     {"DATA_LOSS",
      "DATA_LOSS: every copy of the block is damaged. No wrong byte was returned.",
-     "Restore it from a backup; look at the disks."},
+     "Put the same bytes again from a backup, which mends every copy; look at the disks."},
     {"DEADLINE",
      "DEADLINE_EXCEEDED: a read was not answered in time.",
      "Read again; look at `coffer status`."},

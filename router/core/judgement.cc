@@ -12,6 +12,8 @@ namespace {
 // What the judgement rests on, by name.
 struct Facts {
   std::vector<std::string> down, suspect, full, failed, behind, drained;
+  std::vector<std::string> with_losses;  // primaries of blocks that are damaged on every copy
+  std::uint64_t lost = 0;                // of these blocks
   std::uint64_t down_seconds = 0;  // the longest
   std::size_t storage = 0;         // members that take data
   std::size_t voters_alive = 0;
@@ -21,6 +23,8 @@ Facts Gather(const StatusInputs& inputs, const v1::Status& status) {
   Facts facts;
   for (const auto& member : status.members()) {
     if (member.role() == v1::MEMBER_ROLE_ROUTER) continue;
+    facts.lost += member.lost_blocks();
+    if (member.lost_blocks() > 0) facts.with_losses.push_back(member.name());
     switch (member.state()) {
       case v1::MEMBER_STATE_DOWN:
         facts.down.push_back(member.name());
@@ -110,10 +114,18 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
     const bool too_few = living < layout.settings.min_copies;
     if (!facts.full.empty()) return say("DISK_FULL", "The disk of " + Are(facts.full) + "full. " + Service(*status),
                                         "Free space on " + Listed(facts.full) + ", or add a storage node.");
+    if (!facts.failed.empty() && facts.down.empty()) {
+      return say("DISK_FAILED", Are(facts.failed) + "read-only: a disk failed. " + Service(*status),
+                 "Replace the disk of " + Listed(facts.failed) + ", or drain it.");
+    }
     return say("PARTITIONS_UNAVAILABLE", missing + Service(*status),
                too_few ? "Start a second storage node: an acknowledged write needs " +
                              std::to_string(layout.settings.min_copies) + " copies."
                        : "Other copies take over within seconds; nothing to do unless this stays.");
+  }
+  if (facts.lost > 0) {
+    return say("BLOCKS_LOST", Grouped(facts.lost) + (facts.lost == 1 ? " block is" : " blocks are") + " damaged on every copy. Everything else: " + Service(*status),
+               "Put the same bytes again, or delete them; the log of " + Listed(facts.with_losses) + " names them.");
   }
   if (!facts.failed.empty()) {
     return say("DISK_FAILED", Are(facts.failed) + "read-only: a disk failed. " + Service(*status),

@@ -161,6 +161,18 @@ void AddInvariants(const StatusInputs& inputs, const std::vector<PartitionState>
                          " partitions do not accept writes");
 }
 
+// Blocks that no copy has sound are on no copy.
+void CountLost(v1::Status* status) {
+  v1::CopyCounts& copies = *status->mutable_copies();
+  for (const auto& member : status->members()) {
+    const std::uint64_t lost = std::min<std::uint64_t>(member.lost_blocks(), copies.two_or_more() + copies.one());
+    const std::uint64_t of_two = std::min<std::uint64_t>(lost, copies.two_or_more());
+    copies.set_two_or_more(copies.two_or_more() - of_two);
+    copies.set_one(copies.one() - (lost - of_two));
+    copies.set_none(copies.none() + lost);
+  }
+}
+
 }  // namespace
 
 bool IsUp(const StatusInputs& inputs, const NodeId& id) {
@@ -177,8 +189,14 @@ const wire::NodeReport* FreshReport(const StatusInputs& inputs, const NodeId& id
 std::vector<PartitionState> PartitionStates(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   std::vector<PartitionState> states(layout.partition_count());
-  std::vector<bool> up(layout.members.size());
+  std::vector<bool> up(layout.members.size()), refuses(layout.members.size());
   for (std::size_t m = 0; m < up.size(); ++m) up[m] = IsUp(inputs, layout.members[m].id);
+  // A write needs every member of in_sync: one that is full, or whose disk failed, refuses for all.
+  for (std::size_t m = 0; m < up.size(); ++m) {
+    const cluster::MemberView* view = up[m] ? ViewOf(inputs, layout.members[m].id) : nullptr;
+    const wire::NodeReport* report = up[m] ? FreshReport(inputs, layout.members[m].id) : nullptr;
+    refuses[m] = report ? report->self().read_only() : view && view->facts.read_only();
+  }
   for (PartitionId p = 0; p < states.size(); ++p) {
     const cluster::Group& group = layout.group(p);
     states[p].copies = static_cast<int>(std::count_if(group.in_sync.begin(), group.in_sync.end(), [&](auto m) { return up[m]; }));
@@ -199,6 +217,8 @@ std::vector<PartitionState> PartitionStates(const StatusInputs& inputs) {
                                    (!named[p] && Epoch(report->epoch()) > layout.epoch);
       const auto since = p < inputs.partitions.size() ? inputs.partitions[p].refusing_since : std::nullopt;
       states[p].writable = of_another_time || (named[p] && !(since && inputs.now - *since >= kTakeOver));
+      const auto& in_sync = layout.group(p).in_sync;
+      if (std::any_of(in_sync.begin(), in_sync.end(), [&](auto i) { return refuses[i]; })) states[p].writable = false;
     }
   }
   return states;
@@ -261,7 +281,7 @@ v1::Status BuildStatus(const StatusInputs& inputs) {
     readable += states[p].copies > 0;
     writable += states[p].writable;
   }
-  status.mutable_copies();
+  CountLost(&status);
   status.set_partitions_readable(readable);
   status.set_partitions_writable(writable);
   for (auto& name : MayStopNow(inputs)) status.add_may_stop_now(std::move(name));

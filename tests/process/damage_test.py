@@ -283,6 +283,19 @@ class Damage(ClusterTest):
         self.assertIn("DATA_LOSS", done.err)
         self.assertEqual(len(done.stdout), 0, "no wrong byte is shown")
         c.cli("chain", "append", "others", "are not touched")
+        c.wait_status(lambda s: s.get("code") == "BLOCKS_LOST" and int(s["copies"]["none"]) >= 1, "the status says that a block is lost")
+
+        # The same bytes, put again, are the cure.
+        for id in contents:
+            c.cli("--timeout", "20s", "get", id, "--raw", code=cluster.FAILURE)
+        for id, content in contents.items():
+            self.assertEqual(c.put(content), id)
+        for id, content in contents.items():
+            self.assertTrue(c.get(id) == content, "a wrong byte was read")
+        c.wait_healthy()
+        c["node-1"].kill()
+        for id, content in contents.items():
+            wait_until(lambda: c.get(id) == content, "the other copies were written again, too")
 
     def test_bad_block_found_at_the_start(self):
         """A table that does not verify when it is opened: no wrong byte, and two good copies in the end."""

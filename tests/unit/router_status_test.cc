@@ -347,6 +347,7 @@ TEST_CASE("a node that holds the only living copy of something may not stop; the
 TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a lagging epoch") {
   Cluster cluster(3);
   std::string code;
+  v1::Verdict verdict = v1::VERDICT_DEGRADED;
   SECTION("suspect") {
     cluster.Set(1, Liveness::kSuspect);
     for (auto& group : cluster.layout.partitions) {
@@ -361,12 +362,25 @@ TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a l
     cluster.reports[0].mutable_self()->set_read_only_reason(v1::READ_ONLY_REASON_DISK_FULL);
     cluster.reports[0].mutable_self()->set_disk_used(0.3);  // a large reserve
     code = "DISK_FULL";
+    verdict = v1::VERDICT_UNAVAILABLE;  // a write needs both copies, so two thirds of the partitions refuse
+    CHECK(cluster.Build().partitions_writable() == 20);
+    CHECK(cluster.Build().partitions_readable() == 60);
   }
   SECTION("failed") {
     cluster.reports[0].mutable_self()->set_read_only(true);
     cluster.reports[0].mutable_self()->set_read_only_reason(v1::READ_ONLY_REASON_DISK_FAILED);
     cluster.reports[0].mutable_self()->set_disk_used(0.96);
     code = "DISK_FAILED";
+    verdict = v1::VERDICT_UNAVAILABLE;
+  }
+  SECTION("lost") {
+    cluster.reports[0].mutable_self()->set_lost_blocks(2);
+    cluster.reports[2].mutable_self()->set_lost_blocks(1);
+    code = "BLOCKS_LOST";
+    CHECK(cluster.Build().copies().none() == 3);
+    CHECK(cluster.Build().copies().two_or_more() == 597);
+    CHECK(cluster.Build().reason().find("3 blocks are damaged on every copy.") == 0);
+    CHECK(cluster.Build().next_action().find("the log of node-1 and node-3 names them") != std::string::npos);
   }
   SECTION("one copy") {
     auto& group = cluster.layout.partitions[5];
@@ -385,7 +399,7 @@ TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a l
   }
   const v1::Status status = cluster.Build();
   CHECK(status.code() == code);
-  CHECK(status.verdict() == v1::VERDICT_DEGRADED);
+  CHECK(status.verdict() == verdict);
   CHECK_FALSE(status.reason().empty());
   CHECK_FALSE(status.next_action().empty());
 }
