@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import cluster
+from api import Api, Refused
 from cluster import BIN, ClusterTest, environment, wait_until
 
 
@@ -172,6 +173,46 @@ class Tls(ClusterTest):
         self.assertNotIn("stranger", names)
         self.assertEqual(c.get(id), b"over TLS")
 
+    def test_routers_that_nobody_dials(self):
+        """A router without a peer port, the router within a node's process, and a public port without an authority of clients."""
+        c = self.cluster()
+        both = c.add_member("node-4", role="node,router", public_listen="127.0.0.1:0", form="false")
+        c.agree_on_seeds()
+        folder = self.certificates(c)
+        self.secure(c, folder)
+        router = c["router"]
+        del router.settings["listen"]
+        del router.settings["public_tls_ca"]
+        router.settings["public_tls_required"] = "false"
+        c.cli_options = ["--tls-ca", str(folder / "ca.pem")]
+        for member in c.members.values():
+            member.start()
+        c.wait_members(len(c.members) + 1)
+        c.wait_healthy()
+        c.make_zone()
+        id = c.put(b"over TLS")
+        self.assertEqual(c.get(id), b"over TLS")
+
+        # With the certificate of another member it does not even start.
+        self.assertEqual(both.terminate(), 0)
+        both.start(tls_cert=str(folder / "node-1.pem"), tls_key=str(folder / "node-1.key"))
+        self.assert_refused_start(both, "was not made for this member")
+
+        # What is wrong is said by whoever refuses and by whoever is refused.
+        c.cli_options = ["--tls-ca", str(c.folder / "other-ca" / "ca.pem")]
+        c.cli("certs", c.folder / "other-ca")
+        self.assertIn("not signed by the authority", c.cli("get", id, code=cluster.UNAVAILABLE).err)
+        c.cli_options = ["--tls-ca", str(folder / "ca.pem")]
+        wrong_secret = c.folder / "wrong"
+        wrong_secret.write_text("f" * 64)
+        wrong_secret.chmod(0o600)
+        stranger = c.add_node("stranger", join=c.seeds(), secret_file=str(wrong_secret), tls_cert=str(folder / "node-4.pem"),
+                              tls_key=str(folder / "node-4.key"), tls_ca=str(folder / "ca.pem"))
+        stranger.settings["name"] = "node-4"
+        stranger.start()
+        self.wait_said(stranger, "no link")
+        wait_until(lambda: any("refused" in node.said() and "secret" in node.said() for node in c.nodes), "a member says that it refused", 60)
+
     def test_missing_and_partial_tls_files(self):
         c = self.cluster(nodes=1)
         node = c["node-1"]
@@ -210,6 +251,36 @@ class Requests(ClusterTest):
         # A conflicting append names the length.
         c.cli("chain", "append", "short", "one")
         self.assertIn("nothing was appended", c.cli("chain", "append", "short", "--position", "0", "other", code=cluster.FAILURE).err)
+
+    def test_maximal_values(self):
+        limit = 64 << 10
+        c = self.started(nodes=1, chunk_limit="64KiB")
+        api = Api(c.router_address)
+        self.addCleanup(api.close)
+        zone = "z" * 63
+        c.cli("zone", "create", zone)
+        self.assertIn("63", c.cli("zone", "create", zone + "z", code=(cluster.FAILURE, cluster.USAGE)).err)
+
+        def refused(text, method, **fields):
+            with self.assertRaises(Refused) as caught:
+                api.call(method, zone=zone, **fields)
+            self.assertEqual(caught.exception.code.name, "INVALID_ARGUMENT")
+            self.assertIn(text, caught.exception.text)
+        id = bytes(32)
+        largest = os.urandom(limit)
+        refused(str(limit), "Chunks/Put", id=id, data=largest + b"x")
+        api.call("Chunks/Put", zone=zone, id=id, data=largest)
+        self.assertEqual(api.call("Chunks/Get", zone=zone, id=id).data, largest)
+        ids = [number.to_bytes(32, "big") for number in range(1001)]
+        refused("1000", "Chunks/Has", ids=ids)
+        self.assertEqual(list(api.call("Chunks/Has", zone=zone, ids=ids[:1000]).present), [True] + [False] * 999)
+        # The bodies of one append together may be as large as a chunk, the entries a thousand, a signature 128 bytes.
+        refused("1000", "Chains/Append", chain=id, entries=[{}] * 1001)
+        refused(str(limit), "Chains/Append", chain=id, entries=[{"body": largest}, {"body": b"x"}])
+        refused("128", "Chains/Append", chain=id, entries=[{"signature": bytes(129)}])
+        api.call("Chains/Append", zone=zone, chain=id, entries=[{"signature": bytes(range(128))}] * 999 + [{"body": largest}])
+        entries = [e for part in api.stream("Chains/Read", zone=zone, queries=[{"chain": id, "last": 2}]) for e in part.entries]
+        self.assertEqual([(e.body, e.signature) for e in entries], [(b"", bytes(range(128))), (largest, b"")])
 
     def test_zones_are_apart(self):
         c = self.started(nodes=1)
