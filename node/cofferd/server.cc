@@ -89,6 +89,11 @@ void Server::Start() {
     MutexLock lock(mutex_);
     keyring_ = std::move(keyring);
   }
+  // Before anything is written: a cluster may be formed on the way.
+  for (const std::string& listen : {config_.router ? config_.public_listen : std::string(), config_.metrics_listen}) {
+    const std::string trouble = listen.empty() ? std::string() : link::ListenTrouble(listen);
+    if (!trouble.empty()) throw std::runtime_error(trouble);
+  }
   if (config_.StoresOrVotes()) StartNode();
   if (config_.router) StartRouter();
   if (config_.router) StartFront();

@@ -76,7 +76,7 @@ void ConfigureServer(const HubOptions& options, grpc::ServerBuilder* builder) {
   builder->SetMaxSendMessageSize(-1);
 }
 
-std::string WhyNotListening(const std::string& listen) {
+std::string ListenTrouble(const std::string& listen) {
   const HostPort at = SplitHostPort(listen);
   addrinfo hints{};
   hints.ai_flags = AI_PASSIVE;
@@ -97,7 +97,12 @@ std::string WhyNotListening(const std::string& listen) {
   if (error == EADDRINUSE) {
     return "can't listen on " + listen + ": the port is in use by another process; stop it or choose another port";
   }
-  return "can't listen on " + listen + (error == 0 ? std::string() : std::string(": ") + std::strerror(error));
+  return error == 0 ? std::string() : "can't listen on " + listen + ": " + std::strerror(error);
+}
+
+std::string WhyNotListening(const std::string& listen) {
+  const std::string trouble = ListenTrouble(listen);
+  return trouble.empty() ? "can't listen on " + listen : trouble;
 }
 
 }  // namespace coffer::link

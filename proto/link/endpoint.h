@@ -17,6 +17,9 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address, const Hub
 // Limits, keepalive and the refusal of compression.
 void ConfigureServer(const HubOptions& options, grpc::ServerBuilder* builder);
 
+// Why this address can't be listened on now; empty: it can. Binds it for a moment.
+std::string ListenTrouble(const std::string& listen);
+
 // Why an address can't be listened on, in words for the operator; called after gRPC said only that it failed.
 std::string WhyNotListening(const std::string& listen);
 

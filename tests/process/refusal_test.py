@@ -1,6 +1,7 @@
 """Bad input and strangers: each is refused with a message that says what to do, and disturbs nobody. L, S8, S9, R8."""
 import os
 import shutil
+import socket
 import subprocess
 
 import cluster
@@ -50,6 +51,18 @@ class Settings(ClusterTest):
         self.assert_refused_start(other, taken.split(":")[1])
         public = c.add_member("other-router", role="router", public_listen=f"127.0.0.1:{c.router_port}", join=taken).start()
         self.assert_refused_start(public, str(c.router_port))
+
+    def test_a_taken_port_is_noticed_before_anything_is_written(self):
+        c = self.cluster(nodes=1)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            for setting in ("public_listen", "metrics_listen"):
+                settings = {"role": "node,router", "public_listen": "127.0.0.1:0", setting: address}
+                node = c.add_member("taken-" + setting.split("_")[0], **settings).start()
+                self.assert_refused_start(node, f"can't listen on {address}: the port is in use")
+                self.assertNotIn("formed a new cluster", node.said())
 
     def test_data_folder_in_use(self):
         c = self.started(nodes=1)
