@@ -54,6 +54,8 @@ class HubImpl final : public Hub, public SessionHost {
   using Service = internal::v1::PeerService::WithRawMethod_Link<internal::v1::PeerService::Service>;
 
   void CountRefusal(const RefusalInfo& why);
+  // Throws when the certificate was not made for this member: every other member would refuse it.
+  void CheckOwnCertificate() const;
   void OnCall(std::unique_ptr<IncomingCall> call);
   void Listen();
   void StartPolling();

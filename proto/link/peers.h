@@ -11,6 +11,10 @@
 
 namespace coffer::link {
 
+inline bool SameProcess(const Identity& a, const Identity& b) {
+  return a.boot == b.boot && a.boot_nonce == b.boot_nonce;
+}
+
 using SessionPtr = std::shared_ptr<Session>;
 
 // One peer that is up. Of the sessions of a lane the oldest is the one that sends; all of them receive.
