@@ -91,6 +91,13 @@ void PrimaryProgress::MarkProposed() {
   Update();
 }
 
+void PrimaryProgress::SetMinCopies(std::uint32_t min_copies) {
+  if (min_copies == min_copies_) return;
+  min_copies_ = min_copies;
+  acknowledged_ = Seq{};
+  Update();
+}
+
 bool PrimaryProgress::MayWrite() const {
   return active_ && (ackset_.size() + (learner_ ? 1 : 0) >= min_copies_ || Planted(Bug::kMinCopiesIgnored));
 }

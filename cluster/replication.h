@@ -59,6 +59,9 @@ class PrimaryProgress {
   Seq committed() const { return committed_; }
   // Highest write that may be acknowledged: committed and on at least min_copies members.
   Seq acknowledged() const { return acknowledged_; }
+  // A decided layout changed the number of copies. More of them: what was acknowledged with fewer is not acknowledged again before it
+  // has them.
+  void SetMinCopies(std::uint32_t min_copies);
   // R2: whether a new write could ever be acknowledged as things are: enough members and learners to reach min_copies.
   bool MayWrite() const;
   // Whether a write up to the tail, ordered before this term, has min_copies copies without being ordered again (R6).
@@ -73,7 +76,7 @@ class PrimaryProgress {
 
   const NodeId self_;
   std::vector<NodeId> ackset_;
-  const std::uint32_t min_copies_;
+  std::uint32_t min_copies_;
   const Seq tail_;
   std::map<NodeId, Peer> peers_;
   Seq local_durable_;

@@ -73,6 +73,9 @@ void Primaries::Review(PartitionId partition) {
   if (!found) return;
   Lead& lead = *found;
   lead.review_at = ctx_.now + milliseconds(1000);
+  RULE("R2.5");
+  lead.progress.SetMinCopies(ctx_.layout->settings.min_copies);
+  Resolve(partition, lead);
   if (lead.progress.proposed()) {
     // R7(e): an add whose learner died is cancelled by renewing the term.
     const auto view = ctx_.membership->view();

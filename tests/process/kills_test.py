@@ -5,7 +5,7 @@ import os
 import time
 
 import cluster
-from cluster import ClusterTest, free_port
+from cluster import ClusterTest, free_port, wait_until
 from workers import Workers
 
 # Rounds of each loop; the soak makes more.
@@ -159,6 +159,31 @@ class Witness(HistoryTest):
             c["witness"].start()
             c.wait_healthy()
         workers.verify(self)
+
+
+    def test_number_of_copies_changed_while_a_node_is_off(self):
+        """The operator's way out when one of two nodes is gone, and the way back: each counts from the decision on, not from the next
+        change of the partitions."""
+        c = self.cluster(nodes=2, resync_delay="2m")  # so long it counts as one that comes back
+        c.add_member("witness", role="witness", public_listen="none")
+        c.agree_on_seeds()
+        c.start()
+
+        def append():
+            return c.cli("--timeout", "3s", "chain", "append", "log", "x", code=None).returncode
+        self.assertEqual(append(), cluster.OK)
+        c["node-2"].kill()
+        c.wait_state("node-2", "DOWN")
+        wait_until(lambda: c.cli("zone", "list", code=None).returncode == cluster.OK, "node-1 is primary of all", 60)
+        self.assertNotEqual(append(), cluster.OK, "a write was acknowledged with one copy")
+        c.cli("apply", "min-copies", "1", "--yes")
+        wait_until(lambda: append() == cluster.OK, "writes go on with one copy", 60)
+        c.cli("apply", "min-copies", "2", "--yes")
+        wait_until(lambda: append() != cluster.OK, "writes wait for a second copy", 60)
+        self.assertNotEqual(append(), cluster.OK, "a write was acknowledged with one copy")
+        c["node-2"].start()
+        c.wait_healthy()
+        self.assertEqual(append(), cluster.OK)
 
 
 class OldLayout(HistoryTest):
