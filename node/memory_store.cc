@@ -151,8 +151,12 @@ ReadOutcome MemoryStore::Lookup(PartitionId partition, const RecordKey& key, Rec
 
 ReadOutcome MemoryStore::Read(PartitionId partition, const RecordKey& key, RecordHeader* header, Payload* value) const {
   *value = nullptr;
-  const ReadOutcome outcome = Lookup(partition, key, header);
-  return outcome == ReadOutcome::kFound ? ValueOf(*Find(partition, key), value) : outcome;
+  if (read_errors_) return ReadOutcome::kFailed;
+  const Row* row = Find(partition, key);
+  if (!row) return ReadOutcome::kAbsent;
+  if (row->header_damaged) return ReadOutcome::kDamaged;
+  *header = row->header;
+  return ValueOf(*row, value);
 }
 
 ReadOutcome MemoryStore::Scan(PartitionId partition, std::string_view after, std::string_view last,
@@ -223,6 +227,17 @@ ReadOutcome MemoryStore::ReadLog(PartitionId partition, Seq from, Seq to, std::v
     records->push_back(it->second.record);
   }
   return ReadOutcome::kFound;
+}
+
+const PartitionMeta* MemoryStore::MetaOf(PartitionId partition) const {
+  const Partition* p = Find(partition);
+  return p && p->meta && !p->meta_damaged ? &*p->meta : nullptr;
+}
+
+void MemoryStore::VisitLog(PartitionId partition, Seq to, const std::function<void(const LogRecord&)>& visit) const {
+  const Partition* p = Find(partition);
+  if (!p) return;
+  for (auto it = p->log.begin(); it != p->log.end() && it->first <= to && !it->second.damaged; ++it) visit(it->second.record);
 }
 
 ReadOutcome MemoryStore::ReadMetas(const std::function<void(PartitionId, const PartitionMeta&)>& visit) const {

@@ -34,6 +34,10 @@ class MemoryStore final : public Store {
   ReadOutcome ReadLog(PartitionId partition, Seq from, Seq to, std::vector<LogRecord>* records) const override;
   ReadOutcome ReadMetas(const std::function<void(PartitionId, const PartitionMeta&)>& visit) const override;
 
+  // What checkers look at all the time, without copies: null when there is none that verifies; up to the first bad line.
+  const PartitionMeta* MetaOf(PartitionId partition) const;
+  void VisitLog(PartitionId partition, Seq to, const std::function<void(const LogRecord&)>& visit) const;
+
   // Batches that are queued and not yet durable.
   std::size_t pending() const { return queue_.size(); }
   // One group commit: the oldest `count` batches queued by now become durable and visible together, then their

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cluster/ids.h"
+#include "cluster/sha256.h"
 
 namespace coffer::sim {
 namespace {
@@ -46,6 +47,7 @@ ChunkChecker::Complaint ChunkChecker::EndPut(const Token& token, Outcome outcome
       return Name(token.id) + " has two acknowledged values (I7)";
     }
     chunk.known.acknowledged = token.value;
+    chunk.known.hash = Sha256({token.value});
     return std::nullopt;
   }
   --chunk.possible[token.value];

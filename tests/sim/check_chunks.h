@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "cluster/ids.h"
+
 namespace coffer::sim {
 
 // kNotDone: a write did not happen and will not, whatever stood in its way.
@@ -39,6 +41,7 @@ class ChunkChecker {
   // The acknowledged value of an id that nobody began to delete.
   struct Known {
     std::optional<std::string> acknowledged;
+    Digest hash;  // of it
     bool delete_begun = false;
     bool deleted = false;
   };

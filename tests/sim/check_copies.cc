@@ -1,6 +1,8 @@
 #include "sim/check_copies.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 #include "cluster/placement.h"
 #include "cluster/sha256.h"
@@ -25,36 +27,41 @@ CopyChecker::Complaint CopyChecker::ChunkOn(const SimNode& n, PartitionId p, con
   const RecordKey key{zone_, RecordKind::kChunk, BlockId::Must(id), 0};
   const auto outcome = n.store.Lookup(p, key, &header);
   if (outcome == ReadOutcome::kDamaged) return std::nullopt;
-  const std::string what = "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": ";
+  const auto complain = [&](const char* what) {
+    return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": " + what + " (I4)";
+  };
   if (known.deleted) {
     if (outcome == ReadOutcome::kFound && header.deleted) return std::nullopt;
-    return what + "its acknowledged delete is missing (I4)";
+    return complain("its acknowledged delete is missing");
   }
   if (!known.acknowledged) return std::nullopt;
-  if (outcome != ReadOutcome::kFound) return what + "acknowledged, and missing (I4)";
-  if (header.deleted && !known.delete_begun) return what + "deleted; nobody deleted it (I4)";
-  if (!header.deleted && header.hash != Sha256({*known.acknowledged})) return what + "other bytes than those acknowledged (I4)";
-  if (!header.deleted && !damaged_.contains(p) && !n.store.HasValue(p, key)) return what + "its bytes are gone (I4)";
+  if (outcome != ReadOutcome::kFound) return complain("acknowledged, and missing");
+  if (header.deleted && !known.delete_begun) return complain("deleted; nobody deleted it");
+  if (!header.deleted && header.hash != known.hash) return complain("other bytes than those acknowledged");
+  if (!header.deleted && !damaged_.contains(p) && !n.store.HasValue(p, key)) return complain("its bytes are gone");
   return std::nullopt;
 }
 
 CopyChecker::Complaint CopyChecker::ChainOn(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const {
   if (known.delete_begun && !known.deleted) return std::nullopt;
-  const std::string what = "chain " + Hex(chain).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": ";
-  node::RecordHeader header;
+  const BlockId id = BlockId::Must(chain);
+  const auto complain = [&](const std::string& what) {
+    return "chain " + Hex(chain).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": " + what + " (I4)";
+  };
   if (known.deleted) {
-    const auto outcome = n.store.Lookup(p, {zone_, RecordKind::kChainDelete, BlockId::Must(chain), 0}, &header);
-    if (outcome == ReadOutcome::kAbsent) return what + "its acknowledged delete is missing (I4)";
+    node::RecordHeader header;
+    const auto outcome = n.store.Lookup(p, {zone_, RecordKind::kChainDelete, id, 0}, &header);
+    if (outcome == ReadOutcome::kAbsent) return complain("its acknowledged delete is missing");
     return std::nullopt;
   }
-  for (std::uint64_t position = 0; position < known.entries.size(); ++position) {
-    if (known.entries[position].empty()) continue;
-    Payload value;
-    const auto outcome = n.store.Read(p, {zone_, RecordKind::kEntry, BlockId::Must(chain), position}, &header, &value);
-    if (outcome == ReadOutcome::kDamaged) continue;
-    if (outcome != ReadOutcome::kFound || !value || *value != known.entries[position]) {
-      return what + "entry " + std::to_string(position) + " is missing or another (I4)";
-    }
+  std::vector<bool> good(known.entries.size());
+  (void)n.store.ReadEntries(p, zone_, id, 0, known.entries.size(), false,
+                            [&](ReadOutcome outcome, const RecordKey& key, const node::RecordHeader&, const Payload& value) {
+                              good[key.position] = outcome == ReadOutcome::kDamaged || (value && *value == known.entries[key.position]);
+                              return true;
+                            });
+  for (std::uint64_t position = 0; position < good.size(); ++position) {
+    if (!good[position] && !known.entries[position].empty()) return complain("entry " + std::to_string(position) + " is missing or another");
   }
   return std::nullopt;
 }
@@ -78,13 +85,6 @@ CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const s
   if (found >= copies) return std::nullopt;
   return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") is acknowledged and has " + std::to_string(found) + " of " +
          std::to_string(copies) + " copies (I5)";
-}
-
-CopyChecker::Complaint CopyChecker::Copies(const cluster::Layout& newest, std::uint32_t copies) const {
-  for (const auto& [id, chunk] : chunks_.all()) {
-    if (auto why = Chunk(newest, id, copies)) return why;
-  }
-  return std::nullopt;
 }
 
 CopyChecker::Complaint CopyChecker::Chain(const cluster::Layout& newest, const std::string& chain) const {
@@ -144,13 +144,13 @@ std::vector<CopyChecker::LostChain> CopyChecker::LostChains(const cluster::Layou
   return lost;
 }
 
-CopyChecker::Complaint CopyChecker::All(const cluster::Layout& newest, const std::set<PartitionId>* partitions) const {
+CopyChecker::Complaint CopyChecker::All(const cluster::Layout& newest, const std::set<PartitionId>* partitions, std::uint32_t copies) const {
   auto wanted = [&](const std::string& id) {
     return !partitions || partitions->contains(cluster::PartitionOf(zone_, BlockId::Must(id), newest.partition_count()));
   };
   for (const auto& [id, chunk] : chunks_.all()) {
     if (!wanted(id)) continue;
-    if (auto why = Chunk(newest, id, 0)) return why;
+    if (auto why = Chunk(newest, id, copies)) return why;
   }
   for (const auto& [chain, known] : chains_.Facts()) {
     if (!wanted(chain)) continue;
@@ -161,22 +161,23 @@ CopyChecker::Complaint CopyChecker::All(const cluster::Layout& newest, const std
 
 CopyChecker::Complaint CopyChecker::Prefixes(const cluster::Layout& newest) const {
   for (PartitionId p = 0; p < newest.partition_count(); ++p) {
-    std::map<std::uint64_t, std::pair<std::string, std::string>> hashes;  // by position: the hash, and whose
+    struct Held {
+      std::string_view hash;
+      const SimNode* by = nullptr;
+    };
+    std::unordered_map<std::uint64_t, Held> held;  // by position
+    Complaint fork;
     for (const auto m : newest.group(p).in_sync) {
       const SimNode* n = DiskOf(newest, m);
-      if (!n) continue;
-      node::PartitionMeta meta;
-      n->store.ReadMetas([&](PartitionId id, const node::PartitionMeta& found) {
-        if (id == p) meta = found;
-      });
-      std::vector<node::LogRecord> log;
-      n->store.ReadLog(p, Seq(0), meta.committed, &log);
-      for (const auto& write : log) {
-        const auto [it, fresh] = hashes.emplace(write.stamp().seq(), std::pair(write.hash(), n->name));
-        if (fresh || it->second.first == write.hash()) continue;
-        return "partition " + std::to_string(p) + ": " + it->second.second + " and " + n->name + " committed different writes at " +
+      const node::PartitionMeta* meta = n ? n->store.MetaOf(p) : nullptr;
+      if (!meta) continue;
+      n->store.VisitLog(p, meta->committed, [&](const node::LogRecord& write) {
+        const auto [it, fresh] = held.emplace(write.stamp().seq(), Held{write.hash(), n});
+        if (fork || fresh || it->second.hash == write.hash()) return;
+        fork = "partition " + std::to_string(p) + ": " + it->second.by->name + " and " + n->name + " committed different writes at " +
                std::to_string(write.stamp().seq()) + " (I6)";
-      }
+      });
+      if (fork) return fork;
     }
   }
   return std::nullopt;

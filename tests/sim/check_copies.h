@@ -36,10 +36,9 @@ class CopyChecker {
     bool delete_lost = false;
   };
   std::vector<LostChain> LostChains(const cluster::Layout& forced, bool stale) const;
-  // Everything in these partitions; in all of them if `partitions` is null.
-  Complaint All(const cluster::Layout& newest, const std::set<PartitionId>* partitions) const;
-  // All chunks, each of which must have so many copies, on members or not.
-  Complaint Copies(const cluster::Layout& newest, std::uint32_t copies) const;
+  // Everything in these partitions; in all of them if `partitions` is null. `copies`: how many each chunk must have besides, on members
+  // or not (0: not known).
+  Complaint All(const cluster::Layout& newest, const std::set<PartitionId>* partitions, std::uint32_t copies = 0) const;
   // I6 over the logs of in_sync members.
   Complaint Prefixes(const cluster::Layout& newest) const;
   // At rest nothing of these zones is left but the mark that they are gone.

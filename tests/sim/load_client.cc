@@ -64,6 +64,20 @@ void LoadClient::ReadBack(std::vector<std::string> ids, std::vector<std::string>
   Poll();
 }
 
+Digest Load::HashOf(const std::string& chain, const std::vector<std::string>& entries) {
+  Hashed& known = hashed[chain];
+  const auto differs = std::mismatch(known.entries.begin(), known.entries.end(), entries.begin(), entries.end()).first;
+  const auto same = static_cast<std::size_t>(differs - known.entries.begin());
+  known.entries.resize(same);
+  known.hashes.resize(same);
+  for (std::size_t i = same; i < entries.size(); ++i) {
+    const Digest before = i == 0 ? Digest() : known.hashes[i - 1];
+    known.entries.push_back(entries[i]);
+    known.hashes.push_back(node::EntryHash(BlockId::Must(chain), i, before, "", entries[i]));
+  }
+  return entries.empty() ? Digest() : known.hashes.back();
+}
+
 std::string Load::NewId() { return Sha256({"id", std::to_string(next_id++)}).str(); }
 
 // --- Asking -------------------------------------------------------------------------------------------------------------
@@ -266,12 +280,8 @@ void LoadClient::ReadChain(const std::string& chain) {
     if (outcome == Outcome::kNotFound) return Report(load_.chains_seen.EndGone(token, false));
     if (outcome != Outcome::kOk) return;
     std::vector<std::string> entries;
-    Digest hash;
-    for (const Payload& body : bodies) {
-      hash = node::EntryHash(BlockId::Must(token.chain), entries.size(), hash, "", *body);
-      entries.push_back(*body);
-    }
-    heads_[token.chain] = {entries.size(), hash};
+    for (const Payload& body : bodies) entries.push_back(*body);
+    heads_[token.chain] = {entries.size(), load_.HashOf(token.chain, entries)};
     Report(load_.chains_seen.EndRead(token, entries));
     load_.saw_chain(token.chain);
   });

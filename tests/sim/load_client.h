@@ -35,6 +35,13 @@ struct Load {
   std::function<void(const std::string& chain)> saw_chain;
   std::string NewId();
   std::uint64_t next_id = 1;
+  // The hash of a chain up to each of the entries that somebody read last: reading them again does not cost hashing them again.
+  struct Hashed {
+    std::vector<std::string> entries;
+    std::vector<Digest> hashes;
+  };
+  std::map<std::string, Hashed> hashed;
+  Digest HashOf(const std::string& chain, const std::vector<std::string>& entries);
   std::uint64_t succeeded = 0, refused = 0, unknown = 0;
 };
 

@@ -152,9 +152,8 @@ class Runner {
       Report(resync_.Look(cluster_, i));
     }
     if (layouts_.newest()) {
-      Report(copies_.All(*layouts_.newest(), nullptr));
+      Report(copies_.All(*layouts_.newest(), nullptr, forced_ == 0 && !injector_.lost_disk() ? copies_due_ : 0));
       Report(copies_.Prefixes(*layouts_.newest()));
-      if (copies_due_ && forced_ == 0 && !injector_.lost_disk()) Report(copies_.Copies(*layouts_.newest(), copies_due_));
     }
     injector_.GiveBack();
     cluster_.At(milliseconds(scenario_.knob("look_ms")), [this] { Look(); });

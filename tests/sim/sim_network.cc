@@ -11,11 +11,11 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kClients = 1000;  // endpoints of clients are numbered from here
 
-PeerMessage ThroughTheWire(const PeerMessage& message) {
-  PeerMessage copy;
-  copy.header.ParseFromString(message.header.SerializeAsString());
-  copy.bodies = message.bodies;
-  return copy;
+PeerMessage FromTheWire(const std::string& header, const std::vector<Payload>& bodies) {
+  PeerMessage message;
+  message.header.ParseFromString(header);
+  message.bodies = bodies;
+  return message;
 }
 
 bool Fenced(int kind) {
@@ -172,27 +172,28 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
   }
   const bool outlives = a && b && faults.outlive_per_mille > 0 && Fenced(message.header.kind_case()) &&
                         random_.Chance(static_cast<std::uint64_t>(faults.outlive_per_mille), 1000);
+  const std::string wire = message.header.SerializeAsString();
   for (int t = 0; t < times; ++t) {
     const Instant at = ArrivalTime(x << 32 | y, extra);
-    Mix(static_cast<std::uint64_t>(message.header.kind_case()) << 32 | message.header.ByteSizeLong());
+    Mix(static_cast<std::uint64_t>(message.header.kind_case()) << 32 | wire.size());
     if (!b) {
-      Push(at, [this, from, to, copy = ThroughTheWire(message)]() mutable {
+      Push(at, [this, from, to, copy = FromTheWire(wire, message.bodies)]() mutable {
         NoteMessage(from, to, copy);
         if (const auto it = clients.find(to); it != clients.end()) it->second(from, std::move(copy));
       });
     } else if (!a) {
-      AtNode(*b, at, [this, from, b = *b, copy = ThroughTheWire(message)]() mutable {
+      AtNode(*b, at, [this, from, b = *b, copy = FromTheWire(wire, message.bodies)]() mutable {
         Receive(b, from, std::move(copy));
       });
     } else {
-      AtNode(*b, at, [this, a = *a, b = *b, generation, copy = ThroughTheWire(message)]() mutable {
+      AtNode(*b, at, [this, a = *a, b = *b, generation, copy = FromTheWire(wire, message.bodies)]() mutable {
         Arrive(a, b, generation, std::move(copy));
       });
     }
   }
   if (outlives) {
     const auto late = Duration(random_.Below(static_cast<std::uint64_t>(faults.long_delay.count())));
-    Push(now_ + late, [this, a = *a, to, copy = ThroughTheWire(message)]() mutable { ArriveLate(a, to, std::move(copy)); });
+    Push(now_ + late, [this, a = *a, to, copy = FromTheWire(wire, message.bodies)]() mutable { ArriveLate(a, to, std::move(copy)); });
   }
 }
 
