@@ -231,8 +231,7 @@ ReadOutcome LevelDbStore::LastEntry(PartitionId partition, const ZoneId& zone, c
 
 ReadOutcome LevelDbStore::ReadEntries(
     PartitionId partition, const ZoneId& zone, const BlockId& chain, std::uint64_t from, std::uint64_t to,
-    bool backwards,
-    const std::function<bool(ReadOutcome, const RecordKey&, const RecordHeader&, const Payload&)>& visit) const {
+    bool backwards, const EntryVisitor& visit) const {
   if (from >= to) return ReadOutcome::kFound;
   // Stored newest first: backwards in the chain is forwards on disk.
   const std::string first = StoredKey(Space::kHeader, partition, EncodeKey({zone, RecordKind::kEntry, chain, to - 1}));
@@ -253,6 +252,13 @@ ReadOutcome LevelDbStore::ReadEntries(
     const auto key = DecodeKey(split->key);
     if (!key) return impl_->Damaged();
     const auto row = DecodeHeaderRow(partition, split->key, AsView(it->value()));
+    if (row && row->place == ValuePlace::kInline) {
+      // The most usual entry is shown where the iterator holds it.
+      if (const auto bytes = OpenValue(partition, split->key, row->header, row->value)) {
+        if (!visit(ReadOutcome::kFound, *key, row->header, EntryValue(*bytes))) return ReadOutcome::kFound;
+        continue;
+      }
+    }
     Payload value;
     RecordHeader header = row ? row->header : RecordHeader{};
     auto outcome = row ? impl_->GetValue(partition, split->key, *row, &value) : impl_->Damaged();
@@ -261,7 +267,7 @@ ReadOutcome LevelDbStore::ReadEntries(
       outcome = Read(partition, *key, &header, &value);
       if (outcome == ReadOutcome::kAbsent) continue;
     }
-    if (!visit(outcome, *key, header, value)) return ReadOutcome::kFound;
+    if (!visit(outcome, *key, header, EntryValue(std::move(value)))) return ReadOutcome::kFound;
   }
   return impl_->Noted(OutcomeOf(it->status()));
 }

@@ -190,8 +190,7 @@ ReadOutcome MemoryStore::LastEntry(PartitionId partition, const ZoneId& zone, co
 
 ReadOutcome MemoryStore::ReadEntries(
     PartitionId partition, const ZoneId& zone, const BlockId& chain, std::uint64_t from, std::uint64_t to,
-    bool backwards,
-    const std::function<bool(ReadOutcome, const RecordKey&, const RecordHeader&, const Payload&)>& visit) const {
+    bool backwards, const EntryVisitor& visit) const {
   if (read_errors_) return ReadOutcome::kFailed;
   const Partition* p = Find(partition);
   if (!p || from >= to) return ReadOutcome::kFound;
@@ -201,10 +200,10 @@ ReadOutcome MemoryStore::ReadEntries(
   auto show = [&](const auto& entry) {
     const Row& row = entry.second;
     const RecordKey key = *DecodeKey(entry.first);
-    if (row.header_damaged) return visit(ReadOutcome::kDamaged, key, RecordHeader{}, nullptr);
+    if (row.header_damaged) return visit(ReadOutcome::kDamaged, key, RecordHeader{}, EntryValue(Payload()));
     Payload value;
     const ReadOutcome outcome = ValueOf(row, &value);
-    return visit(outcome, key, row.header, value);
+    return visit(outcome, key, row.header, EntryValue(std::move(value)));
   };
   if (backwards) {
     for (auto it = begin; it != end; ++it) {

@@ -28,9 +28,7 @@ class MemoryStore final : public Store {
   ReadOutcome LastEntry(PartitionId partition, const ZoneId& zone, const BlockId& chain, RecordKey* key,
                         RecordHeader* header) const override;
   ReadOutcome ReadEntries(PartitionId partition, const ZoneId& zone, const BlockId& chain, std::uint64_t from,
-                          std::uint64_t to, bool backwards,
-                          const std::function<bool(ReadOutcome, const RecordKey&, const RecordHeader&, const Payload&)>&
-                              visit) const override;
+                          std::uint64_t to, bool backwards, const EntryVisitor& visit) const override;
   ReadOutcome ReadLog(PartitionId partition, Seq from, Seq to, std::vector<LogRecord>* records) const override;
   ReadOutcome ReadMetas(const std::function<void(PartitionId, const PartitionMeta&)>& visit) const override;
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -110,6 +111,24 @@ struct ScannedRecord {
   bool damaged = false;  // its header does not verify: key only
 };
 
+// The value of an entry that is being visited. Its bytes are lent for the length of the visit.
+class EntryValue {
+ public:
+  explicit EntryValue(std::string_view lent) : bytes_(lent), present_(true) {}
+  explicit EntryValue(Payload shared) : shared_(std::move(shared)), present_(shared_ != nullptr) {
+    if (shared_) bytes_ = *shared_;
+  }
+  bool present() const { return present_; }
+  std::string_view bytes() const { return bytes_; }
+  // The bytes for longer: copied, unless the store has a share to give. Null when there are none.
+  Payload Share() const { return shared_ || !present_ ? shared_ : std::make_shared<const std::string>(bytes_); }
+
+ private:
+  Payload shared_;
+  std::string_view bytes_;
+  bool present_ = false;
+};
+
 // Reads. Thread-safe; every read verifies checksums. Sees everything whose Write has completed.
 class StoreReader {
  public:
@@ -131,9 +150,9 @@ class StoreReader {
   // Entries of a chain with headers and values, positions [from, to), ascending or descending, until `visit` returns false.
   // The visitor sees by the positions whether some are missing. kDamaged or kFailed: it stopped where the disk could not be
   // read.
+  using EntryVisitor = std::function<bool(ReadOutcome, const RecordKey&, const RecordHeader&, const EntryValue&)>;
   virtual ReadOutcome ReadEntries(PartitionId partition, const ZoneId& zone, const BlockId& chain, std::uint64_t from,
-                                  std::uint64_t to, bool backwards,
-                                  const std::function<bool(ReadOutcome, const RecordKey&, const RecordHeader&, const Payload&)>& visit) const = 0;
+                                  std::uint64_t to, bool backwards, const EntryVisitor& visit) const = 0;
   // Log lines with seq in [from, to], ascending. kFound, also for none; else `records` holds those before the one that could
   // not be read.
   virtual ReadOutcome ReadLog(PartitionId partition, Seq from, Seq to, std::vector<LogRecord>* records) const = 0;

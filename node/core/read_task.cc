@@ -3,11 +3,15 @@
 #include <algorithm>
 
 #include "cluster/sha256.h"
+#include "node/core/entry_pack.h"
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
 
 namespace coffer::node {
 namespace {
+
+// Chains of larger entries travel as bodies of their own: copying them costs more than what packing saves.
+constexpr std::uint64_t kPackedEntry = 16 << 10;
 
 // One read under way.
 class Reader {
@@ -193,10 +197,16 @@ class Reader {
     if (from >= to) return;
     const std::uint64_t bound = op.max_bytes() == 0 ? 1u << 20 : op.max_bytes();
     std::uint64_t next = op.backwards() ? to : from;
+    pack_.Expect(to - from);
     store_.ReadEntries(partition(), zone(), chain, from, to, op.backwards(),
-                       [&](ReadOutcome outcome, const RecordKey& key, const RecordHeader& header, const Payload& value) {
+                       [&](ReadOutcome outcome, const RecordKey& key, const RecordHeader& header, const EntryValue& value) {
                          return Entry(outcome, key, header, value, bound, op.backwards(), &next, chain);
                        });
+    if (pack_.count() > 0) {
+      result->mutable_packed()->set_count(pack_.count());
+      result->mutable_packed()->set_first(op.backwards() ? to - 1 : from);
+      result_.answer.bodies.push_back(std::make_shared<const std::string>(pack_.Take()));
+    }
     const std::uint64_t wanted = op.backwards() ? from : to;
     if (result_.damaged.empty() && result->complete() && next != wanted) {
       // An entry is missing in the middle: as damaged as one that does not verify.
@@ -204,27 +214,32 @@ class Reader {
     }
   }
 
-  bool Entry(ReadOutcome outcome, const RecordKey& key, const RecordHeader& header, const Payload& value, std::uint64_t bound,
+  bool Entry(ReadOutcome outcome, const RecordKey& key, const RecordHeader& header, const EntryValue& value, std::uint64_t bound,
              bool backwards, std::uint64_t* next, const BlockId& chain) {
     if (Troubled(outcome, key)) return false;
     if (key.position != (backwards ? *next - 1 : *next)) return false;
     auto* result = response_.mutable_chain();
-    if (result->entries_size() > 0 && result_.bytes_read + value->size() > bound) {
+    const bool first = result->entries_size() == 0 && pack_.count() == 0;
+    if (!first && result_.bytes_read + value.bytes().size() > bound) {
       result->set_complete(false);
       return false;
     }
-    if (!value || header.size != value->size()) {
+    if (!value.present() || header.size != value.bytes().size()) {
       result_.damaged.push_back({partition(), {zone(), RecordKind::kEntry, chain, key.position}});
       return false;
+    }
+    result_.bytes_read += value.bytes().size() + 128;
+    *next = backwards ? key.position : key.position + 1;
+    if (pack_.count() > 0 || (first && data().read_chain().packed() && header.size <= kPackedEntry)) {
+      pack_.Add(key.position, header, value.bytes());
+      return true;
     }
     auto* entry = result->add_entries();
     entry->set_position(key.position);
     entry->set_signature(header.signature);
     entry->set_predecessor(header.predecessor.str());
     entry->set_hash(header.hash.str());
-    result_.bytes_read += value->size() + 128;
-    result_.answer.bodies.push_back(value);
-    *next = backwards ? key.position : key.position + 1;
+    result_.answer.bodies.push_back(value.Share());
     return true;
   }
 
@@ -325,6 +340,7 @@ class Reader {
   const StoreReader& store_;
   ReadResult result_;
   wire::DataResponse response_;
+  EntryPack pack_;
   bool deleted_ = false;
 };
 

@@ -68,6 +68,15 @@ std::string WithEntries(const v1::ReadResponse& page, const OpResult& result) {
   return bytes;
 }
 
+// A serialised page with packed entries behind it, as they came: two messages of a kind, one after the other, are read as one.
+std::string WithPacked(const v1::ReadResponse& page, const std::string& packed) {
+  std::string bytes;
+  bytes.reserve(page.ByteSizeLong() + packed.size());
+  page.AppendToString(&bytes);
+  bytes += packed;
+  return bytes;
+}
+
 // Whether the caller has to hear of it as the end of the call, rather than as the answer of one query.
 bool EndsTheCall(const Status& status) {
   const Code code = CodeOf(status);
@@ -138,6 +147,7 @@ class ReadCall final : public ZonedCall {
     query.pages.FillNext(op);
     op->set_local(IsLocal(consistency_));
     op->set_max_bytes(kPageBytes);
+    op->set_packed(true);
     query.under_way = true;
     Ask(slot, std::move(spec));
   }
@@ -150,14 +160,10 @@ class ReadCall final : public ZonedCall {
     if (IsOk(result.status)) {
       *page.mutable_head() = result.response.chain().head();
       page.set_staleness_ms(result.response.chain().staleness_ms());
-      const bool complete = result.response.chain().complete();
-      const auto& entries = result.response.chain().entries();
-      if (static_cast<std::size_t>(entries.size()) != result.bodies.size() || !query.pages.Accept(entries, page.head(), complete)) {
-        return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
-      }
+      if (!TakePage(query, result)) return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
       page.set_complete(query.pages.complete());
       page.mutable_status();
-      query.ready = WithEntries(page, result);
+      query.ready = result.response.chain().has_packed() ? WithPacked(page, *result.bodies.front()) : WithEntries(page, result);
     } else {
       *page.mutable_status() = std::move(result.status);
       page.set_complete(true);
@@ -174,6 +180,16 @@ class ReadCall final : public ZonedCall {
     bool under_way = false;
     std::optional<std::string> ready;  // a serialised ReadResponse
   };
+
+  // Whether an answer's entries, packed or each with a body of its own, are what was asked for; they are taken as read.
+  static bool TakePage(Query& query, const OpResult& result) {
+    const wire::ChainResult& chain = result.response.chain();
+    if (chain.has_packed()) {
+      return result.bodies.size() == 1 && query.pages.Accept(chain.packed(), chain.head(), chain.complete());
+    }
+    return static_cast<std::size_t>(chain.entries_size()) == result.bodies.size() &&
+           query.pages.Accept(chain.entries(), chain.head(), chain.complete());
+  }
 
   void Go() {
     while (current_ < queries_.size() && queries_[current_].ready) {

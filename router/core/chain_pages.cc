@@ -22,31 +22,43 @@ void ChainPages::FillNext(internal::v1::ReadChainOp* op) const {
   }
 }
 
+void ChainPages::Fix(const v1::ChainHead& head) {
+  if (std::exchange(fixed_, true)) return;
+  const std::uint64_t length = head.length();
+  high_ = length;
+  if (query_.part_case() == v1::ChainQuery::kFirst) high_ = std::min(length, query_.first());
+  if (query_.part_case() == v1::ChainQuery::kLast) low_ = length - std::min(length, query_.last());
+  if (query_.has_range()) {
+    low_ = query_.range().from();
+    if (query_.range().to() != 0) high_ = std::min(length, query_.range().to());
+  }
+}
+
+bool ChainPages::Take(std::uint64_t position, std::uint64_t count) {
+  if (low_ >= high_ || count > high_ - low_ || position != (query_.backwards() ? high_ - 1 : low_)) return false;
+  if (query_.backwards()) {
+    high_ -= count;
+  } else {
+    low_ += count;
+  }
+  return true;
+}
+
 bool ChainPages::Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head,
                         bool node_complete) {
-  if (!fixed_) {
-    const std::uint64_t length = head.length();
-    high_ = length;
-    if (query_.part_case() == v1::ChainQuery::kFirst) high_ = std::min(length, query_.first());
-    if (query_.part_case() == v1::ChainQuery::kLast) low_ = length - std::min(length, query_.last());
-    if (query_.has_range()) {
-      low_ = query_.range().from();
-      if (query_.range().to() != 0) high_ = std::min(length, query_.range().to());
-    }
-    fixed_ = true;
-  }
+  Fix(head);
   for (const v1::Entry& entry : entries) {
-    if (low_ >= high_) return false;
-    const std::uint64_t expected = query_.backwards() ? high_ - 1 : low_;
-    if (entry.position() != expected) return false;
-    if (query_.backwards()) {
-      --high_;
-    } else {
-      ++low_;
-    }
+    if (!Take(entry.position(), 1)) return false;
   }
   complete_ = node_complete || low_ >= high_;
   return complete_ || !entries.empty();
+}
+
+bool ChainPages::Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete) {
+  Fix(head);
+  if (entries.count() == 0 || !Take(entries.first(), entries.count())) return false;
+  complete_ = node_complete || low_ >= high_;
+  return true;
 }
 
 }  // namespace coffer::router

@@ -19,6 +19,8 @@ class ChainPages {
   void FillNext(internal::v1::ReadChainOp* op) const;
   // Takes a page in. False when its entries are not the ones that come next, or it brings nothing and more is due.
   bool Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head, bool node_complete);
+  // As above, of a packed page.
+  bool Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete);
   // Nothing more is wanted.
   void Stop() { complete_ = true; }
 
@@ -26,6 +28,11 @@ class ChainPages {
   const BlockId& chain() const { return chain_; }
 
  private:
+  // The head of the first answer fixes the range.
+  void Fix(const v1::ChainHead& head);
+  // Whether the next `count` entries begin at this position; they are then taken as read.
+  bool Take(std::uint64_t position, std::uint64_t count);
+
   const v1::ChainQuery query_;
   const BlockId chain_;
   bool fixed_ = false;       // low_ and high_ are known

@@ -346,7 +346,10 @@ TEST_CASE("appends conflict with the head in the details, and repeat without har
 }
 
 TEST_CASE("several queries of several chains are read in order, page by page") {
+  const bool packed = GENERATE(false, true);
+  CAPTURE(packed);
   RouterWorld world(3);
+  world.truth().packs = packed;
   world.AddZone("shop");
   world.Settle();
   std::vector<std::string> bodies;
@@ -389,6 +392,36 @@ TEST_CASE("several queries of several chains are read in order, page by page") {
   }
   CHECK(current == expected.size());
   CHECK(got == expected);
+}
+
+TEST_CASE("packed entries that are not those asked for end the call") {
+  RouterWorld world(3);
+  world.AddZone("shop");
+  world.Settle();
+  REQUIRE(world.Do(Append("shop", Id(1), 0, {"a", "b", "c"})).end->code() == 0);
+  const auto wrong = GENERATE(std::pair{0u, 2u}, std::pair{1u, 3u}, std::pair{1u, 0u});  // first position, count
+  for (std::size_t i = 0; i < 3; ++i) {
+    world.node(i).intercept = [&](FakeNode& from, const wire::DataRequest& request, const std::vector<Payload>&) {
+      if (!request.has_read_chain()) return false;
+      wire::DataResponse response;
+      response.set_call(request.call());
+      auto* chain = response.mutable_chain();
+      chain->set_complete(true);
+      chain->mutable_head()->set_length(3);
+      chain->mutable_head()->set_hash(Digest().str());
+      chain->mutable_packed()->set_first(wrong.first);
+      chain->mutable_packed()->set_count(wrong.second);
+      world.Answer(from, std::move(response), {std::make_shared<const std::string>()});
+      return true;
+    };
+  }
+  v1::ReadRequest read;
+  read.set_zone("shop");
+  read.add_queries()->set_chain(Id(1).str());
+  read.mutable_queries(0)->set_last(2);
+  const auto& result = world.Do(read);
+  CHECK(result.end->code() == static_cast<int>(Code::kInternal));
+  CHECK(result.responses.empty());
 }
 
 TEST_CASE("heads of chains that do not exist have length 0, and local reads may go to any copy") {

@@ -441,11 +441,21 @@ wire::DataResponse RouterWorld::Execute(const wire::DataRequest& request, const 
     }
     auto* result = response.mutable_chain();
     std::uint64_t given = 0;
+    v1::ReadResponse pack;
     for (std::uint64_t i = from; i < to && given < kPageEntries; ++i, ++given) {
       v1::Entry entry = chain[op.backwards() ? to - 1 - (i - from) : i];
+      if (truth_.packs && op.packed()) {
+        if (given == 0) result->mutable_packed()->set_first(entry.position());
+        *pack.add_entries() = entry;
+        continue;
+      }
       out->push_back(std::make_shared<const std::string>(entry.body()));
       entry.clear_body();
       *result->add_entries() = entry;
+    }
+    if (pack.entries_size() > 0) {
+      result->mutable_packed()->set_count(given);
+      out->push_back(std::make_shared<const std::string>(pack.SerializeAsString()));
     }
     result->set_complete(from + given >= to);
     result->mutable_head()->set_length(chain.size());

@@ -24,6 +24,7 @@ struct Truth {
   std::map<std::pair<std::string, std::string>, std::vector<v1::Entry>> chains;
   std::set<std::pair<std::string, std::string>> deleted_chains;
   std::map<std::string, wire::ZoneRecord> zones;                                     // by name
+  bool packs = false;      // entries go packed to who asked for it; else one body each, as nodes did that know nothing of packing
   bool unsettled = false;  // chunks are there, but not known to be committed
   std::set<std::string> deleted_zones;                                               // ids
 };

@@ -42,8 +42,7 @@ class FailingReads final : public StoreReader {
     return store_.LastEntry(p, zone, chain, key, header);
   }
   ReadOutcome ReadEntries(PartitionId p, const ZoneId& zone, const BlockId& chain, std::uint64_t from, std::uint64_t to, bool backwards,
-                          const std::function<bool(ReadOutcome, const RecordKey&, const RecordHeader&, const Payload&)>& visit)
-      const override {
+                          const EntryVisitor& visit) const override {
     return store_.ReadEntries(p, zone, chain, from, to, backwards, visit);
   }
   ReadOutcome ReadLog(PartitionId p, Seq from, Seq to, std::vector<LogRecord>* records) const override {

@@ -97,10 +97,11 @@ std::vector<std::uint64_t> Positions(F& f, std::uint64_t from, std::uint64_t to,
   std::vector<std::uint64_t> out;
   const auto outcome =
       f.store.ReadEntries(1, ZoneOf('z'), BlockOf('c'), from, to, backwards,
-                          [&](ReadOutcome o, const RecordKey& key, const RecordHeader& header, const Payload& value) {
+                          [&](ReadOutcome o, const RecordKey& key, const RecordHeader& header, const EntryValue& value) {
                             CHECK(o == ReadOutcome::kFound);
-                            CHECK((value && *value == "entry " + std::to_string(key.position)));
-                            CHECK(header.hash == Sha256({*value}));
+                            CHECK((value.present() && value.bytes() == "entry " + std::to_string(key.position)));
+                            CHECK(*value.Share() == value.bytes());
+                            CHECK(header.hash == Sha256({value.bytes()}));
                             out.push_back(key.position);
                             return out.size() < most;
                           });

@@ -47,10 +47,10 @@ bool AnythingWrong(const LevelDbStore& store, std::uint64_t writes) {
     std::uint64_t expected = backwards ? writes - 1 : 0;
     const auto outcome =
         store.ReadEntries(1, ZoneOf('z'), BlockOf('c'), 0, writes, backwards,
-                          [&](ReadOutcome o, const RecordKey& key, const RecordHeader&, const Payload& v) {
+                          [&](ReadOutcome o, const RecordKey& key, const RecordHeader&, const EntryValue& v) {
                             REQUIRE(key.position == expected);  // nothing is left out in silence
                             expected += backwards ? ~0ull : 1;
-                            if (o == ReadOutcome::kFound) REQUIRE(*v == *ValueOf(key.position));
+                            if (o == ReadOutcome::kFound) REQUIRE(v.bytes() == *ValueOf(key.position));
                             wrong = wrong || o != ReadOutcome::kFound;
                             return true;
                           });

@@ -31,10 +31,10 @@ inline std::uint64_t CountWhole(const LevelDbStore& store) {
   std::uint64_t next = 0;
   const auto outcome =
       store.ReadEntries(1, ZoneOf('z'), BlockOf('c'), 0, ~0ull, false,
-                        [&](ReadOutcome o, const RecordKey& key, const RecordHeader& header, const Payload& value) {
+                        [&](ReadOutcome o, const RecordKey& key, const RecordHeader& header, const EntryValue& value) {
                           REQUIRE(o == ReadOutcome::kFound);
                           REQUIRE(key.position == next);
-                          REQUIRE(*value == *ValueOf(next));
+                          REQUIRE(value.bytes() == *ValueOf(next));
                           REQUIRE(header.stamp.seq == Seq(next + 1));
                           ++next;
                           return true;

@@ -1,0 +1,60 @@
+#include "node/core/entry_pack.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <algorithm>
+
+#include "coffer/v1/chains.pb.h"
+
+namespace coffer::node {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedOutputStream;
+using coffer::v1::Entry;
+using coffer::v1::ReadResponse;
+
+constexpr std::uint64_t kRoomFor = 64;  // entries, at most
+
+constexpr auto kVarint = WireFormatLite::WIRETYPE_VARINT;
+constexpr auto kBytes = WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
+
+constexpr std::uint32_t Tag(int field, WireFormatLite::WireType type) {
+  return static_cast<std::uint32_t>(field) << 3 | static_cast<std::uint32_t>(type);
+}
+static_assert(Entry::kHashFieldNumber < 16 && ReadResponse::kEntriesFieldNumber < 16, "a tag is counted as one byte");
+
+std::size_t FieldBytes(std::size_t content) { return 1 + CodedOutputStream::VarintSize64(content) + content; }
+
+void AppendVarint(std::uint64_t value, std::string* out) {
+  std::uint8_t bytes[10];
+  const auto* end = CodedOutputStream::WriteVarint64ToArray(value, bytes);
+  out->append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
+}
+
+void AppendField(int field, std::string_view content, std::string* out) {
+  out->push_back(static_cast<char>(Tag(field, kBytes)));
+  AppendVarint(content.size(), out);
+  out->append(content);
+}
+
+}  // namespace
+
+void EntryPack::Add(std::uint64_t position, const RecordHeader& header, std::string_view body) {
+  const std::size_t size = 1 + CodedOutputStream::VarintSize64(position) + FieldBytes(body.size()) +
+                           FieldBytes(header.signature.size()) + 2 * FieldBytes(Digest::kSize);
+  // Entries of a chain are often alike.
+  if (bytes_.empty()) bytes_.reserve(std::min(expected_, kRoomFor) * FieldBytes(size));
+  bytes_.push_back(static_cast<char>(Tag(ReadResponse::kEntriesFieldNumber, kBytes)));
+  AppendVarint(size, &bytes_);
+  bytes_.push_back(static_cast<char>(Tag(Entry::kPositionFieldNumber, kVarint)));
+  AppendVarint(position, &bytes_);
+  AppendField(Entry::kBodyFieldNumber, body, &bytes_);
+  AppendField(Entry::kSignatureFieldNumber, header.signature, &bytes_);
+  AppendField(Entry::kPredecessorFieldNumber, header.predecessor.view(), &bytes_);
+  AppendField(Entry::kHashFieldNumber, header.hash.view(), &bytes_);
+  ++count_;
+}
+
+}  // namespace coffer::node

@@ -1,0 +1,120 @@
+// Reads as a node carries them out: entries packed for a router that asked for it are those it would have got one by one.
+#include <vector>
+
+#include "coffer/v1/chains.pb.h"
+#include "node/core/read_task.h"
+#include "node/memory_store.h"
+#include "test_support.h"
+#include "unit/store_samples.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr PartitionId kPartition = 1;
+
+// A chain whose entries differ in all that may be absent: the first has no predecessor, one no bytes, others a signature.
+class ChainStore {
+ public:
+  explicit ChainStore(std::size_t large = 0) {
+    const std::vector<std::string> bodies = {"first", "", std::string(200, 'b'), "c\x00\xff", std::string(large, 'l')};
+    StoreBatch batch;
+    Digest previous;
+    for (std::size_t i = 0; i < bodies.size(); ++i) {
+      const Payload value = MakeValue(bodies[i]);
+      RecordHeader header = HeaderFor(value, i + 1);
+      header.predecessor = previous;
+      if (i % 2 == 0) header.signature = std::string(64, static_cast<char>('s' + i));
+      previous = header.hash;
+      batch.changes.push_back(StoreBatch::PutRecord{kPartition, EntryAt('c', i), header, value});
+    }
+    store_.Write(std::move(batch), nullptr);
+    store_.CompleteWrites();
+  }
+
+  ReadResult Read(wire::ReadChainOp op, bool packed) {
+    op.set_chain(BlockOf('c').str());
+    op.set_packed(packed);
+    ReadTask task;
+    task.confirmed = true;
+    task.limit = Seq(100);
+    auto* request = task.request.mutable_data_request();
+    request->set_partition(kPartition);
+    request->set_zone(ZoneOf('z').str());
+    *request->mutable_read_chain() = std::move(op);
+    return RunRead(store_, std::move(task));
+  }
+
+ private:
+  MemoryStore store_;
+};
+
+const wire::ChainResult& ChainOf(const ReadResult& result) { return result.answer.header.data_response().chain(); }
+
+// What the caller gets to see.
+std::vector<coffer::v1::Entry> Entries(const ReadResult& result) {
+  const wire::ChainResult& chain = ChainOf(result);
+  std::vector<coffer::v1::Entry> entries(chain.entries().begin(), chain.entries().end());
+  if (!chain.has_packed()) {
+    REQUIRE(result.answer.bodies.size() == entries.size());
+    for (std::size_t i = 0; i < entries.size(); ++i) entries[i].set_body(*result.answer.bodies[i]);
+    return entries;
+  }
+  REQUIRE(result.answer.bodies.size() == 1);
+  coffer::v1::ReadResponse pack;
+  REQUIRE(pack.ParseFromString(*result.answer.bodies[0]));
+  CHECK(chain.entries().empty());
+  REQUIRE(pack.entries_size() == static_cast<int>(chain.packed().count()));
+  CHECK(pack.entries(0).position() == chain.packed().first());
+  return {pack.entries().begin(), pack.entries().end()};
+}
+
+void CheckAlike(const ReadResult& packed, const ReadResult& plain) {
+  const auto left = Entries(packed);
+  const auto right = Entries(plain);
+  REQUIRE(left.size() == right.size());
+  for (std::size_t i = 0; i < left.size(); ++i) CHECK(left[i].SerializeAsString() == right[i].SerializeAsString());
+  CHECK(ChainOf(packed).complete() == ChainOf(plain).complete());
+  CHECK(ChainOf(packed).head().SerializeAsString() == ChainOf(plain).head().SerializeAsString());
+}
+
+TEST_CASE("packed entries are those that come one by one, in either direction and by pages") {
+  ChainStore chain;
+  for (const bool backwards : {false, true}) {
+    for (const std::uint64_t last : {1, 2, 3, 100}) {
+      for (const std::uint64_t most : {0, 1, 300, 400}) {
+        CAPTURE(backwards, last, most);
+        wire::ReadChainOp op;
+        op.set_backwards(backwards);
+        op.set_last(last);
+        op.set_max_bytes(most);
+        const ReadResult packed = chain.Read(op, true);
+        CHECK(ChainOf(packed).has_packed());
+        CheckAlike(packed, chain.Read(op, false));
+      }
+    }
+  }
+}
+
+TEST_CASE("an answer that begins with a large entry is not packed") {
+  ChainStore chain(64 << 10);
+  wire::ReadChainOp op;
+  op.set_last(3);
+  CHECK(ChainOf(chain.Read(op, true)).has_packed());
+  op.set_backwards(true);
+  const ReadResult large = chain.Read(op, true);
+  CHECK_FALSE(ChainOf(large).has_packed());
+  CheckAlike(large, chain.Read(op, false));
+}
+
+TEST_CASE("an empty range is answered without a body") {
+  ChainStore chain;
+  wire::ReadChainOp op;
+  op.mutable_range()->set_from(50);
+  const ReadResult none = chain.Read(op, true);
+  CHECK_FALSE(ChainOf(none).has_packed());
+  CHECK(none.answer.bodies.empty());
+  CHECK(ChainOf(none).complete());
+}
+
+}  // namespace
+}  // namespace coffer::node
