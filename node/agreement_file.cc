@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cluster/checksum.h"
 #include "node/byte_codec.h"
-#include "node/checksum.h"
 #include "node/disk_env.h"
 #include "node/durable_file.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <system_error>
 
-#include "node/checksum.h"
+#include "cluster/checksum.h"
 #include "node/durable_file.h"
 
 namespace coffer::node {

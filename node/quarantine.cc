@@ -10,8 +10,8 @@
 #include <optional>
 #include <system_error>
 
+#include "cluster/checksum.h"
 #include "node/byte_codec.h"
-#include "node/checksum.h"
 #include "node/disk_env.h"
 #include "node/durable_file.h"
 

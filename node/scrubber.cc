@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/checksum.h"
 #include "node/byte_codec.h"
-#include "node/checksum.h"
 #include "node/core/record_check.h"
 #include "node/durable_file.h"
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "cluster/checksum.h"
 #include "node/byte_codec.h"
-#include "node/checksum.h"
 
 namespace coffer::node {
 namespace {

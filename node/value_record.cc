@@ -1,7 +1,7 @@
 #include "node/value_record.h"
 
+#include "cluster/checksum.h"
 #include "node/byte_codec.h"
-#include "node/checksum.h"
 #include "node/store_format.h"
 
 namespace coffer::node {

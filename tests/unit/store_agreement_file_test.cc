@@ -5,8 +5,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "cluster/checksum.h"
 #include "node/agreement_file.h"
-#include "node/checksum.h"
 #include "node/disk_env.h"
 #include "test_support.h"
 #include "unit/store_samples.h"

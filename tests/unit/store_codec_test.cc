@@ -1,8 +1,8 @@
 // Keys, headers and rows as bytes: what decodes is what was encoded, and nothing else decodes.
 #include <algorithm>
 
+#include "cluster/checksum.h"
 #include "node/byte_codec.h"
-#include "node/checksum.h"
 #include "node/store_format.h"
 #include "test_support.h"
 #include "unit/store_samples.h"

@@ -5,9 +5,9 @@
 #include <initializer_list>
 #include <string_view>
 
-namespace coffer::node {
+namespace coffer {
 
 // The checksum of the concatenation of `parts`. Thread-safe.
 std::uint32_t Crc32c(std::initializer_list<std::string_view> parts);
 
-}  // namespace coffer::node
+}  // namespace coffer

@@ -1,11 +1,11 @@
-#include "node/checksum.h"
+#include "cluster/checksum.h"
 
 #include <isa-l/crc.h>
 
 #include <algorithm>
 #include <cstddef>
 
-namespace coffer::node {
+namespace coffer {
 
 std::uint32_t Crc32c(std::initializer_list<std::string_view> parts) {
   constexpr std::size_t kMost = 1u << 30;  // the library counts in int
@@ -22,4 +22,4 @@ std::uint32_t Crc32c(std::initializer_list<std::string_view> parts) {
   return ~crc;
 }
 
-}  // namespace coffer::node
+}  // namespace coffer
