@@ -16,6 +16,7 @@
 #include "proto/mutex.h"
 #include "router/core/errors.h"
 #include "router/core/methods.h"
+#include "router/disk_files.h"
 
 namespace coffer::router {
 namespace {
@@ -24,6 +25,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr Duration kPublishEvery = std::chrono::milliseconds(250);
 constexpr Duration kLongestSleep = std::chrono::seconds(1);
+constexpr std::uint64_t kIndexShare = 4;  // the index of the cache's disk, beside it: one part in so many of cache_bytes
 
 Instant ToInstant(SteadyClock::time_point t) { return Instant(std::chrono::duration_cast<Duration>(t.time_since_epoch())); }
 SteadyClock::time_point ToSteady(Instant t) {
@@ -58,6 +60,10 @@ RouterCoreConfig CoreConfig(const RouterOptions& options, const NodeId& id) {
   config.seeds = options.seeds;
   config.cache.bytes = options.cache_bytes;
   config.cache.policy = options.cache_policy;
+  config.cache.max_age = config.disk.max_age = options.cache_age;
+  config.disk.path = options.cache_disk_path;
+  config.disk.bytes = std::max(options.cache_disk_bytes, kLeastDiskBytes);
+  config.disk.index_bytes = options.cache_bytes / kIndexShare;
   config.max_calls = options.max_calls;
   config.max_queued_bytes = options.max_queued_bytes;
   return config;
@@ -90,6 +96,7 @@ class Process final : public RouterProcess, private link::Handler {
     hub.tls = options_.tls;
     hub.owner_polls = true;  // the driver
     hub_ = link::Hub::Start(std::move(hub), identity_, this);
+    disk_ = OpenDisk();
     driver_ = std::thread([this] { Drive(); });
   }
   ~Process() override { Stop(); }
@@ -186,6 +193,10 @@ class Process final : public RouterProcess, private link::Handler {
   // Whether one more call fits in; else why not.
   std::optional<Status> Reserve(std::uint64_t bytes);
 
+  // Before the driver runs. Null when there is none, or it can't be used, which the driver is told.
+  std::unique_ptr<DiskFiles> OpenDisk();
+  void DiskIsOff(const std::string& why);
+
   // ---- the driver's thread
   void Drive();
   void Round(RouterCore& core, Instant now, std::deque<Input>& batch);
@@ -223,6 +234,7 @@ class Process final : public RouterProcess, private link::Handler {
   Mutex stop_mutex_;
   bool stopped_ ABSL_GUARDED_BY(stop_mutex_) = false;
   std::unique_ptr<link::Hub> hub_;
+  std::unique_ptr<DiskFiles> disk_;  // may be null
   std::thread driver_;
 };
 
@@ -289,6 +301,33 @@ link::RefusalInfo Process::Admit(const link::Identity& peer, const std::string& 
   if (known->members[index].certificate_name == certificate_name) return {};
   return {"CERTIFICATE_MISMATCH", "the layout knows " + peer.name + " by the certificate name \"" +
                                       known->members[index].certificate_name + "\", it showed \"" + certificate_name + "\""};
+}
+
+// ---- The cache's disk -------------------------------------------------------------------------------------------------
+
+std::unique_ptr<DiskFiles> Process::OpenDisk() {
+  if (options_.cache_disk_path.empty()) return nullptr;
+  DiskFiles::Options files;
+  files.folder = options_.cache_disk_path;
+  files.segment_bytes = DiskIndex::SegmentBytes(std::max(options_.cache_disk_bytes, kLeastDiskBytes));
+  files.on_written = [this](std::vector<DiskWritten> writes) {
+    Post([written = std::move(writes)](RouterCore& core, Instant now) { return core.DiskWritesEnded(now, written); });
+  };
+  files.on_read = [this](DiskReadId id, DiskReadEnd end, Payload chunk) {
+    Post([id, end, read = std::move(chunk)](RouterCore& core, Instant now) { return core.DiskReadEnded(now, id, end, read); });
+  };
+  files.on_failure = [this](const std::string& why) { DiskIsOff(why); };
+  try {
+    return DiskFiles::Open(std::move(files));
+  } catch (const std::runtime_error& error) {
+    DiskIsOff(error.what());
+    return nullptr;
+  }
+}
+
+void Process::DiskIsOff(const std::string& why) {
+  options_.on_disk_off(why);
+  Post([why](RouterCore& core, Instant now) { return core.DiskFailed(now, why); });
 }
 
 // ---- The driver -------------------------------------------------------------------------------------------------------
@@ -360,6 +399,8 @@ void Process::Execute(RouterCore& core, Instant now, RouterCore::Output output) 
     }
     for (const std::string& address : output.dial) hub_->Dial(address);
     for (auto& reply : output.replies) Deliver(std::move(reply));
+    if (disk_ && !output.disk_writes.empty()) disk_->Write(std::move(output.disk_writes));
+    if (disk_ && !output.disk_reads.empty()) disk_->Read(std::move(output.disk_reads));
     RouterCore::Output next;
     for (Outgoing& out : output.send) {
       const auto receipt = Receipt(out.message.header);
@@ -427,6 +468,7 @@ void Process::Stop() {
   }
   hub_->Wake();
   driver_.join();
+  disk_.reset();
   EndAll();
   hub_->Stop();
 }

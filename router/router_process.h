@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,11 @@ struct RouterOptions {
   std::function<void(const std::string&)> warn = [](const std::string&) {};  // of links that fail, once in a while; any thread
   std::uint64_t cache_bytes = 64u << 20;  // memory for chunks; 0: none
   EvictionKind cache_policy = EvictionKind::kAdaptive;
+  std::chrono::milliseconds cache_age{60'000};  // how long a delete that this router was not told of may stay unseen
+  std::string cache_disk_path;            // folder for chunks that had to leave memory; empty: none. It is emptied at the start
+  std::uint64_t cache_disk_bytes = 1u << 30;    // at least kLeastDiskBytes
+  // The cache's disk can't be used any more; a sentence for the operator. Called on a thread of the router, must not block.
+  std::function<void(const std::string&)> on_disk_off = [](const std::string&) {};
   std::size_t max_calls = 16384;                // under way; beyond: RESOURCE_EXHAUSTED
   std::uint64_t max_queued_bytes = 256u << 20;  // request bytes of calls under way; beyond: RESOURCE_EXHAUSTED
 };

@@ -35,6 +35,18 @@ v1::ControlCacheResponse Ask(Session& session, const v1::ControlCacheRequest& re
               "can't reach the router's cache");
 }
 
+std::string DiskText(const v1::DiskCache& disk) {
+  std::string text = "disk      ";
+  if (!disk.off_because().empty()) return text + "off until the router's next start: " + disk.off_because() + "\n";
+  text += BytesText(static_cast<double>(disk.bytes())) + " of " + BytesText(static_cast<double>(disk.bound_bytes())) + " in " +
+          disk.path() + ", " + Grouped(disk.chunks()) + " chunks\n          " + Ratio(disk.hits(), disk.misses()) + " of " +
+          Grouped(disk.hits() + disk.misses()) + " looked for; " + Grouped(disk.writes()) + " written, " +
+          Grouped(disk.evictions()) + " put out to make room; " + BytesText(static_cast<double>(disk.index_bytes())) +
+          " of memory beside\n";
+  if (disk.bad_records() > 0) text += "          " + Grouped(disk.bad_records()) + " bad records: look at the disk\n";
+  return text;
+}
+
 int Show(Session& session) {
   const auto r = Ask(session, {});
   if (session.json()) {
@@ -52,10 +64,17 @@ int Show(Session& session) {
                 << BytesText(static_cast<double>(r.bound_bytes())) << ", " << Grouped(r.chunks()) << " chunks\n"
                 << "found     " << Ratio(r.hits(), r.misses()) << " of " << Grouped(r.hits() + r.misses())
                 << " looked for; " << Grouped(r.evictions()) << " put out to make room\n";
-  Table table({"ZONE", "FOUND", "NOT FOUND", "RATIO"});
+  if (r.has_disk()) session.out() << DiskText(r.disk());
+  std::vector<std::string> head = {"ZONE", "FOUND", "NOT FOUND", "RATIO"};
+  if (r.has_disk()) head.insert(head.end(), {"ON DISK", "NOT THERE", "RATIO"});
+  Table table(head);
   for (const v1::CacheZone& zone : r.zones()) {
-    table.Add({zone.name().empty() ? "(others)" : zone.name(), Grouped(zone.hits()), Grouped(zone.misses()),
-               Ratio(zone.hits(), zone.misses())});
+    std::vector<std::string> row = {zone.name().empty() ? "(others)" : zone.name(), Grouped(zone.hits()), Grouped(zone.misses()),
+                                    Ratio(zone.hits(), zone.misses())};
+    if (r.has_disk()) {
+      row.insert(row.end(), {Grouped(zone.disk_hits()), Grouped(zone.disk_misses()), Ratio(zone.disk_hits(), zone.disk_misses())});
+    }
+    table.Add(row);
   }
   if (r.zones_size() > 0) session.out() << table.Text();
   return kExitOk;

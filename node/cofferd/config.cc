@@ -81,6 +81,7 @@ void Check(LoadedConfig* loaded) {
     fail("role = \"witness\" joins a cluster and never forms one: it needs join, and form = false");
   }
   if (c.router && c.public_listen.empty()) fail("a router needs public_listen: \"none\" is for role = \"node\"");
+  if (!c.cache_disk_path.empty() && c.cache_bytes == 0) fail("cache_disk_path takes what leaves memory: it needs cache_bytes above 0");
   if (c.probe_timeout > c.probe_interval) fail("probe_timeout must be at most probe_interval");
   if (c.suspicion_min > c.suspicion_max) fail("suspicion_min must be at most suspicion_max");
 }

@@ -62,6 +62,9 @@ struct Config {
   std::uint64_t store_cache = 8u << 20;       // of the node
   std::uint64_t cache_bytes = 64u << 20;      // of the router
   router::EvictionKind cache_policy = router::EvictionKind::kAdaptive;
+  std::chrono::milliseconds cache_age{60'000};  // of the router
+  std::string cache_disk_path;                // of the router; empty: none
+  std::uint64_t cache_disk_bytes = 1u << 30;  // of the router
 
   // Failure detection.
   std::chrono::milliseconds probe_interval{200};

@@ -63,6 +63,28 @@ void WriteScrub(const coffer::v1::ScrubStatus& scrub, MetricsWriter* writer) {
                   Number(scrub.copies_differing()));
 }
 
+void WriteCacheDisk(const router::RouterCounters& core, MetricsWriter* writer) {
+  const router::DiskCounters& disk = *core.disk;
+  writer->Gauge("coffer_cache_disk_up", "1 while the cache's disk is used, 0 once it was switched off.", disk.off_because.empty() ? 1 : 0);
+  writer->Counter("coffer_cache_disk_hits_total", "Chunks found on the cache's disk.", Number(disk.hits));
+  writer->Counter("coffer_cache_disk_misses_total", "Chunks found neither in memory nor there.", Number(disk.misses));
+  writer->Counter("coffer_cache_disk_writes_total", "Records written there.", Number(disk.writes));
+  writer->Counter("coffer_cache_disk_moves_total", "Of these, chunks written again because they were read.", Number(disk.moves));
+  writer->Counter("coffer_cache_disk_evictions_total", "Chunks that made room there.", Number(disk.evictions));
+  writer->Counter("coffer_cache_disk_bad_records_total", "Records that did not verify; a node was asked.", Number(disk.bad_records));
+  writer->Counter("coffer_cache_disk_skipped_total", "Chunks not written or not looked for because the disk was behind.",
+                  Number(disk.skipped));
+  for (const router::NamedZoneHits& zone : core.cache_zones) {
+    const char* help = "Chunks that were not in memory, found on the cache's disk, and not found, by zone.";
+    writer->Counter("coffer_cache_disk_zone_lookups_total", help, Number(zone.disk_hits), {{"zone", zone.name}, {"found", "yes"}});
+    writer->Counter("coffer_cache_disk_zone_lookups_total", help, Number(zone.disk_misses), {{"zone", zone.name}, {"found", "no"}});
+  }
+  writer->Gauge("coffer_cache_disk_bytes", "Bytes on the cache's disk.", Number(disk.bytes));
+  writer->Gauge("coffer_cache_disk_chunks", "Chunks on the cache's disk.", Number(disk.chunks));
+  writer->Gauge("coffer_cache_disk_queue", "Records that wait to be written there.", Number(disk.queued));
+  writer->Gauge("coffer_cache_disk_index_bytes", "Memory that says where they are.", Number(disk.index_bytes));
+}
+
 }  // namespace
 
 void WriteNodeMetrics(const node::NodeMetrics& metrics, MetricsWriter* writer) {
@@ -109,16 +131,17 @@ void WriteRouterMetrics(const router::RouterMetrics& metrics, MetricsWriter* wri
   const auto& cache = metrics.core.cache;
   const auto& dispatcher = metrics.core.dispatcher;
   writer->Gauge("coffer_router_epoch", "Version of the layout this router has; 0: none yet.", Number(metrics.epoch));
-  writer->Counter("coffer_cache_hits_total", "Chunks found in the cache.", Number(cache.hits));
+  writer->Counter("coffer_cache_hits_total", "Chunks found in the cache's memory.", Number(cache.hits));
   writer->Counter("coffer_cache_misses_total", "Chunks not found there.", Number(cache.misses));
   writer->Counter("coffer_cache_evictions_total", "Chunks put out to make room.", Number(cache.evictions));
   for (const router::NamedZoneHits& zone : metrics.core.cache_zones) {
-    const char* help = "Chunks found in the cache, and not found, by zone: the busiest 100; without a name: all others.";
+    const char* help = "Chunks found in the cache's memory, and not found, by zone: the busiest 100; without a name: all others.";
     writer->Counter("coffer_cache_zone_lookups_total", help, Number(zone.hits), {{"zone", zone.name}, {"found", "yes"}});
     writer->Counter("coffer_cache_zone_lookups_total", help, Number(zone.misses), {{"zone", zone.name}, {"found", "no"}});
   }
   writer->Gauge("coffer_cache_bytes", "Memory in use.", Number(cache.bytes));
   writer->Gauge("coffer_cache_chunks", "Chunks in the cache.", Number(cache.entries));
+  if (metrics.core.disk) WriteCacheDisk(metrics.core, writer);
   writer->Counter("coffer_router_operations_total", "Operations on nodes begun.", Number(dispatcher.operations));
   writer->Counter("coffer_router_retries_total", "Attempts after the first.", Number(dispatcher.retries));
   writer->Counter("coffer_router_fences_total", "Attempts refused because the layout had moved on.", Number(dispatcher.fences));

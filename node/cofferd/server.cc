@@ -272,6 +272,13 @@ void Server::StartRouter() {
   o.warn = [this](const std::string& text) { log_.Warning(text, {{"part", "router"}}); };
   o.cache_bytes = config_.cache_bytes;
   o.cache_policy = config_.cache_policy;
+  o.cache_age = config_.cache_age;
+  o.cache_disk_path = config_.cache_disk_path;
+  o.cache_disk_bytes = config_.cache_disk_bytes;
+  o.on_disk_off = [this](const std::string& why) {
+    log_.Warning("the cache's disk is off until the next start: " + why + "; what it held is read from the nodes",
+                 {{"folder", config_.cache_disk_path}});
+  };
   router_ = router::RouterProcess::Start(std::move(o));
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "cluster/layout.h"
 #include "cluster/message.h"
 #include "router/core/chunk_cache.h"
+#include "router/core/disk_index.h"
 #include "router/core/dispatcher.h"
 #include "router/core/errors.h"
 #include "router/core/methods.h"
@@ -35,6 +37,15 @@ class CallHost {
   // Never null while a call runs.
   virtual std::shared_ptr<const cluster::Layout> layout() const = 0;
   virtual ChunkCache& cache() = 0;
+  // Begins to read a chunk that cache() lacks from the cache's disk; Call::DiskAnswered follows, never inside this call. False: it is
+  // not there.
+  virtual bool FindOnDisk(CallId call, Slot slot, const ZoneId& zone, const BlockId& id) = 0;
+  // A chunk is being deleted: it leaves the cache, in memory and on disk.
+  virtual void ForgetChunk(const ZoneId& zone, const BlockId& id) = 0;
+  // Forgets every chunk, in memory and on disk.
+  virtual void ClearCache() = 0;
+  // What is on disk; nothing: the cache has no disk.
+  virtual std::optional<DiskCounters> Disk() const = 0;
   // This router, for people.
   virtual std::string RouterName() const = 0;
   // The name under which a zone was found, empty when it is not remembered.
@@ -79,6 +90,8 @@ class Call {
   virtual void Start() = 0;
   virtual void OpDone(Slot, OpResult) {}
   virtual void ZoneResolved(const Status&, const ZoneId&) {}
+  // Null: it was not there after all.
+  virtual void DiskAnswered(Slot, const ChunkKey&, const Payload&) {}
   virtual void Wake() {}
   // Layout, membership or a report changed.
   virtual void WorldChanged() {}

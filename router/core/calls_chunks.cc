@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
+#include <utility>
 
 #include "cluster/placement.h"
 #include "router/core/call.h"
@@ -16,6 +18,8 @@ constexpr std::size_t kGetsAtOnce = 32;
 constexpr std::size_t kHasAtOnce = 128;
 // How often a front that takes no more is asked again.
 constexpr Duration kFrontPoll = std::chrono::milliseconds(10);
+// How long the cache's disk may take before a node is asked.
+constexpr Duration kDiskPatience = std::chrono::milliseconds(100);
 
 void AppendVarint(std::string& out, std::uint64_t value) {
   while (value >= 0x80) {
@@ -173,18 +177,18 @@ class GetCall final : public ZonedCall {
 
   void Run() override { Reissue(0); }
   void Reissue(Slot) override {
-    if (Payload cached = host().cache().Find(host().now(), zone(), block_)) {
-      const auto range = Cut(*cached, offset_, length_);
-      if (!range) return End(OutOfRange(block_, offset_, cached->size()));
-      RespondBytes(EncodeGetResponse(*range, cached->size()));
-      return End(Ok());
-    }
-    OpSpec spec = SpecFor(block_, Target::kPrimaryOrHolder, /*write=*/false);
-    auto* get = spec.request.mutable_get_chunk();
-    get->set_id(block_.str());
-    get->set_offset(offset_);
-    get->set_length(length_);
-    Ask(0, std::move(spec));
+    if (Payload cached = host().cache().Find(host().now(), zone(), block_)) return Give(*cached);
+    on_disk_ = host().FindOnDisk(id(), 0, zone(), block_);
+    if (!on_disk_) return AskNode();
+    host().WakeAt(id(), host().now() + kDiskPatience);
+  }
+  void DiskAnswered(Slot, const ChunkKey& key, const Payload& chunk) override {
+    if (!on_disk_ || key.zone != zone()) return;
+    if (chunk) return Give(*chunk);
+    Wake();
+  }
+  void Wake() override {
+    if (std::exchange(on_disk_, false)) AskNode();
   }
   void Answered(Slot, OpResult result) override {
     ReadChunk read = TakeChunk(host(), zone(), block_, offset_, std::move(result));
@@ -194,8 +198,24 @@ class GetCall final : public ZonedCall {
   }
 
  private:
+  void Give(const std::string& chunk) {
+    const auto range = Cut(chunk, offset_, length_);
+    if (!range) return End(OutOfRange(block_, offset_, chunk.size()));
+    RespondBytes(EncodeGetResponse(*range, chunk.size()));
+    End(Ok());
+  }
+  void AskNode() {
+    OpSpec spec = SpecFor(block_, Target::kPrimaryOrHolder, /*write=*/false);
+    auto* get = spec.request.mutable_get_chunk();
+    get->set_id(block_.str());
+    get->set_offset(offset_);
+    get->set_length(length_);
+    Ask(0, std::move(spec));
+  }
+
   const BlockId block_;
   const std::uint64_t offset_, length_;
+  bool on_disk_ = false;  // the cache's disk reads it, and no node was asked
 };
 
 // Answers as they come, as many at once as the front takes.
@@ -207,11 +227,20 @@ class GetManyCall final : public ZonedCall {
   }
 
   void Run() override { Fill(); }
-  void Wake() override { Fill(); }
-  void Reissue(Slot slot) override {
-    OpSpec spec = SpecFor(Block(slot), Target::kPrimaryOrHolder, /*write=*/false);
-    spec.request.mutable_get_chunk()->set_id(ids_[slot]);
-    Ask(slot, std::move(spec));
+  void Wake() override {
+    for (const Slot slot : std::set<Slot>(on_disk_)) {
+      if (host().now() >= disk_asked_ + kDiskPatience) AskNode(slot);
+    }
+    Fill();
+  }
+  void Reissue(Slot slot) override { AskNode(slot); }
+  void DiskAnswered(Slot slot, const ChunkKey& key, const Payload& chunk) override {
+    if (on_disk_.count(slot) == 0) return;
+    if (!chunk || key.zone != zone()) return AskNode(slot);
+    on_disk_.erase(slot);
+    --under_way_;
+    Deliver(slot, {Ok(), chunk, chunk->size()});
+    Fill();
   }
   void Answered(Slot slot, OpResult result) override {
     --under_way_;
@@ -234,9 +263,21 @@ class GetManyCall final : public ZonedCall {
         continue;
       }
       ++under_way_;
-      Reissue(slot);
+      if (!host().FindOnDisk(id(), slot, zone(), Block(slot))) {
+        AskNode(slot);
+        continue;
+      }
+      on_disk_.insert(slot);
+      disk_asked_ = host().now();
     }
+    if (!on_disk_.empty()) host().WakeAt(id(), disk_asked_ + kDiskPatience);
     if (done_ == ids_.size()) End(Ok());
+  }
+  void AskNode(Slot slot) {
+    on_disk_.erase(slot);
+    OpSpec spec = SpecFor(Block(slot), Target::kPrimaryOrHolder, /*write=*/false);
+    spec.request.mutable_get_chunk()->set_id(ids_[slot]);
+    Ask(slot, std::move(spec));
   }
   void Deliver(Slot slot, ReadChunk read) {
     v1::GetManyResponse response;
@@ -251,6 +292,8 @@ class GetManyCall final : public ZonedCall {
 
   std::vector<std::string> ids_;  // as asked for; some may be no ids
   std::size_t next_ = 0, under_way_ = 0, done_ = 0;
+  std::set<Slot> on_disk_;  // of those under way, the ones the cache's disk reads
+  Instant disk_asked_{};    // the last of them
 };
 
 // One operation per partition. A slot is a group of ids of one partition.
@@ -325,13 +368,13 @@ class DeleteCall final : public ZonedCall {
 
   void Run() override { Reissue(0); }
   void Reissue(Slot) override {
-    host().cache().Remove(host().now(), zone(), block_);
+    host().ForgetChunk(zone(), block_);
     OpSpec spec = SpecFor(block_, Target::kPrimary, /*write=*/true);
     spec.request.mutable_delete_chunk()->set_id(block_.str());
     Ask(0, std::move(spec));
   }
   void Answered(Slot, OpResult result) override {
-    host().cache().Remove(host().now(), zone(), block_);  // also what was read while the delete was under way
+    host().ForgetChunk(zone(), block_);  // also what was read while the delete was under way
     if (!IsOk(result.status)) return End(std::move(result.status));
     Succeed(v1::DeleteResponse());
   }

@@ -114,7 +114,7 @@ class ControlCacheCall final : public Call {
   void Start() override {
     ChunkCache& cache = host().cache();
     if (policy_) cache.SetPolicy(*policy_);
-    if (clear_) cache.Clear();
+    if (clear_) host().ClearCache();
     const ChunkCacheCounters counters = cache.Counters();
     v1::ControlCacheResponse response;
     response.set_router(host().RouterName());
@@ -131,11 +131,30 @@ class ControlCacheCall final : public Call {
       zone->set_name(host().ZoneName(hits.zone));
       zone->set_hits(hits.hits);
       zone->set_misses(hits.misses);
+      zone->set_disk_hits(hits.disk_hits);
+      zone->set_disk_misses(hits.disk_misses);
     }
+    if (const auto disk = host().Disk()) Fill(*disk, response.mutable_disk());
     Succeed(response);
   }
 
  private:
+  static void Fill(const DiskCounters& counters, v1::DiskCache* disk) {
+    disk->set_path(counters.path);
+    disk->set_off_because(counters.off_because);
+    disk->set_bytes(counters.bytes);
+    disk->set_bound_bytes(counters.bound_bytes);
+    disk->set_chunks(counters.chunks);
+    disk->set_index_bytes(counters.index_bytes);
+    disk->set_hits(counters.hits);
+    disk->set_misses(counters.misses);
+    disk->set_writes(counters.writes);
+    disk->set_moves(counters.moves);
+    disk->set_evictions(counters.evictions);
+    disk->set_bad_records(counters.bad_records);
+    disk->set_skipped(counters.skipped);
+  }
+
   const std::optional<EvictionKind> policy_;
   const bool clear_;
 };

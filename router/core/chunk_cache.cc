@@ -1,7 +1,6 @@
 #include "router/core/chunk_cache.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace coffer::router {
@@ -17,24 +16,6 @@ constexpr std::size_t kRemovedZones = 1024;
 
 }  // namespace
 
-// Multiply and fold over the words of both ids, in the manner of wyhash.
-std::size_t ChunkCache::Hash::operator()(const Key& key) const {
-  static_assert(ZoneId::kSize % 8 == 0 && BlockId::kSize % 8 == 0);
-  std::uint64_t hash = seed;
-  const auto add = [&hash](const std::uint8_t* bytes, std::size_t size) {
-    for (std::size_t i = 0; i < size; i += 8) {
-      std::uint64_t word;
-      std::memcpy(&word, bytes + i, 8);
-      const auto product = static_cast<unsigned __int128>(hash ^ word) * 0x9e3779b97f4a7c15;
-      hash = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64) ^ word;
-    }
-  };
-  add(key.zone.bytes.data(), ZoneId::kSize);
-  add(key.block.bytes.data(), BlockId::kSize);
-  const auto last = static_cast<unsigned __int128>(hash ^ seed) * 0xbf58476d1ce4e5b9;
-  return static_cast<std::uint64_t>(last) ^ static_cast<std::uint64_t>(last >> 64);
-}
-
 ChunkCache::Shard::Shard(const Hash& hash, EvictionKind kind, std::uint64_t bound)
     : places(0, hash), policy(MakePolicy(kind, bound)), removed(0, hash) {}
 
@@ -47,7 +28,7 @@ ChunkCache::ChunkCache(ChunkCacheConfig config, std::uint64_t seed)
 
 std::uint64_t ChunkCache::Shard::Tables() const {
   return entries.capacity() * sizeof(Entry) + free.capacity() * sizeof(EntryIndex) + places.bucket_count() * sizeof(void*) +
-         policy->memory_bytes();
+         policy->memory_bytes() + left.memory_bytes();
 }
 
 Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
@@ -67,6 +48,7 @@ Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
   hits_.fetch_add(1, std::memory_order_relaxed);
   HitsOf(shard, zone).hits += 1;
   shard.policy->Touch(it->second);
+  shard.entries[it->second].read_again = true;
   return shard.entries[it->second].chunk;
 }
 
@@ -79,22 +61,43 @@ void ChunkCache::Insert(Instant asked, const ZoneId& zone, const BlockId& id, Pa
   MutexLock lock(shard.mutex);
   if (asked <= shard.removed_before || shard.removed_zones.count(zone)) return;
   if (auto removed = shard.removed.find(key); removed != shard.removed.end() && asked <= removed->second) return;
-  if (auto it = shard.places.find(key); it != shard.places.end()) {
-    Entry& entry = shard.entries[it->second];
-    entry.read_at = std::max(entry.read_at, asked);
+  Keep(shard, hash, {key, std::move(chunk), asked, cost, config_.overflow && shard.left.Take(hash)});
+}
+
+void ChunkCache::TakeBack(Instant read_at, const ZoneId& zone, const BlockId& id, Payload chunk) {
+  const std::uint64_t cost = chunk->capacity() + kOverhead;
+  if (cost > shard_bound_) return;
+  const Key key{zone, id};
+  const std::uint64_t hash = hash_(key);
+  Shard& shard = *shards_[ShardOf(hash)];
+  MutexLock lock(shard.mutex);
+  if (shard.removed_zones.count(zone) == 0) Keep(shard, hash, {key, std::move(chunk), read_at, cost, true});
+}
+
+void ChunkCache::Keep(Shard& shard, std::uint64_t hash, Entry entry) {
+  if (auto it = shard.places.find(entry.key); it != shard.places.end()) {
+    Entry& held = shard.entries[it->second];
+    held.read_at = std::max(held.read_at, entry.read_at);
     return;
   }
   if (shard.free.empty()) {
     shard.entries.emplace_back();
     shard.free.push_back(static_cast<EntryIndex>(shard.entries.size() - 1));
   }
-  const EntryIndex entry = shard.free.back();
+  const EntryIndex index = shard.free.back();
   shard.free.pop_back();
-  shard.entries[entry] = {key, std::move(chunk), asked, cost};
-  shard.places.emplace(key, entry);
-  shard.cost += cost;
-  shard.policy->Insert(entry, hash, cost);
+  shard.places.emplace(entry.key, index);
+  shard.cost += entry.cost;
+  shard.policy->Insert(index, hash, entry.cost);
+  shard.entries[index] = std::move(entry);
   MakeRoom(shard);
+}
+
+void ChunkCache::CountDisk(const ChunkKey& key, bool found) {
+  Shard& shard = *shards_[ShardOf(hash_(key))];
+  MutexLock lock(shard.mutex);
+  ZoneHits& hits = HitsOf(shard, key.zone);
+  ++(found ? hits.disk_hits : hits.disk_misses);
 }
 
 void ChunkCache::MakeRoom(Shard& shard) {
@@ -102,6 +105,14 @@ void ChunkCache::MakeRoom(Shard& shard) {
   while (shard.cost + shard.tables > shard_bound_) {
     const EntryIndex victim = shard.policy->Evict();
     if (victim == kNoEntry) break;
+    if (config_.overflow) {
+      Entry& entry = shard.entries[victim];
+      if (entry.read_again) {
+        config_.overflow(entry.key, entry.read_at, entry.chunk);
+      } else {
+        shard.left.Put(hash_(entry.key), shard.places.size());
+      }
+    }
     Drop(shard, victim, /*tell_policy=*/false);
     evictions_.fetch_add(1, std::memory_order_relaxed);
     shard.tables = shard.Tables();
@@ -169,6 +180,8 @@ std::vector<ZoneHits> ChunkCache::CountersByZone() const {
       ZoneHits& sum = sums.try_emplace(zone, ZoneHits{zone}).first->second;
       sum.hits += hits.hits;
       sum.misses += hits.misses;
+      sum.disk_hits += hits.disk_hits;
+      sum.disk_misses += hits.disk_misses;
     }
   }
   ZoneHits others;
@@ -185,6 +198,8 @@ std::vector<ZoneHits> ChunkCache::CountersByZone() const {
   while (zones.size() >= kCountedZones) {
     others.hits += zones.back().hits;
     others.misses += zones.back().misses;
+    others.disk_hits += zones.back().disk_hits;
+    others.disk_misses += zones.back().disk_misses;
     zones.pop_back();
   }
   if (others.hits + others.misses > 0) zones.push_back(others);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -14,7 +15,9 @@
 #include "cluster/ids.h"
 #include "cluster/message.h"
 #include "proto/mutex.h"
+#include "router/core/chunk_key.h"
 #include "router/core/eviction.h"
+#include "router/core/ghost_list.h"
 
 namespace coffer::router {
 
@@ -24,6 +27,9 @@ struct ChunkCacheConfig {
   Duration max_age = std::chrono::seconds(60);  // how long a delete through another router may stay unseen
   std::size_t shards = 4;                       // each with a lock; fewer know the work better, more stand in each other's way less
   EvictionKind policy = EvictionKind::kAdaptive;
+  // Where chunks go that were read more than once and have to make room; a chunk counts as read again too if it comes back while it
+  // is remembered that it left. `read_at`: when it was asked of a node. Called under the lock of a shard; empty: nowhere.
+  std::function<void(const ChunkKey& key, Instant read_at, Payload chunk)> overflow;
 };
 
 // What the cache did, since its start.
@@ -44,9 +50,10 @@ struct ZoneHits {
   ZoneId zone;  // zero: all the zones that are not counted by themselves
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  std::uint64_t disk_hits = 0;    // of the misses, found on disk
+  std::uint64_t disk_misses = 0;  // and not found there either; 0 without a disk
 };
 
-// Keyed by zone id and chunk id; a later zone of the same name has another id, so it can't see an earlier one's chunks.
 // Thread-safe: each shard has its own lock.
 class ChunkCache {
  public:
@@ -57,6 +64,10 @@ class ChunkCache {
   Payload Find(Instant now, const ZoneId& zone, const BlockId& id);
   // Keeps a whole chunk that was read in answer to a question asked at `asked`, unless it is too large, or was removed since then.
   void Insert(Instant asked, const ZoneId& zone, const BlockId& id, Payload chunk);
+  // Keeps a chunk again that left through `overflow`, was read by a node at `read_at`, and is known not to be removed since.
+  void TakeBack(Instant read_at, const ZoneId& zone, const BlockId& id, Payload chunk);
+  // Counts what a look for a chunk on disk led to, for its zone.
+  void CountDisk(const ChunkKey& key, bool found);
   // Forgets a chunk (it is being deleted). Answers to questions asked before `now` are not kept afterwards.
   void Remove(Instant now, const ZoneId& zone, const BlockId& id);
   // Forgets all chunks of a zone that is deleted, and keeps none of it from now on: a zone's id is never used again.
@@ -72,20 +83,14 @@ class ChunkCache {
   static constexpr std::size_t kCountedZones = 100;
 
  private:
-  struct Key {
-    ZoneId zone;
-    BlockId block;
-    bool operator==(const Key&) const = default;
-  };
-  struct Hash {
-    std::uint64_t seed;
-    std::size_t operator()(const Key& key) const;
-  };
+  using Key = ChunkKey;
+  using Hash = ChunkKeyHash;
   struct Entry {
     Key key;
     Payload chunk;  // null: free
     Instant read_at;
-    std::uint64_t cost = 0;
+    std::uint64_t cost : 63 = 0;
+    bool read_again : 1 = false;  // since it was put here, or soon after it had left
   };
   struct Shard {
     Shard(const Hash& hash, EvictionKind kind, std::uint64_t bound);
@@ -98,6 +103,7 @@ class ChunkCache {
     std::uint64_t cost ABSL_GUARDED_BY(mutex) = 0;  // of all entries
     // Bytes of Tables(); cost + tables <= bound of the shard after every call.
     std::uint64_t tables ABSL_GUARDED_BY(mutex) = 0;
+    GhostList left ABSL_GUARDED_BY(mutex);  // keys of chunks that were read once and made room; empty without an overflow
     // When; so that an answer on its way can't bring a chunk back.
     std::unordered_map<Key, Instant, Hash> removed ABSL_GUARDED_BY(mutex);
     std::deque<Key> removed_order ABSL_GUARDED_BY(mutex);  // oldest first; bounded
@@ -108,6 +114,7 @@ class ChunkCache {
   };
 
   static ZoneHits& HitsOf(Shard& shard, const ZoneId& zone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  void Keep(Shard& shard, std::uint64_t hash, Entry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   std::size_t ShardOf(std::uint64_t hash) const { return (hash >> 56) % shards_.size(); }
   static void Drop(Shard& shard, EntryIndex entry, bool tell_policy) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   void MakeRoom(Shard& shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);

@@ -50,6 +50,38 @@ void RouterCore::State::StartOp(CallId call, Slot slot, OpSpec spec) {
   it->second.ops.insert(op);
 }
 
+bool RouterCore::State::FindOnDisk(CallId call, Slot slot, const ZoneId& zone, const BlockId& id) {
+  if (!disk_.on()) return false;
+  const DiskReadId read = disk_.Find(now_, {zone, id});
+  if (read == 0) {
+    cache_.CountDisk({zone, id}, false);
+    return false;
+  }
+  disk_readers_[read] = {call, slot};
+  return true;
+}
+
+void RouterCore::State::DiskReadEnded(DiskReadId id, DiskReadEnd end, Payload chunk) {
+  const auto reader = disk_readers_.find(id);
+  if (reader == disk_readers_.end()) return;
+  const DiskReader waiting = reader->second;
+  disk_readers_.erase(reader);
+  const DiskIndex::Found found = disk_.Read(id, end, std::move(chunk));
+  cache_.CountDisk(found.key, found.chunk != nullptr);
+  if (found.chunk) cache_.TakeBack(found.read_at, found.key.zone, found.key.block, found.chunk);
+  With(waiting.call, [&](Call& call) { call.DiskAnswered(waiting.slot, found.key, found.chunk); });
+}
+
+void RouterCore::State::DiskFailed(std::string why) {
+  disk_.SwitchOff(std::move(why));
+  while (!disk_readers_.empty()) DiskReadEnded(disk_readers_.begin()->first, DiskReadEnd::kBadRecord, nullptr);
+}
+
+std::optional<DiskCounters> RouterCore::State::Disk() const {
+  if (config_.disk.path.empty()) return std::nullopt;
+  return disk_.Counters();
+}
+
 void RouterCore::State::ResolveZone(CallId call, const std::string& name) {
   if (!zones_.Wait(now_, name, call)) return;
   // While an older answer serves, nobody waits for this one: it has its time.

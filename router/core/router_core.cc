@@ -25,6 +25,14 @@ wire::MemberFacts AsRouter(wire::MemberFacts facts) {
   return facts;
 }
 
+ChunkCacheConfig WithOverflow(ChunkCacheConfig config, DiskIndex* disk, const Instant* now) {
+  if (!disk->on()) return config;
+  config.overflow = [disk, now](const ChunkKey& key, Instant read_at, Payload chunk) {
+    disk->Offer(*now, read_at, key, std::move(chunk));
+  };
+  return config;
+}
+
 // A router is new at every start, id and all, so its incarnations have nothing to exceed.
 constexpr Incarnation kFirstIncarnation(1);
 
@@ -34,6 +42,8 @@ void RouterCore::Output::Append(Output&& other) {
   MoveTo(other.send, &send);
   MoveTo(other.dial, &dial);
   MoveTo(other.replies, &replies);
+  MoveTo(other.disk_writes, &disk_writes);
+  MoveTo(other.disk_reads, &disk_reads);
   if (other.joined) joined = other.joined;
   if (other.adopted) adopted = std::move(other.adopted);
 }
@@ -46,7 +56,8 @@ RouterCore::State::State(RouterCoreConfig config, std::uint64_t seed, Instant no
       agreement_(NodeId::Must(config_.self.id()), Boot(1), {}, random_.Next()),
       dispatcher_(config_.dispatcher, random_.Next()),
       zones_(config_.zones),
-      cache_(config_.cache, random_.Next()),
+      disk_(config_.disk, seed, now),
+      cache_(WithOverflow(config_.cache, &disk_, &now_), random_.Next()),
       links_(config_.seeds, config_.self.address()),
       reports_(config_.report_interest),
       self_(AsRouter(config_.self)),
@@ -152,7 +163,7 @@ void RouterCore::State::Receive(const NodeId& from, PeerMessage message) {
       const auto zone = ZoneId::From(forget.zone());
       if (!zone) break;
       for (const auto& bytes : forget.ids()) {
-        if (const auto id = BlockId::From(bytes)) cache_.Remove(now_, *zone, *id);
+        if (const auto id = BlockId::From(bytes)) ForgetChunk(*zone, *id);
       }
       if (forget.ids().empty()) ForgetZoneId(*zone);
       return;
@@ -274,6 +285,10 @@ RouterCore::Output RouterCore::State::Pump() {
   }
   auto sends = dispatcher_.TakeSends();
   MoveTo(sends, &out_.send);
+  if (disk_.on()) {
+    out_.disk_writes = disk_.TakeWrites();
+    out_.disk_reads = disk_.TakeReads();
+  }
   return std::exchange(out_, {});
 }
 
@@ -337,6 +352,24 @@ RouterCore::Output RouterCore::NotSent(Instant now, const NodeId& to, const wire
   return state_->Pump();
 }
 
+RouterCore::Output RouterCore::DiskReadEnded(Instant now, DiskReadId id, DiskReadEnd end, Payload chunk) {
+  state_->now_ = now;
+  state_->DiskReadEnded(id, end, std::move(chunk));
+  return state_->Pump();
+}
+
+RouterCore::Output RouterCore::DiskWritesEnded(Instant now, const std::vector<DiskWritten>& writes) {
+  state_->now_ = now;
+  state_->disk_.Written(writes);
+  return state_->Pump();
+}
+
+RouterCore::Output RouterCore::DiskFailed(Instant now, std::string why) {
+  state_->now_ = now;
+  state_->DiskFailed(std::move(why));
+  return state_->Pump();
+}
+
 RouterCore::Output RouterCore::Tick(Instant now) {
   state_->now_ = now;
   return state_->Pump();
@@ -373,8 +406,9 @@ RouterCounters RouterCore::Counters() const {
   counters.calls_under_way = state_->calls_.size();
   counters.dispatcher = state_->dispatcher_.counters();
   counters.cache = state_->cache_.Counters();
+  counters.disk = state_->Disk();
   for (const ZoneHits& zone : state_->cache_.CountersByZone()) {
-    counters.cache_zones.push_back({state_->zones_.NameOf(zone.zone), zone.hits, zone.misses});
+    counters.cache_zones.push_back({state_->zones_.NameOf(zone.zone), zone.hits, zone.misses, zone.disk_hits, zone.disk_misses});
   }
   return counters;
 }

@@ -18,6 +18,7 @@
 #include "cluster/message.h"
 #include "router/core/call.h"
 #include "router/core/chunk_cache.h"
+#include "router/core/disk_index.h"
 #include "router/core/dispatcher.h"
 #include "router/core/methods.h"
 #include "router/core/zone_directory.h"
@@ -29,7 +30,8 @@ struct RouterCoreConfig {
   std::vector<std::string> seeds;   // host:port of members to begin with
   cluster::MembershipConfig membership;
   DispatcherConfig dispatcher;
-  ChunkCacheConfig cache;
+  ChunkCacheConfig cache;           // its overflow is the disk
+  DiskIndexConfig disk;
   ZoneDirectoryConfig zones;
   std::size_t max_calls = 16384;              // under way; beyond: RESOURCE_EXHAUSTED
   std::uint64_t max_queued_bytes = 256u << 20;  // request bytes of calls under way; beyond: RESOURCE_EXHAUSTED
@@ -56,6 +58,8 @@ struct NamedZoneHits {
   std::string name;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  std::uint64_t disk_hits = 0;
+  std::uint64_t disk_misses = 0;
 };
 
 struct RouterCounters {
@@ -67,6 +71,7 @@ struct RouterCounters {
   std::uint64_t ignored_messages = 0;   // kinds that are not for a router
   DispatcherCounters dispatcher;
   ChunkCacheCounters cache;
+  std::optional<DiskCounters> disk;     // nothing: there is none
   std::vector<NamedZoneHits> cache_zones;
 };
 
@@ -86,6 +91,8 @@ class RouterCore {
     std::vector<Outgoing> send;
     std::vector<std::string> dial;      // addresses to which a link should be tried
     std::vector<Reply> replies;         // in order
+    std::vector<DiskWrite> disk_writes; // in order
+    std::vector<DiskRead> disk_reads;
     std::optional<ClusterId> joined;    // the first layout told us our cluster
     std::shared_ptr<const cluster::Layout> adopted;
     void Append(Output&& other);
@@ -103,6 +110,11 @@ class RouterCore {
   Output DialFailed(Instant now, const std::string& address, bool refused);
   // A message of an earlier output was dropped before it left (its queue is full, or the link is gone).
   Output NotSent(Instant now, const NodeId& to, const wire::Peer& header);
+  // How an order to the cache's disk ended. `chunk`: null unless kFound.
+  Output DiskReadEnded(Instant now, DiskReadId id, DiskReadEnd end, Payload chunk);
+  Output DiskWritesEnded(Instant now, const std::vector<DiskWritten>& writes);
+  // The disk can't be used any more; what was ordered need not end.
+  Output DiskFailed(Instant now, std::string why);
   Output Tick(Instant now);
   // Says to all that we leave; calls that come later end with STOPPING.
   Output Leave(Instant now);

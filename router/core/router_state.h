@@ -11,6 +11,7 @@
 
 #include "cluster/agreement.h"
 #include "cluster/load_meter.h"
+#include "router/core/disk_index.h"
 #include "router/core/link_keeper.h"
 #include "router/core/reports.h"
 #include "router/core/router_core.h"
@@ -37,7 +38,18 @@ struct RouterCore::State final : CallHost {
   void ForgetZoneId(const ZoneId& id) override {
     zones_.ForgetId(id);
     cache_.RemoveZone(id);
+    disk_.RemoveZone(id);
   }
+  bool FindOnDisk(CallId call, Slot slot, const ZoneId& zone, const BlockId& id) override;
+  void ForgetChunk(const ZoneId& zone, const BlockId& id) override {
+    cache_.Remove(now_, zone, id);
+    disk_.Remove({zone, id});
+  }
+  void ClearCache() override {
+    cache_.Clear();
+    disk_.Clear();
+  }
+  std::optional<DiskCounters> Disk() const override;
   void Respond(CallId call, std::string response) override;
   void End(CallId call, Status status) override;
   bool Writable(CallId call) override { return config_.writable(call); }
@@ -66,6 +78,8 @@ struct RouterCore::State final : CallHost {
   void LookUp(const std::string& name, Instant deadline);
   void OpEnded(OpResult result);
   void LookupEnded(const std::string& name, OpResult result);
+  void DiskReadEnded(DiskReadId id, DiskReadEnd end, Payload chunk);
+  void DiskFailed(std::string why);
   std::set<NodeId> LinkedStorage() const;
   StatusInputs Inputs() const;
 
@@ -96,6 +110,10 @@ struct RouterCore::State final : CallHost {
     Slot slot = 0;
     std::string lookup;               // not empty: a look-up of this zone
   };
+  struct DiskReader {                 // of a chunk
+    CallId call = 0;
+    Slot slot = 0;
+  };
   struct Change {
     CallId call = 0;
     NodeId to;
@@ -108,7 +126,8 @@ struct RouterCore::State final : CallHost {
   cluster::Agreement agreement_;
   Dispatcher dispatcher_;
   ZoneDirectory zones_;
-  ChunkCache cache_;
+  DiskIndex disk_;
+  ChunkCache cache_;                         // hands over to disk_
   LinkKeeper links_;
   Reports reports_;
   ResyncProgress resync_;
@@ -124,6 +143,7 @@ struct RouterCore::State final : CallHost {
   std::map<OpId, Owner> owners_;
   std::map<std::uint64_t, Change> changes_;  // layout changes sent, by their call
   std::uint64_t next_change_ = 1;
+  std::map<DiskReadId, DiskReader> disk_readers_;
   std::vector<ZoneDirectory::Answer> zone_answers_;
   std::set<NodeId> wanted_;                  // links operations wait for
   Instant maintain_at_{};

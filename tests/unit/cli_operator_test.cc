@@ -277,7 +277,25 @@ TEST_CASE("cache") {
   CHECK(out.find("memory    32.0 MiB of 64.0 MiB, 1 200 chunks\n") != std::string::npos);
   CHECK(out.find("found     75% of 100 looked for; 0 put out to make room\n") != std::string::npos);
   CHECK(out.find("photos") != std::string::npos);
+  CHECK(out.find("disk") == std::string::npos);
   CHECK(out.find("(others)") != std::string::npos);
+  v1::DiskCache& disk = *cache.mutable_disk();
+  disk.set_path("/var/cache/coffer");
+  disk.set_bytes(1 << 30);
+  disk.set_bound_bytes(2ull << 30);
+  disk.set_chunks(5000);
+  disk.set_hits(20);
+  disk.set_misses(5);
+  zone->set_disk_hits(20);
+  zone->set_disk_misses(5);
+  const std::string with_disk = shell.Run({"cache", "status"}).out;
+  CHECK(with_disk.find("disk      1.0 GiB of 2.0 GiB in /var/cache/coffer, 5 000 chunks\n          80% of 25 looked for;") != std::string::npos);
+  CHECK(with_disk.find("ON DISK") != std::string::npos);
+  CHECK(with_disk.find("bad records") == std::string::npos);
+  disk.set_bad_records(2);
+  CHECK(shell.Run({"cache", "status"}).out.find("2 bad records: look at the disk\n") != std::string::npos);
+  disk.set_off_because("it is full");
+  CHECK(shell.Run({"cache", "status"}).out.find("disk      off until the router's next start: it is full\n") != std::string::npos);
   CHECK(shell.Run({"cache", "policy", "w-tinylfu"}).out ==
         "router-1 chooses by w-tinylfu until it is started again; for good: cache_policy in its configuration\n");
   CHECK(cache.policy() == v1::CACHE_POLICY_W_TINYLFU);

@@ -145,7 +145,8 @@ TEST_CASE("what node and router counted") {
   layout.partitions[3] = {0, {0, 2}, {}, {1, 0}};
   router::RouterMetrics router;
   router.core.cache.hits = 3;
-  router.core.cache_zones = {{"photos", 2, 5}};
+  router.core.cache_zones = {{"photos", 2, 5, 4, 1}};
+  router.core.disk.emplace().hits = 4;
   router.core.shed_calls = 2;
   router.shed_before_core = 1;
   router.links.dropped_full = 4;
@@ -160,6 +161,9 @@ TEST_CASE("what node and router counted") {
                            "coffer_node_partitions{part=\"replica\"} 1", "coffer_node_partitions{part=\"arriving\"} 1", "coffer_cache_hits_total 3",
                            "coffer_cache_zone_lookups_total{zone=\"photos\",found=\"yes\"} 2",
                            "coffer_cache_zone_lookups_total{zone=\"photos\",found=\"no\"} 5",
+                           "coffer_cache_disk_up 1", "coffer_cache_disk_hits_total 4",
+                           "coffer_cache_disk_zone_lookups_total{zone=\"photos\",found=\"yes\"} 4",
+                           "coffer_cache_disk_zone_lookups_total{zone=\"photos\",found=\"no\"} 1",
                            "coffer_router_shed_total 3", "coffer_link_dropped_total{side=\"router\",cause=\"queue_full\"} 4",
                            "coffer_build_info{version=\"1.2.3\"} 1"}) {
     CHECK_THAT(text, Contains(std::string(line) + "\n"));

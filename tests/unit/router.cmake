@@ -12,3 +12,6 @@ coffer_test(router_status_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_status_t
 coffer_test(router_force_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_force_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_cluster_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cluster_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_process_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_process_test.cc LIBS coffer_router LABELS quick)
+coffer_test(router_disk_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_disk_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
+coffer_test(disk_index_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/disk_index_test.cc LIBS coffer_router_core LABELS quick)
+coffer_test(disk_files_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/disk_files_test.cc LIBS coffer_router LABELS quick)

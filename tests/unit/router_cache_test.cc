@@ -1,6 +1,7 @@
 // The cache of chunks: its bound, its age, deletions, and its policies.
 #include <malloc.h>
 
+#include <map>
 #include <thread>
 
 #include "cluster/random.h"
@@ -166,6 +167,62 @@ TEST_CASE("a change of policy keeps every chunk, and so does clearing keep the c
       CHECK(cache.Counters().hits == before.hits);
     }
   }
+}
+
+TEST_CASE("what was read more than once and makes room is handed over, once-read chunks are not") {
+  for (const EvictionKind kind : kAllKinds) {
+    std::map<int, int> handed;  // by block: how often
+    ChunkCacheConfig config = Config(40'000, kind);
+    config.overflow = [&](const ChunkKey& key, Instant read_at, const Payload& chunk) {
+      const int n = key.block.bytes[0] | key.block.bytes[1] << 8 | key.block.bytes[2] << 16;
+      CHECK(chunk->size() == 1000);
+      CHECK(read_at == At(n));
+      ++handed[n];
+    };
+    ChunkCache cache(config, 1);
+    auto read = [&](int n) {
+      if (!cache.Find(At(n), Zone(), Block(n))) cache.Insert(At(n), Zone(), Block(n), Value(1000));
+    };
+    for (int n = 0; n < 300; ++n) read(n);
+    CHECK(handed.empty());
+    for (int n = 1000; n < 1200; ++n) {
+      read(n);
+      read(n);
+    }
+    CHECK(handed.size() > 100);
+    CHECK(handed.begin()->first >= 1000);
+    // Gone and come back, while it is remembered.
+    handed.clear();
+    cache.Clear();
+    for (int round = 0; round < 3; ++round) {
+      for (int n = 2000; n < 2050; ++n) read(n);
+    }
+    for (int n = 3000; n < 3100; ++n) read(n);
+    int back = 0;
+    for (const auto& [n, times] : handed) back += n >= 2000 && n < 2050;
+    INFO(Name(kind));
+    CHECK(back > 5);
+    CHECK(handed.upper_bound(2999) == handed.end());
+  }
+}
+
+TEST_CASE("a chunk that comes back from where it was handed over keeps its age, and counts as read again") {
+  int handed = 0;
+  ChunkCacheConfig config = Config(10'000, EvictionKind::kLru);
+  config.overflow = [&](const ChunkKey& key, Instant read_at, const Payload&) {
+    handed += key.block == Block(1);
+    if (key.block == Block(1)) CHECK(read_at == At(5));
+  };
+  ChunkCache cache(config, 1);
+  cache.TakeBack(At(5), Zone(), Block(1), Value(1000));
+  CHECK(cache.Find(At(60'004), Zone(), Block(1)));
+  for (int n = 10; n < 30; ++n) cache.Insert(At(6), Zone(), Block(n), Value(1000));
+  CHECK(handed == 1);
+  cache.TakeBack(At(5), Zone(), Block(1), Value(1000));
+  CHECK_FALSE(cache.Find(At(60'005), Zone(), Block(1)));
+  cache.RemoveZone(Zone());
+  cache.TakeBack(At(5), Zone(), Block(1), Value(1000));
+  CHECK_FALSE(cache.Find(At(6), Zone(), Block(1)));
 }
 
 TEST_CASE("every byte is counted") {

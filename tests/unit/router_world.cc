@@ -148,6 +148,7 @@ void RouterWorld::At(Instant when, std::function<void()> what) { events_.emplace
 
 void RouterWorld::Take(RouterCore::Output output) {
   for (const std::string& address : output.dial) Dial(address);
+  if (!output.disk_writes.empty() || !output.disk_reads.empty()) on_disk(std::move(output.disk_writes), std::move(output.disk_reads));
   for (auto& reply : output.replies) {
     Result& result = results_[reply.call];
     if (!reply.end) {

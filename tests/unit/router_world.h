@@ -99,6 +99,9 @@ class RouterWorld {
   void At(Instant when, std::function<void()> what);
   // Any message from the node to the router.
   void Send(FakeNode& node, PeerMessage message) { ToRouter(node, std::move(message.header), std::move(message.bodies)); }
+  // Orders to the disk of the router's cache; what they lead to is fed.
+  std::function<void(std::vector<DiskWrite>, std::vector<DiskRead>)> on_disk = [](auto, auto) {};
+  void Feed(RouterCore::Output output) { Take(std::move(output)); }
   std::function<void(FakeNode&)> on_report = [](FakeNode&) {};  // called when a node is asked for a report
 
  private:
