@@ -135,8 +135,9 @@ bool CannotWait(const Layout& current, const Layout& next, const std::map<NodeId
     return renewal.first < current.partition_count() && current.group(renewal.first).term == renewal.second;
   };
   if (std::any_of(requests.renewals.begin(), requests.renewals.end(), is_current)) return true;
-  const auto merged = [&](const auto& entry) { return is_current(std::pair(entry.first, entry.second.term)); };
-  if (std::any_of(requests.merged.begin(), requests.merged.end(), merged)) return true;
+  const auto of_this_term = [&](const auto& entry) { return is_current(std::pair(entry.first, entry.second.term)); };
+  if (std::any_of(requests.merged.begin(), requests.merged.end(), of_this_term)) return true;
+  if (std::any_of(requests.removals.begin(), requests.removals.end(), of_this_term)) return true;
   for (MemberIndex m = 0; m < current.members.size(); ++m) {
     const auto found = members.find(current.members[m].id);
     if (found == members.end() || found->second.alive || found->second.suspect) continue;

@@ -34,10 +34,17 @@ struct MergedSurvivors {
   Loss loss;
 };
 
+// A primary gets no answer from this member of its group, though others may (L5.1).
+struct Removal {
+  Term term;
+  NodeId member;
+};
+
 // Requests handed in by primaries, keyed by partition; stale terms are ignored.
 struct PlannerRequests {
   std::map<PartitionId, ProposedAdd> adds;
   std::map<PartitionId, Term> renewals;
+  std::map<PartitionId, Removal> removals;
   std::map<PartitionId, MergedSurvivors> merged;
 };
 
@@ -78,7 +85,8 @@ struct PlannerConfig {
 //     known to be dead waits (WhyNotJoining);
 //  2. dead members leave in_sync wherever at least one living in_sync member stays; a living one becomes primary
 //     (the goal's primary if it is in_sync and alive, else the first in goal order) -- never a change that leaves only
-//     suspected members. A member of the layout that `members` lacks counts as suspected;
+//     suspected members. A member of the layout that `members` lacks counts as suspected. Whom a primary asks to remove leaves
+//     too, if that primary is alive and stays;
 //  3. adds handed in by primaries, if term and legality allow; renewals. An add that is not wanted any more, or whose learner
 //     is dead, is answered by a renewal, so that the primary is rid of it;
 //  4. groups whose every goal member is in_sync and alive drop the in_sync members outside the goal, and hand over to the goal's
@@ -102,7 +110,7 @@ std::optional<Layout> PlanNext(const Layout& current, const std::map<NodeId, Pla
                                const PlannerConfig& config);
 
 // Whether the successor must not be held back to gather more changes: it takes the dead out of groups (writes wait for that),
-// or renews a term that a primary wants to be rid of or has merged the survivors for. Joins, adds, hand-overs and voters can wait a moment.
+// removes whom a primary does not reach, or renews a term that a primary wants to be rid of or has merged the survivors for. Joins, adds, hand-overs and voters can wait a moment.
 bool CannotWait(const Layout& current, const Layout& next, const std::map<NodeId, PlannerMember>& members,
                 const PlannerRequests& requests);
 

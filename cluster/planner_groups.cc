@@ -57,7 +57,7 @@ class GroupUpdate {
   GroupUpdate(Draft* draft, PartitionId p)
       : draft_(*draft), before_(draft->current.group(p)), group_(draft->next.partitions[p]) {}
 
-  void Apply(const ProposedAdd* add, const MergedSurvivors* merged, bool renew) {
+  void Apply(const ProposedAdd* add, const Removal* removal, const MergedSurvivors* merged, bool renew) {
     if (!before_.survivors.empty()) return EndMerge(merged);
     bool changed = renew;
     MemberIndex learner = kNoMember;
@@ -68,6 +68,7 @@ class GroupUpdate {
       if (learner == kNoMember || draft_.Alive(learner) || draft_.Dead(learner)) changed = true;
     }
     DropDead();
+    if (removal != nullptr) DropUnreached(draft_.next.IndexOf(removal->member));
     if (learner != kNoMember && MayGrant(learner)) Insert(&group_.in_sync, learner);
     Settle();
     if (group_.in_sync.size() > kMaxGroupMembers) MakeRoom(learner);
@@ -99,6 +100,13 @@ class GroupUpdate {
     if (std::none_of(before_.in_sync.begin(), before_.in_sync.end(), lives)) return;
     std::erase_if(group_.in_sync, [this](MemberIndex m) { return draft_.Dead(m); });
     if (!group_.InSync(group_.primary)) group_.primary = Heir();
+  }
+
+  // L5.3: the primary wins. It stays, and it must be alive as far as the proposer knows.
+  void DropUnreached(MemberIndex member) {
+    const MemberIndex primary = before_.primary;
+    if (member == primary || group_.primary != primary || !group_.InSync(primary) || !draft_.Alive(primary)) return;
+    std::erase(group_.in_sync, member);
   }
 
   // The living member that becomes primary: by the order of the goal, then of the members.
@@ -184,6 +192,11 @@ const ProposedAdd* CurrentAdd(const PlannerRequests& requests, PartitionId p, Te
   return found != requests.adds.end() && found->second.term == term ? &found->second : nullptr;
 }
 
+const Removal* CurrentRemoval(const PlannerRequests& requests, PartitionId p, Term term) {
+  const auto found = requests.removals.find(p);
+  return found != requests.removals.end() && found->second.term == term ? &found->second : nullptr;
+}
+
 const MergedSurvivors* CurrentMerge(const PlannerRequests& requests, PartitionId p, Term term) {
   const auto found = requests.merged.find(p);
   return found != requests.merged.end() && found->second.term == term ? &found->second : nullptr;
@@ -219,7 +232,8 @@ void UpdateGoals(Draft* draft) {
 void UpdateGroups(Draft* draft, const PlannerRequests& requests) {
   for (PartitionId p = 0; p < draft->next.partition_count(); ++p) {
     const Term term = draft->current.group(p).term;
-    GroupUpdate(draft, p).Apply(CurrentAdd(requests, p, term), CurrentMerge(requests, p, term), CurrentRenewal(requests, p, term));
+    GroupUpdate(draft, p).Apply(CurrentAdd(requests, p, term), CurrentRemoval(requests, p, term), CurrentMerge(requests, p, term),
+                                CurrentRenewal(requests, p, term));
   }
 }
 

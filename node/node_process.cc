@@ -83,6 +83,7 @@ void NodeProcess::StartCore() {
   config.membership = options_.membership;
   config.planner.resync_delay = options_.resync_delay;
   config.layout_gather = options_.layout_gather;
+  config.cut_off_after = options_.cut_off_after;
   config.default_zone = true;
   config.resync_bytes_per_second = options_.resync_bytes_per_second;
   auto& self = config.self;

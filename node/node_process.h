@@ -39,6 +39,7 @@ struct NodeProcessOptions {
   cluster::MembershipConfig membership;
   std::chrono::milliseconds resync_delay{10'000};
   std::chrono::milliseconds layout_gather{200};
+  std::chrono::milliseconds cut_off_after{3'000};
   std::uint64_t resync_bytes_per_second = 256u << 20;  // receiving rate cap; 0: none
   std::optional<std::uint64_t> disk_reserve_bytes;
   std::size_t inline_value_bytes = 4 << 10;  // larger values go to the log of values

@@ -53,6 +53,7 @@ struct Config {
   // Resources.
   std::chrono::milliseconds resync_delay{10'000};
   std::chrono::milliseconds layout_gather{200};
+  std::chrono::milliseconds cut_off_after{3'000};
   std::uint64_t resync_limit = 256u << 20;    // bytes per second this node receives
   std::uint64_t scrub_rate = 8u << 20;        // bytes per second this node reads while scrubbing; 0: no bound
   std::chrono::milliseconds scrub_interval{14 * 86'400'000};  // between passes; 0: only when asked for

@@ -198,6 +198,7 @@ void Server::StartNode() {
   o.membership.suspicion_max = config_.suspicion_max;
   o.resync_delay = config_.resync_delay;
   o.layout_gather = config_.layout_gather;
+  o.cut_off_after = config_.cut_off_after;
   o.resync_bytes_per_second = config_.resync_limit;
   o.disk_reserve_bytes = config_.disk_reserve;
   o.scrub_bytes_per_second = config_.scrub_rate;

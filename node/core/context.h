@@ -14,13 +14,15 @@
 #include "cluster/membership.h"
 #include "node/core/node_core.h"
 #include "node/core/partition_map.h"
+#include "node/core/reach.h"
 #include "node/core/replica.h"
 
 namespace coffer::node {
 
 struct Context {
   Context(NodeCoreConfig c, const StoreReader& s, std::uint64_t seed)
-      : config(std::move(c)), store(s), self(NodeId::Must(config.self.id())), random(seed) {}
+      : config(std::move(c)), store(s), self(NodeId::Must(config.self.id())), random(seed),
+        reach(config.cut_off_after, config.cut_off_hold) {}
 
   const NodeCoreConfig config;
   const StoreReader& store;
@@ -33,6 +35,7 @@ struct Context {
   cluster::MemberIndex self_index = cluster::kNoMember;
   cluster::Membership* membership = nullptr;
   std::set<NodeId> linked;
+  Reach reach;                                       // which of them answer us
   StoreHealth health;
   NodeDurable durable;                               // what was last handed to a persist
   PartitionMap<std::unique_ptr<PartitionReplica>> replicas;
@@ -49,6 +52,8 @@ struct Context {
   // Of a partition whose survivors are still to be merged there is none yet.
   bool IsPrimary(PartitionId p) const { return layout && group(p).primary == self_index && group(p).survivors.empty(); }
   bool Alive(const NodeId& id) const { return id == self || membership->IsAlive(id); }
+  // Something of ours waits for an answer of this member.
+  void WaitsFor(const NodeId& id) { reach.Waits(now, id, Alive(id)); }
   std::string NameOf(const NodeId& id) const {
     const auto index = layout ? layout->IndexOf(id) : cluster::kNoMember;
     return index == cluster::kNoMember ? Short(id) : layout->members[index].name;

@@ -35,6 +35,11 @@ struct NodeCoreConfig {
   // Changes of the layout that can wait are decided together once no further one has been asked for in this time, at the
   // latest after five times as long. Longer: fewer layouts, each with more in it; second copies count a moment later.
   Duration layout_gather = std::chrono::milliseconds(200);
+  // How long something may wait for a member that does not answer us, though others reach it, before we ask for its removal from the
+  // groups that we lead. Shorter: writes wait less where two members do not see each other; a hiccup costs a resync sooner.
+  Duration cut_off_after = std::chrono::seconds(3);
+  // How long it must answer again before it is given copies; up to four times as long if that happens again and again.
+  Duration cut_off_hold = std::chrono::seconds(5);
   std::uint64_t resync_bytes_per_second = 256u << 20;  // receiving rate cap of this node; the layout's setting lowers it
   int resync_partitions_at_once = 64;
   std::size_t max_waiting_per_partition = 4096;        // requests; beyond: RESOURCE_EXHAUSTED with retry info

@@ -24,6 +24,12 @@ constexpr Duration kSettled = seconds(30);
 constexpr Duration kDiskSilence = seconds(10);
 constexpr std::size_t kPartitionsPerDiscard = 512;
 
+// What only who was asked by us sends: both ways between us are open.
+bool IsAnswer(wire::Peer::KindCase kind) {
+  using K = wire::Peer::KindCase;
+  return kind == K::kPingAck || kind == K::kContactAnswer || kind == K::kReplicateAck || kind == K::kConfirmAnswer;
+}
+
 Incarnation FirstIncarnation(Boot boot) { return Incarnation(boot.value << 20); }
 
 }  // namespace
@@ -132,6 +138,8 @@ void NodeCore::State::Execute(cluster::Membership::Output output) {
   for (const auto& change : output.changes) {
     if (!change.state_changed && !change.restarted) continue;
     changed = true;
+    const bool gone = change.state == cluster::Liveness::kDead || change.state == cluster::Liveness::kLeft;
+    if (gone) ctx.reach.Forget(change.id);
     const auto view = membership.view();
     const auto it = view->find(change.id);
     const std::string name = it == view->end() ? Short(change.id) : it->second.facts.name();
@@ -187,6 +195,7 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
   });
   if (const auto forced = ctx.layout->RetiredAt(ctx.self)) ctx.Retire(cluster::WhyRetired(*forced));
   introductions.OnLayout();
+  ctx.reach.Keep([this](const NodeId& id) { return ctx.layout->IndexOf(id) != cluster::kNoMember; });
   if (ctx.layout->plan) learner.OnPlan(ctx.layout->plan->id);
   const bool settings = !before || before->settings != ctx.layout->settings;
   for (PartitionId p = 0; p < ctx.layout->partition_count(); ++p) {
@@ -227,6 +236,7 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
     ++ctx.counters.dropped;
     return;
   }
+  if (IsAnswer(m.kind_case())) ctx.reach.Answered(ctx.now, from);
   switch (m.kind_case()) {
     case K::kPing: case K::kPingAck: case K::kPingRequest: case K::kPingNack: case K::kPushPull:
       return Execute(membership.Receive(ctx.now, from, m));
@@ -294,6 +304,7 @@ void NodeCore::State::ReceiveData(const NodeId& from, wire::DataRequest request,
 
 void NodeCore::State::LinkUp(const NodeId& peer) {
   ctx.linked.insert(peer);
+  ctx.reach.LinkUp(ctx.now, peer);
   Execute(membership.LinkUp(ctx.now, peer));
   primaries.OnLinkUp(peer);
   planning.OnMembershipChange();

@@ -14,6 +14,7 @@ using cluster::OperatorChange;
 using std::chrono::milliseconds;
 
 constexpr Duration kSendRequests = milliseconds(300);
+constexpr Duration kRemovalLasts = milliseconds(1500);
 constexpr Duration kLookAgain = milliseconds(500);
 // A primary's adds gather this long before they are handed over, those of several primaries for layout_gather.
 constexpr Duration kGatherOwn = milliseconds(50);
@@ -143,7 +144,7 @@ std::optional<NodeId> Planning::UsualProposer() const {
   std::optional<NodeId> lowest;
   for (const auto v : ctx_.layout->voters) {
     const NodeId& id = ctx_.IdOf(v);
-    if (ctx_.Alive(id) && (!lowest || id < *lowest)) lowest = id;
+    if (ctx_.Alive(id) && !ctx_.reach.Silent(id) && (!lowest || id < *lowest)) lowest = id;
   }
   return lowest;
 }
@@ -156,8 +157,13 @@ void Planning::Prune(std::map<PartitionId, wire::ChangeRequest>* requests) const
 }
 
 void Planning::Request(const wire::ChangeRequest& request) {
-  mine_[request.partition()] = request;
-  Hand(request);
+  if (request.has_remove()) {
+    my_removals_[request.partition()] = request;
+    HandRemoval(request);
+  } else {
+    mine_[request.partition()] = request;
+    Hand(request);
+  }
   send_at_ = std::min(send_at_, ctx_.now + kGatherOwn);
 }
 
@@ -168,6 +174,24 @@ void Planning::Hand(const wire::ChangeRequest& request) {
   newest_request_ = ctx_.now;
   // A renewal or a merge is looked at now, because writes wait for it; an add once its fellows are there.
   look_at_ = std::min(look_at_, request.has_add() ? ctx_.now + ctx_.config.layout_gather : ctx_.now);
+}
+
+// Writes and reads wait for it, so it is looked at now.
+void Planning::HandRemoval(const wire::ChangeRequest& request) {
+  Removal& known = removals_[request.partition()];
+  const bool same = known.request.term() == request.term() && known.request.remove() == request.remove();
+  known = {request, ctx_.now};
+  if (!same) look_at_ = ctx_.now;
+}
+
+// L5.2: whoever answers its primary again stays.
+void Planning::RefreshRemovals() {
+  std::erase_if(my_removals_, [this](const auto& e) { return !ctx_.reach.Silent(NodeId::Must(e.second.remove())); });
+  for (const auto& [partition, request] : my_removals_) removals_[partition].heard = ctx_.now;
+  std::erase_if(removals_, [this](const auto& e) {
+    const bool ours = ctx_.IsPrimary(e.first);
+    return ours ? !my_removals_.contains(e.first) : ctx_.now - e.second.heard > kRemovalLasts;
+  });
 }
 
 // L4: only the partition's primary asks, and only for its own term.
@@ -182,23 +206,42 @@ void Planning::OnChangeRequests(const NodeId& from, const wire::ChangeRequests& 
       RULE("L4 refused");
       continue;
     }
-    Hand(r);
+    if (!r.has_remove()) {
+      Hand(r);
+    } else if (r.remove().size() == NodeId::kSize) {
+      HandRemoval(r);
+    } else {
+      ++ctx_.counters.dropped;
+    }
   }
 }
 
+// Removals go to every voter that answers: where members do not see each other, the usual proposer may not be able to decide.
 void Planning::SendRequests() {
-  if (ctx_.now < send_at_ || mine_.empty()) return;
+  if (ctx_.now < send_at_ || (mine_.empty() && my_removals_.empty())) return;
   send_at_ = ctx_.now + kSendRequests;
   const auto proposer = UsualProposer();
-  if (!proposer || *proposer == ctx_.self) return;
-  wire::Peer message;
-  for (const auto& [partition, request] : mine_) *message.mutable_change_requests()->add_changes() = request;
-  ctx_.Send(*proposer, std::move(message));
+  for (const auto v : ctx_.layout->voters) {
+    const NodeId& id = ctx_.IdOf(v);
+    const bool usual = proposer == id && !mine_.empty();
+    if (id == ctx_.self || (!usual && (my_removals_.empty() || !ctx_.Alive(id) || ctx_.reach.Silent(id)))) continue;
+    wire::Peer message;
+    auto* requests = message.mutable_change_requests();
+    if (usual) {
+      for (const auto& [partition, request] : mine_) *requests->add_changes() = request;
+    }
+    for (const auto& [partition, request] : my_removals_) *requests->add_changes() = request;
+    ctx_.Send(id, std::move(message));
+  }
 }
 
 void Planning::OnLayout() {
   Prune(&mine_);
   Prune(&handed_);
+  Prune(&my_removals_);
+  std::erase_if(removals_, [this](const auto& e) {
+    return e.first >= ctx_.layout->partition_count() || ctx_.group(e.first).term != Term(e.second.request.term());
+  });
   look_at_ = ctx_.now;
   wanting_since_ = kNever;
 }
@@ -346,6 +389,7 @@ void Planning::WithoutVote() {
 
 void Planning::Tick() {
   if (!ctx_.layout) return;
+  RefreshRemovals();
   SendRequests();
   // A layout that is adopted but not yet durable is about to replace ours: planning from the old one would be in vain.
   if (agreement_.epoch() != ctx_.layout->epoch || ctx_.now < look_at_) return;
@@ -367,6 +411,9 @@ void Planning::Tick() {
       requests.merged[partition] = {Term(request.term()),
                                     {Epoch{}, merged.nothing(), Seq(merged.from()), Seq(merged.to()), Seq(merged.last()), merged.set_aside()}};
     }
+  }
+  for (const auto& [partition, removal] : removals_) {
+    requests.removals[partition] = {Term(removal.request.term()), NodeId::Must(removal.request.remove())};
   }
   const auto members = Members();
   const auto next = cluster::PlanNext(*ctx_.layout, members, requests, {}, ctx_.config.planner);

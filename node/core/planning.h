@@ -61,6 +61,8 @@ class Planning {
   void Force(const cluster::Layout& next);
   void AnswerOperation(const Operation& op, google::rpc::Status status, Epoch epoch);
   void Hand(const wire::ChangeRequest& request);
+  void HandRemoval(const wire::ChangeRequest& request);
+  void RefreshRemovals();
   Instant Gathered() const;
   void Prune(std::map<PartitionId, wire::ChangeRequest>* requests) const;
 
@@ -69,6 +71,13 @@ class Planning {
   const Execute execute_;
   std::map<PartitionId, wire::ChangeRequest> mine_;     // we lead these partitions
   std::map<PartitionId, wire::ChangeRequest> handed_;   // handed in, ours among them
+  // Removals count while they are repeated, which ends when the member answers its primary (L5.2).
+  struct Removal {
+    wire::ChangeRequest request;
+    Instant heard{};
+  };
+  std::map<PartitionId, wire::ChangeRequest> my_removals_;
+  std::map<PartitionId, Removal> removals_;             // handed in, ours among them
   std::deque<Operation> operations_;
   Instant look_at_{};
   Instant send_at_{};

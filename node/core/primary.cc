@@ -258,6 +258,7 @@ void Primaries::OnLinkDown(const NodeId& peer) {
 void Primaries::Tick() {
   if (ctx_.now < next_sweep_) return;
   next_sweep_ = ctx_.now + kSweep;
+  if (reach_seen_ != ctx_.reach.changes()) NoteReach();
   // Thousands of partitions, of which few have anything under way: at rest this loop is all a node does.
   for (auto& [partition, lead] : leads_) {
     if (!lead->settled || lead->review_at <= ctx_.now) Sweep(partition, *lead);
@@ -271,6 +272,7 @@ void Primaries::Sweep(PartitionId partition, Lead& lead) {
     if (ctx_.now - lead.contact_sent[id] >= kContactRetry) SendContact(partition, lead, id);
   }
   std::erase_if(lead.waiting, [&](const Waiting& w) { return w.waiter.deadline <= ctx_.now; });
+  NoteWaiting(partition, lead);
   RetrySilent(partition, lead);
   if (lead.review_at <= ctx_.now) Review(partition);
   TellCommitted(partition, lead);
@@ -335,6 +337,40 @@ void Primaries::RetrySilent(PartitionId partition, Lead& lead) {
     } else {
       lead.progress.LoseContact(peer);
       SendContact(partition, lead, peer);
+    }
+  }
+}
+
+// Who holds this partition up (L5.1).
+void Primaries::NoteWaiting(PartitionId partition, const Lead& lead) {
+  const auto& progress = lead.progress;
+  const Seq last = ctx_.Replica(partition).last();
+  const bool idle = progress.active() && progress.committed() == last && lead.waiting.empty();
+  for (const NodeId& peer : progress.Receivers()) {
+    const bool learner = progress.learner() == peer;
+    if (idle && !learner) continue;
+    const bool unheard = (!progress.active() && progress.AckedBy(peer) == Seq{}) || (learner && !lead.learner_answered);
+    if (!progress.HasContact(peer) || progress.AckedBy(peer) < last || unheard) ctx_.WaitsFor(peer);
+  }
+}
+
+// Somebody is cut off, or answers again: every group with it is looked at, so that one layout takes it out of all of them.
+void Primaries::NoteReach() {
+  reach_seen_ = ctx_.reach.changes();
+  for (auto& [partition, lead] : leads_) {
+    lead->review_at = ctx_.now;
+    lead->settled = false;
+  }
+  for (const auto& member : ctx_.layout->members) {
+    const bool silent = ctx_.reach.Silent(member.id);
+    if (silent == cut_off_.contains(member.id)) continue;
+    if (silent) {
+      cut_off_.insert(member.id);
+      ctx_.Warn(member.name + " does not answer this node, though others reach it: it is to leave the groups led from here, where other "
+                              "copies take its place. Look at the network between the two.");
+    } else {
+      cut_off_.erase(member.id);
+      ctx_.Info(member.name + " answers this node again, or is gone for all");
     }
   }
 }

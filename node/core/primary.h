@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "cluster/replication.h"
 #include "node/core/context.h"
@@ -110,6 +111,9 @@ class Primaries {
                 bool learner_start);
   void Advance(PartitionId partition, Lead& lead);
   void RetrySilent(PartitionId partition, Lead& lead);
+  void NoteWaiting(PartitionId partition, const Lead& lead);
+  void NoteReach();
+  void AskToRemoveSilent(PartitionId partition, const Lead& lead);
   void TellCommitted(PartitionId partition, Lead& lead);
   void Sweep(PartitionId partition, Lead& lead);
   bool IsSettled(PartitionId partition, const Lead& lead) const;
@@ -134,6 +138,8 @@ class Primaries {
   std::vector<cluster::ProposedAdd> proposals_waiting_;  // marked in memory, not yet durable
   bool proposals_in_flight_ = false;
   std::uint64_t last_choice_ = 0;
+  std::uint64_t reach_seen_ = 0;          // Reach::changes() when the leads were last told
+  std::set<NodeId> cut_off_;               // as the log was last told
   Instant next_sweep_{};
 };
 

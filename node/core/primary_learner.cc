@@ -49,6 +49,7 @@ std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead
   auto usable = [&](cluster::MemberIndex m) {
     const NodeId& id = layout.members[m].id;
     if (group.InSync(m) || layout.members[m].witness || !ctx_.linked.contains(id) || !ctx_.Alive(id)) return false;
+    if (ctx_.reach.Avoided(ctx_.now, id)) return false;  // L5.4
     const auto view = ctx_.membership->view();
     const auto member = view->find(id);
     return member != view->end() && !member->second.facts.read_only();
@@ -57,9 +58,13 @@ std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead
   for (const auto m : group.goal) {
     if (usable(m)) return layout.members[m].id;
   }
-  *history = false;
   if (group.in_sync.size() >= layout.settings.min_copies) return std::nullopt;
-  // A substitute: new writes have two copies at once, history waits (a restart is not a loss).
+  // A substitute: new writes have two copies at once, history waits (a restart is not a loss). Whoever is cut off from us as long as
+  // the dead keep their place is as good as lost to this group (L5.5).
+  const bool lost = std::any_of(group.goal.begin(), group.goal.end(), [&](cluster::MemberIndex m) {
+    return !group.InSync(m) && ctx_.reach.AvoidedFor(ctx_.now, layout.members[m].id, ctx_.config.planner.resync_delay);
+  });
+  *history = lost && !layout.settings.resync_paused;
   std::vector<NodeId> candidates;
   for (cluster::MemberIndex m = 0; m < layout.members.size(); ++m) {
     if (layout.members[m].TakesData() && usable(m)) candidates.push_back(layout.members[m].id);
@@ -76,12 +81,13 @@ void Primaries::Review(PartitionId partition) {
   RULE("R2.5");
   lead.progress.SetMinCopies(ctx_.layout->settings.min_copies);
   Resolve(partition, lead);
+  AskToRemoveSilent(partition, lead);
   if (lead.progress.proposed()) {
-    // R7(e): an add whose learner died is cancelled by renewing the term.
+    // R7(e): an add whose learner died, or is cut off from us, is cancelled by renewing the term.
     const auto view = ctx_.membership->view();
     const auto member = view->find(*lead.progress.proposed());
     if (member == view->end() || member->second.state == cluster::Liveness::kDead ||
-        member->second.state == cluster::Liveness::kLeft) {
+        member->second.state == cluster::Liveness::kLeft || ctx_.reach.Silent(*lead.progress.proposed())) {
       wire::ChangeRequest request;
       request.set_partition(partition);
       request.set_term(lead.term.value);
@@ -109,6 +115,19 @@ void Primaries::Review(PartitionId partition) {
   }
   WithdrawLearner(partition, lead);
   if (wanted) StartLearner(partition, lead, *wanted, history);
+}
+
+// L5.1: one at a time, for that ends the term.
+void Primaries::AskToRemoveSilent(PartitionId partition, const Lead& lead) {
+  for (const NodeId& member : InSyncOf(partition)) {
+    if (!ctx_.reach.Silent(member)) continue;
+    RULE("L5.1");
+    wire::ChangeRequest request;
+    request.set_partition(partition);
+    request.set_term(lead.term.value);
+    request.set_remove(member.str());
+    return hooks_.request_change(request);
+  }
 }
 
 void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history) {

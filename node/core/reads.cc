@@ -205,6 +205,9 @@ void Reads::Tick() {
     auto expired = [&](const Waiting& w) { return w.deadline <= ctx_.now; };
     std::erase_if(round.now, expired);
     std::erase_if(round.next, expired);
+    if (round.number != 0) {
+      for (const NodeId& peer : round.missing) ctx_.WaitsFor(peer);
+    }
     if (round.number != 0 && ctx_.now - round.sent >= kRoundRetry) {
       // Ask again, together with whoever came since; the old round's answers no longer count.
       round.number = 0;

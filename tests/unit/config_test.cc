@@ -123,6 +123,7 @@ TEST_CASE("every value that is not allowed is named with its key, origin and wha
                         {"public_listen", "off"}, {"metrics_listen", "x:y"}, {"join", "node-1"}, {"form", "maybe"},
                         {"form_timeout", "30"}, {"form_timeout", "2h"}, {"min_copies", "3"}, {"chunk_limit", "9MiB"},
                         {"chunk_limit", "1"}, {"partitions", "0"}, {"partitions", "65537"}, {"resync_delay", "25h"}, {"layout_gather", "11s"},
+                        {"cut_off_after", "0s"}, {"cut_off_after", "11m"},
                         {"resync_limit", "1KiB"}, {"disk_reserve", "some"}, {"cache_bytes", "-1"}, {"cache_policy", "random"}, {"cache_age", "0s"}, {"cache_disk_bytes", "1MiB"},
                         {"probe_interval", "1ms"}, {"probe_timeout", "0s"}, {"suspicion_min", "1"},
                         {"suspicion_max", "2h"}, {"log_level", "loud"}, {"log_format", "xml"}, {"drain_timeout", "2h"},
