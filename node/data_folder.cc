@@ -126,7 +126,7 @@ DataFolder::Problem DataFolder::CheckOurs() {
   static const std::set<std::string> kKnown = {"lock",       "format",      "identity",      "agreement-a", "agreement-b",
                                                "store",      "members",     "quarantine",    "failed",      "retired-ids",
                                                "lost+found", "format.next", "identity.next", "secret",      "cofferd.toml",
-                                               "scrub",      "scrub.next",  "secret.next"};
+                                               "scrub",      "scrub.next",  "secret.next", "secret.join", "secret.join.next"};
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(options_.path, ignored)) {
     const std::string name = entry.path().filename().string();

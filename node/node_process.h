@@ -130,7 +130,7 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   void OnDialFailed(const std::string& address, const link::RefusalInfo& why) override;
   void OnRefused(const std::string& from, const std::string& name, const link::RefusalInfo& why) override;
   void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override;
-  void OnJoinToken(const link::Identity& joiner, const std::string& from, const std::string& hash,
+  void OnJoinToken(const link::Identity& joiner, const std::string& from, const link::ShownToken& token,
                    std::function<void(const link::RefusalInfo&)> answer) override;
   void OnErrand(const std::string& from, const wire::Errand& errand, std::function<void(const wire::ErrandAnswer&)> answer) override;
   void OnWrongToken(const std::string& from) override;

@@ -58,11 +58,14 @@ void NodeProcess::OnJoinTokenAnswer(const JoinTokenAnswer& answer) {
   done(answer.status);
 }
 
-void NodeProcess::OnJoinToken(const link::Identity& joiner, const std::string& from, const std::string& hash,
+void NodeProcess::OnJoinToken(const link::Identity& joiner, const std::string& from, const link::ShownToken& token,
                               std::function<void(const link::RefusalInfo&)> answer) {
   const std::string who = link::Printable(joiner.name) + " (" + link::Printable(joiner.address.empty() ? from : joiner.address) + ")";
-  std::string attempt(cluster::kJoinAttemptBytes, '\0');
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(attempt.data()), static_cast<int>(attempt.size())) != 1) {
+  const std::string hash = token.hash;
+  std::string attempt = token.attempt;
+  // A joiner that named none can't ask again: every showing of its token is an attempt of its own.
+  if (attempt.empty()) attempt.assign(cluster::kJoinAttemptBytes, '\0');
+  if (token.attempt.empty() && RAND_bytes(reinterpret_cast<unsigned char*>(attempt.data()), static_cast<int>(attempt.size())) != 1) {
     return answer({"BUSY", "the system gives no random bytes; the join token was not used"});
   }
   wire::JoinTokenChange change;

@@ -14,6 +14,7 @@
 #include "client/command/command.h"
 #include "client/command/member_secret.h"
 #include "client/command/registry.h"
+#include "proto/link/join_attempt.h"
 #include "proto/link/link.h"
 
 namespace coffer::command {
@@ -46,7 +47,7 @@ void CheckFolder(const std::string& data) {
                                          "  next: start the node with it, or delete it and join again");
   }
   for (const fs::directory_entry& e : fs::directory_iterator(data)) {
-    if (e.path().filename() == "lost+found") continue;
+    if (e.path().filename() == "lost+found" || e.path().filename() == "secret.join") continue;  // an earlier attempt's
     throw CommandError(kExitFailure, "the folder \"" + data + "\" holds " + e.path().filename().string() +
                                          "; nothing was changed\n  next: give an empty folder");
   }
@@ -133,11 +134,13 @@ link::Identity JoinBySecret(Session& session, const JoinArguments& a, const link
   return *probe.peer;
 }
 
-// With a token: everything that may fail comes before it is shown, because then it is gone.
+// With a token: everything that may fail comes before it is shown, because then it is gone for all but this folder.
 link::Identity JoinByToken(Session& session, const JoinArguments& a, const link::TlsFiles& tls, const std::string& config) {
-  const link::JoinToken token = link::ReadJoinToken(a.token_file);
+  link::JoinToken token = link::ReadJoinToken(a.token_file);
   if (const std::string why = link::WhyOtherAuthority(token, tls.ca); !why.empty()) throw CommandError(kExitFailure, why);
   MakeFolder(a.data);
+  const std::string attempt_path = SecretPath(a) + ".join";
+  token.attempt = link::JoinAttempt(attempt_path);
   WriteNew(config, ConfigText(session, a));
   link::Identity self;
   self.name = a.name.empty() ? HostName() : a.name;
@@ -152,6 +155,7 @@ link::Identity JoinByToken(Session& session, const JoinArguments& a, const link:
   std::string text = grant.granted.Text();
   WriteNew(SecretPath(a), text);
   link::Wipe(&text);
+  link::ForgetJoinAttempt(attempt_path);
   return *grant.peer;
 }
 

@@ -14,6 +14,7 @@
 #include "node/data_folder.h"
 #include "proto/link/certificates.h"
 #include "proto/link/endpoint.h"
+#include "proto/link/join_attempt.h"
 
 namespace coffer::server {
 namespace {
@@ -125,9 +126,9 @@ link::Keyring Server::LoadSecrets() {
   return NewSecret();
 }
 
-// What would stop the node afterwards is looked at first: a token that was shown is gone.
+// What would stop the node afterwards is looked at first: a token that was shown is gone for all but this folder.
 link::Keyring Server::FetchSecrets() {
-  const link::JoinToken token = link::ReadJoinToken(config_.join_token_file);
+  link::JoinToken token = link::ReadJoinToken(config_.join_token_file);
   if (IsExposed(config_.join_token_file)) {
     log_.Warning("others than its owner may read the join token; chmod 600 it", {{"file", config_.join_token_file}});
   }
@@ -136,6 +137,8 @@ link::Keyring Server::FetchSecrets() {
     if (const std::string why = node::DataFolder::WhyNotOurs(config_.data); !why.empty()) throw std::runtime_error(why);
   }
   NewSecretFile file(config_.SecretPath());
+  const std::string attempt_path = config_.SecretPath() + ".join";
+  token.attempt = link::JoinAttempt(attempt_path);
   JoinByToken how;
   how.addresses = config_.join;
   how.self.name = config_.name;
@@ -144,6 +147,7 @@ link::Keyring Server::FetchSecrets() {
   how.waits = [this](const std::string& why) { log_.Info("no member has taken the join token yet", {{"last", why}}); };
   const link::GrantResult grant = UseJoinToken(token, how);
   file.Keep(grant.granted);
+  link::ForgetJoinAttempt(attempt_path);
   log_.Info("the join token was used: the cluster's secret is here; the token's file may be deleted",
             {{"file", config_.SecretPath()}, {"from", grant.peer->name}});
   return grant.granted;

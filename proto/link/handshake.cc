@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "coffer/internal/v1/peer.pb.h"
+#include "proto/link/join_attempt.h"
 
 namespace coffer::link {
 namespace {
@@ -224,7 +225,9 @@ DiallerHandshake::Step DiallerHandshake::ShowToken(const wire::Hello& challenge,
   if (!key || !grant_key) return {.refusal = Malformed("exchange")};
   grant_key_ = *grant_key;
   wire::LinkRequest answer;
-  answer.set_sealed(Seal(*key, aim_.token->random, Both(hello_, hello)));
+  std::string shown = aim_.token->random + aim_.token->attempt;
+  answer.set_sealed(Seal(*key, shown, Both(hello_, hello)));
+  Wipe(&shown);
   return {.send = answer.SerializeAsString()};
 }
 
@@ -331,13 +334,16 @@ AcceptorHandshake::Step AcceptorHandshake::OnToken(std::string_view sealed) {
     const auto key = exchange_->Agree(joiner_exchange_, token_key, kTokenLabel, dialler_hello_, challenge_hello_);
     const auto grant_key = exchange_->Agree(joiner_exchange_, token_key, kGrantLabel, dialler_hello_, challenge_hello_);
     if (!key || !grant_key) return {.refusal = Malformed("exchange")};
-    auto random = Open(*key, sealed, Both(dialler_hello_, challenge_hello_));
-    if (!random) continue;
-    const std::string hash = JoinTokenHash(*random);
-    Wipe(&*random);
-    if (!hash.starts_with(token_id_)) break;
+    auto opened = Open(*key, sealed, Both(dialler_hello_, challenge_hello_));
+    if (!opened) continue;
+    const bool attempt = opened->size() == JoinToken::kRandomBytes + JoinToken::kAttemptBytes;
+    if (!attempt && opened->size() != JoinToken::kRandomBytes) break;
+    ShownToken shown{JoinTokenHash(std::string_view(*opened).substr(0, JoinToken::kRandomBytes)), {}};
+    if (attempt) shown.attempt = NotedAttempt(opened->substr(JoinToken::kRandomBytes));
+    Wipe(&*opened);
+    if (!shown.hash.starts_with(token_id_)) break;
     grant_key_ = *grant_key;
-    return {.token = hash};
+    return {.token = std::move(shown)};
   }
   return {.refusal = WrongToken()};
 }

@@ -118,7 +118,7 @@ class AcceptorHandshake {
   struct Step {
     std::optional<std::string> send;  // go on
     bool proven = false;              // the dialler knows the secret: judge peer(), then answer Welcome or RefusalFrame
-    std::optional<std::string> token;    // the dialler holds the join token of this hash: judge it, then answer as for proven
+    std::optional<ShownToken> token;     // the dialler holds this join token: judge it, then answer as for proven
     std::optional<wire::Errand> errand;  // see to it, then answer ErrandFrame
     RefusalInfo refusal;              // over: answer RefusalFrame
   };

@@ -39,7 +39,7 @@ class HubImpl final : public Hub, public SessionHost {
   Identity Self() const override;
   RefusalInfo MayShowToken(const Session& session) override;
   void OnWrongToken(const Session& session) override;
-  void OnToken(const SessionPtr& session, const std::string& hash) override;
+  void OnToken(const SessionPtr& session, const ShownToken& token) override;
   void OnErrand(const SessionPtr& session, const wire::Errand& errand) override;
   RefusalInfo JudgeCertificate(const Session& session) override;
   RefusalInfo Judge(const Session& session) override;

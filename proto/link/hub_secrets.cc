@@ -12,7 +12,7 @@ constexpr auto kStaleLinks = std::chrono::seconds(5);
 
 }  // namespace
 
-void Handler::OnJoinToken(const Identity&, const std::string&, const std::string&, std::function<void(const RefusalInfo&)> answer) {
+void Handler::OnJoinToken(const Identity&, const std::string&, const ShownToken&, std::function<void(const RefusalInfo&)> answer) {
   answer({"NOT_A_NODE", "this process is no storage node; show the join token to the peer port of one. The token was not used"});
 }
 
@@ -77,8 +77,8 @@ void HubImpl::OnWrongToken(const Session& session) {
   handler_->OnWrongToken(session.PeerAddress());
 }
 
-void HubImpl::OnToken(const SessionPtr& session, const std::string& hash) {
-  handler_->OnJoinToken(session->peer(), session->PeerAddress(), hash, [weak = std::weak_ptr<Session>(session)](const RefusalInfo& refusal) {
+void HubImpl::OnToken(const SessionPtr& session, const ShownToken& token) {
+  handler_->OnJoinToken(session->peer(), session->PeerAddress(), token, [weak = std::weak_ptr<Session>(session)](const RefusalInfo& refusal) {
     if (auto session = weak.lock()) session->Settle(refusal);
   });
 }

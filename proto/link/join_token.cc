@@ -28,6 +28,7 @@ constexpr std::string_view kBlank = " \t\r\n";
 JoinToken::~JoinToken() {
   Wipe(&random);
   Wipe(&key);
+  Wipe(&attempt);
 }
 
 std::string JoinToken::Hash() const { return JoinTokenHash(random); }

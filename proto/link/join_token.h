@@ -17,11 +17,15 @@ struct JoinToken {
   static constexpr std::size_t kRandomBytes = 32;
   static constexpr std::size_t kKeyBytes = 32;
   static constexpr std::size_t kAuthorityBytes = 32;
+  static constexpr std::size_t kAttemptBytes = 16;
 
   std::string random;
   std::string key;
   ClusterId cluster;
   std::string authority;  // SHA-256 of the certificate (DER) that signs those of all members; empty: a cluster without TLS
+  // Who shows it, no part of its text: what the joiner drew once (join_attempt.h), so that it may ask again when the answer was lost.
+  // Empty: nobody may.
+  std::string attempt;
 
   JoinToken() = default;
   JoinToken(const JoinToken&) = default;
@@ -31,6 +35,12 @@ struct JoinToken {
   // SHA-256 of `random`, and the part of it by which a joiner names its token.
   std::string Hash() const;
   std::string Id() const { return Hash().substr(0, 16); }
+};
+
+// A token as it was shown to a member.
+struct ShownToken {
+  std::string hash;
+  std::string attempt;  // of the joiner, as NotedAttempt; empty: it named none
 };
 
 // Random bytes from the system's generator and nothing else yet. Throws std::runtime_error.

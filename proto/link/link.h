@@ -68,10 +68,10 @@ class Handler {
   virtual void OnDialFailed(const std::string& address, const RefusalInfo& why) = 0;
   // We refused the one who dialled us from there; `name` is what it says it is, and may be empty or anything.
   virtual void OnRefused(const std::string& from, const std::string& name, const RefusalInfo& why);
-  // A joiner holds the join token of this hash, which only this cluster can have made; `from`: where its connection comes from. The
+  // A joiner holds this join token, which only this cluster can have made; `from`: where its connection comes from. The
   // token is to be used up by agreement: with an empty reason the joiner gets the secrets. `answer` is called once, on the thread that
   // polls, also after this returned.
-  virtual void OnJoinToken(const Identity& joiner, const std::string& from, const std::string& hash,
+  virtual void OnJoinToken(const Identity& joiner, const std::string& from, const ShownToken& token,
                            std::function<void(const RefusalInfo&)> answer);
   // Somebody who knows the secret asks for something without being a member. `answer` as above.
   virtual void OnErrand(const std::string& from, const wire::Errand& errand, std::function<void(const wire::ErrandAnswer&)> answer);

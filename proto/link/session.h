@@ -29,8 +29,8 @@ class SessionHost {
   // Accepting side: the peer says that it holds a join token: whether it may show it now. Empty reason: yes.
   virtual RefusalInfo MayShowToken(const Session&) { return {}; }
   virtual void OnWrongToken(const Session&) {}
-  // Accepting side: the peer holds the join token of this hash, or brings an errand. Ends in Session::Settle or AnswerErrand.
-  virtual void OnToken(const std::shared_ptr<Session>&, const std::string&) {}
+  // Accepting side: the peer holds this join token, or brings an errand. Ends in Session::Settle or AnswerErrand.
+  virtual void OnToken(const std::shared_ptr<Session>&, const ShownToken&) {}
   virtual void OnErrand(const std::shared_ptr<Session>&, const wire::Errand&) {}
   // The handshake is done on both sides. False: no longer wanted, the session ends itself.
   virtual bool Attach(const std::shared_ptr<Session>& session) = 0;

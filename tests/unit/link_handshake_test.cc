@@ -2,6 +2,7 @@
 #include "coffer/internal/v1/peer.pb.h"
 #include "link_test_support.h"
 #include "proto/link/handshake.h"
+#include "proto/link/join_attempt.h"
 #include "test_support.h"
 
 namespace coffer::link {
@@ -201,7 +202,8 @@ TEST_CASE("a join token is taken for the secrets, and neither is to be seen on t
   Joining joining(token, Keyring::Parse("another, a newer secret\nthe secret of all\n", "the test"));
   const auto shown = joining.Shown();
   REQUIRE(shown.token);
-  CHECK(*shown.token == token.Hash());
+  CHECK(shown.token->hash == token.Hash());
+  CHECK(shown.token->attempt.empty());
   CHECK_FALSE(shown.proven);
   const std::string welcome = joining.acceptor.Welcome(Member(2));
   CHECK(welcome.find("secret of all") == std::string::npos);
@@ -210,6 +212,25 @@ TEST_CASE("a join token is taken for the secrets, and neither is to be seen on t
   REQUIRE(step.proven);
   REQUIRE(joining.joiner.granted());
   CHECK(joining.joiner.granted()->all() == std::vector<std::string>{"another, a newer secret", "the secret of all"});
+}
+
+TEST_CASE("J7 a joiner's attempt comes with its token, as the hash that the cluster notes") {
+  JoinToken token = TokenOf("the secret of all");
+  token.attempt.assign(JoinToken::kAttemptBytes, 'a');
+  const auto first = Joining(token).Shown();
+  const auto again = Joining(token).Shown();
+  REQUIRE(first.token);
+  REQUIRE(again.token);
+  CHECK(first.token->hash == token.Hash());
+  CHECK(first.token->attempt == NotedAttempt(token.attempt));
+  CHECK(first.token->attempt != token.attempt);
+  CHECK(again.token->attempt == first.token->attempt);
+  token.attempt.back() = 'b';
+  const auto other = Joining(token).Shown();
+  REQUIRE(other.token);
+  CHECK(other.token->attempt != first.token->attempt);
+  token.attempt = "short";
+  CHECK_FALSE(Joining(token).Shown().token);
 }
 
 TEST_CASE("a join token that was guessed, or is of another cluster, is refused") {

@@ -309,14 +309,14 @@ TEST_CASE("a probe tells who is there, and leaves no link") {
 // A member that takes one token.
 class Doorkeeper : public Recorder {
  public:
-  void OnJoinToken(const Identity& joiner, const std::string& from, const std::string& hash,
+  void OnJoinToken(const Identity& joiner, const std::string& from, const ShownToken& token,
                    std::function<void(const RefusalInfo&)> answer) override {
     bool known = false;
     {
       std::lock_guard lock(mutex);
       joiners.push_back(joiner.name);
       CHECK_THAT(from, Contains("127.0.0.1"));
-      known = hash == awaited;
+      known = token.hash == awaited;
       if (known) awaited.clear();
     }
     known ? answer({}) : answer({"JOIN_TOKEN_UNKNOWN", "no such token"});
