@@ -8,14 +8,14 @@
 
 namespace coffer::cluster {
 
-MembershipConfig MembershipConfig::ForSize(std::size_t members) {
-  MembershipConfig config;
+MembershipConfig MembershipConfig::Scaled(std::size_t members) const {
+  MembershipConfig config = *this;
   constexpr double kDefaultSize = 32;
   const double ratio = std::max(1.0, static_cast<double>(members) / kDefaultSize);
   const double longer = 1 + std::log10(ratio);
   const auto scale = [](Duration d, double by) { return Duration(static_cast<Duration::rep>(static_cast<double>(d.count()) * by)); };
-  config.suspicion_min = scale(config.suspicion_min, longer);
-  config.suspicion_max = scale(config.suspicion_max, longer);
+  if (!suspicion_max_chosen) config.suspicion_max = scale(suspicion_max, longer);
+  if (!suspicion_min_chosen) config.suspicion_min = std::min(scale(suspicion_min, longer), config.suspicion_max);
   config.suspicion_refused = scale(config.suspicion_refused, longer);
   config.push_pull_interval = scale(config.push_pull_interval, ratio);
   return config;
@@ -24,7 +24,7 @@ MembershipConfig MembershipConfig::ForSize(std::size_t members) {
 // --- The state, in general --------------------------------------------------------------------------------------------
 
 Membership::State::State(MembershipConfig c, wire::MemberFacts facts, Incarnation incarnation, std::uint64_t seed, Instant now)
-    : config(c), self(NodeId::Must(facts.id())), random(seed), order(random.Next()), called(now), last_gossip(now) {
+    : chosen(c), config(c.Scaled(1)), self(NodeId::Must(facts.id())), random(seed), order(random.Next()), called(now), last_gossip(now) {
   members[self] = MemberView{.facts = std::move(facts), .incarnation = incarnation, .state = Liveness::kAlive, .since = now};
   // Members started by the same hand must not probe in step.
   const auto part = [&](Duration d) { return Duration(static_cast<Duration::rep>(random.Below(static_cast<std::uint64_t>(d.count()) + 1))); };
@@ -48,7 +48,15 @@ void Membership::State::Enter(Instant now) {
   called = std::max(called, now);
 }
 
+// The size is that of now: members have come or gone since.
+void Membership::State::Rescale(Instant now) {
+  scaled_for = Size();
+  config = chosen.Scaled(scaled_for);
+  next_push_pull = std::min(next_push_pull, now + config.push_pull_interval);
+}
+
 Membership::Output Membership::State::Exit(Instant now) {
+  if (scaled_for != Size()) Rescale(now);
   TickGossip(now);
   return std::exchange(out, {});
 }

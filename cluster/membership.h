@@ -25,7 +25,8 @@
 
 namespace coffer::cluster {
 
-// Every interval of failure detection. Defaults are for up to 32 members on one LAN; `ForSize` scales them.
+// Every interval of failure detection. Defaults are for up to 32 members on one LAN; Membership lengthens them as members come
+// (Scaled), and shortens them again as they go.
 //
 // Price, per member and second, whatever the size: (1 s / probe_interval) * probes_per_interval pings and as many answers,
 // both ways, 50 to 150 bytes each and at most max_updates_per_message pieces of news of about 120 bytes; while nothing
@@ -47,12 +48,16 @@ struct MembershipConfig {
   int retransmit_multiplier = 4;       // an update is piggybacked multiplier * ceil(log10(n + 1)) times
   int max_updates_per_message = 16;
   int awareness_max = 8;               // Lifeguard: upper end of the local health multiplier
-  std::size_t max_members = 4096;      // news of more is dropped and counted
+  std::size_t max_members = 8192;      // news of more is dropped and counted; a record takes about 1 KiB here, 120 bytes in a table
   Duration router_memory = std::chrono::hours(1);  // dead routers are forgotten after this; others only by Forget
 
-  // The defaults for a cluster of this size: suspicion lengthens with the logarithm (news takes longer), push-pull in
-  // proportion (tables get longer).
-  static MembershipConfig ForSize(std::size_t members);
+  // Whoever chose these times by hand gets them, whatever the size.
+  bool suspicion_min_chosen = false;
+  bool suspicion_max_chosen = false;
+
+  // What these times are for up to 32 members, for a cluster of this size: suspicion lengthens with the logarithm (news takes longer),
+  // push-pull in proportion (tables get longer). Never shorter.
+  MembershipConfig Scaled(std::size_t members) const;
 };
 
 // Something that changed, for the owner.

@@ -19,7 +19,7 @@ namespace coffer::cluster {
 // Every public call of Membership enters by Enter, fills `out` through the methods below, and leaves by Exit.
 struct Membership::State {
   // Bounds.
-  static constexpr std::size_t kMaxQueued = 4096;     // pieces of news
+  static constexpr std::size_t kMaxQueued = 8192;     // pieces of news, of about 120 bytes
   static constexpr std::size_t kMaxRelays = 1024;     // probes under way for others
   static constexpr std::size_t kMaxSeeds = 256;
   static constexpr std::size_t kMaxForgotten = 1024;
@@ -51,7 +51,9 @@ struct Membership::State {
     std::optional<Instant> table_sent;
   };
 
-  MembershipConfig config;
+  const MembershipConfig chosen;         // by the owner
+  MembershipConfig config;               // the same for the present size
+  std::size_t scaled_for = 1;
   NodeId self;
   Random random;
 
@@ -92,6 +94,7 @@ struct Membership::State {
   // membership.cc
   void Enter(Instant now);
   Output Exit(Instant now);
+  void Rescale(Instant now);
   Instant NextTimer() const;
   Instant NextDeadline() const;
   MemberView& Own() { return members.at(self); }

@@ -28,7 +28,7 @@ constexpr std::string_view kFormatStart = "coffer data folder ";
 constexpr std::uint64_t kIdentityVersion = 1;
 constexpr std::string_view kIdentityKey = "identity";
 constexpr std::string_view kMembersKey = "members";
-constexpr std::uint64_t kMostPeers = 4096;
+constexpr std::uint64_t kMostPeers = 8192;
 // What belongs to an identity, in the order it is moved aside: the identity last, so that what was begun is seen.
 constexpr const char* kOfIdentity[] = {"agreement-a", "agreement-b", "store", "identity"};
 

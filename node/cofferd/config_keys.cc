@@ -332,10 +332,10 @@ const std::vector<ConfigKey> kKeys = {
    "how long an answer may take before others are asked to probe",
    SetDuration<&Config::probe_timeout, 5, 60'000>, GetDuration<&Config::probe_timeout>},
   {"suspicion_min", kDetection, "50ms to 10m",
-   "least time a silent member is suspected before it is given up; lower: faster failover, more false alarms",
+   "least time a silent member is suspected before it is given up; lower: faster failover, more false alarms. The default grows beyond 32 members",
    SetDuration<&Config::suspicion_min, 50, 600'000>, GetDuration<&Config::suspicion_min>},
   {"suspicion_max", kDetection, "50ms to 1h, at least suspicion_min",
-   "the most",
+   "the most; the default grows beyond 32 members",
    SetDuration<&Config::suspicion_max, 50, 3'600'000>, GetDuration<&Config::suspicion_max>},
 
   {"log_level", kOutput, "debug, info, warning or error",

@@ -200,6 +200,8 @@ void Server::StartNode() {
   o.membership.probe_timeout = config_.probe_timeout;
   o.membership.suspicion_min = config_.suspicion_min;
   o.membership.suspicion_max = config_.suspicion_max;
+  o.membership.suspicion_min_chosen = config_.suspicion_min != Config{}.suspicion_min;
+  o.membership.suspicion_max_chosen = config_.suspicion_max != Config{}.suspicion_max;
   o.resync_delay = config_.resync_delay;
   o.layout_gather = config_.layout_gather;
   o.cut_off_after = config_.cut_off_after;

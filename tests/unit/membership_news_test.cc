@@ -366,15 +366,4 @@ TEST_CASE("what is malformed is counted and changes nothing") {
   refused(m);
 }
 
-TEST_CASE("larger clusters wait longer and exchange tables less often, and never less than the defaults") {
-  const MembershipConfig small = MembershipConfig::ForSize(3);
-  CHECK(small.suspicion_min == MembershipConfig{}.suspicion_min);
-  CHECK(small.push_pull_interval == MembershipConfig{}.push_pull_interval);
-  const MembershipConfig large = MembershipConfig::ForSize(320);
-  CHECK(large.suspicion_min == 2 * small.suspicion_min);
-  CHECK(large.suspicion_max == 2 * small.suspicion_max);
-  CHECK(large.push_pull_interval == 10 * small.push_pull_interval);
-  CHECK(large.probes_per_interval == small.probes_per_interval);
-}
-
 }  // namespace coffer::cluster
