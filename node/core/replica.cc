@@ -455,7 +455,8 @@ void PartitionReplica::Prune(StoreBatch* batch) {
 }
 
 void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch) {
-  batch->changes.push_back(StoreBatch::EraseLog{id_, Seq(0), Seq(~std::uint64_t{0})});
+  // Exactly the rows there are: a store that had to look for them would wade through all that was erased behind them.
+  if (meta_.log_start < meta_.last.seq) batch->changes.push_back(StoreBatch::EraseLog{id_, meta_.log_start.Next(), meta_.last.seq});
   SetLacking(meta_.lacks_to == Seq{} ? meta_.committed : meta_.lacks_after, base);
   meta_.last = {stamp.term, stamp.boot, base};
   meta_.last_hash = hash;

@@ -112,6 +112,23 @@ TEST_CASE("blocks of a zone that was dropped do not count, though they stay unti
   CHECK(a.LiveBlocks() == 0);
 }
 
+TEST_CASE("a log that begins anew has exactly its rows erased: a store need not look for them") {
+  Appender a;
+  const auto erased = [&a](Seq base) {
+    StoreBatch batch;
+    a.replica.StartAt(base, Digest{}, {Term(2), Boot(1), base}, &batch);
+    std::vector<std::pair<Seq, Seq>> ranges;
+    for (const auto& change : batch.changes) {
+      if (const auto* log = std::get_if<StoreBatch::EraseLog>(&change)) ranges.push_back({log->from, log->to});
+    }
+    return ranges;
+  };
+  CHECK(erased(Seq(5)).empty());
+  for (int i = 0; i < 3; ++i) a.Append("x");
+  CHECK(erased(Seq(20)) == std::vector<std::pair<Seq, Seq>>{{Seq(6), Seq(8)}});
+  CHECK(erased(Seq(20)).empty());
+}
+
 TEST_CASE("the log tells which records may have changed since a write") {
   Appender a;
   a.Append("one");
