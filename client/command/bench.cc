@@ -40,7 +40,8 @@ struct BenchWish {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-// While it lives, the first Ctrl-C ends the measurement instead of the program, so that the zone is still cleaned up.
+// While it lives, the first Ctrl-C or SIGTERM ends the run instead of the program, so that the zone is still removed. A second one
+// ends the program.
 class OnInterrupt {
  public:
   OnInterrupt() {
@@ -48,12 +49,16 @@ class OnInterrupt {
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = 1; };
     action.sa_flags = SA_RESETHAND;
-    sigaction(SIGINT, &action, &before_);
+    sigaction(SIGINT, &action, &before_int_);
+    sigaction(SIGTERM, &action, &before_term_);
   }
-  ~OnInterrupt() { sigaction(SIGINT, &before_, nullptr); }
+  ~OnInterrupt() {
+    sigaction(SIGINT, &before_int_, nullptr);
+    sigaction(SIGTERM, &before_term_, nullptr);
+  }
 
  private:
-  struct sigaction before_ {};
+  struct sigaction before_int_ {}, before_term_ {};
 };
 
 Instant Now() {
@@ -139,7 +144,10 @@ using Workers = std::vector<std::unique_ptr<BenchWorker>>;
 void Prepare(Session& session, const BenchPlan& plan, Workers& workers) {
   Progress progress(session.err(), session.terminal().err_is_tty, "preparing", 0, session.terminal().width);
   for (const auto& worker : workers) {
-    const client::Status status = worker->Prepare([&](std::uint64_t bytes) { progress.Add(bytes); });
+    const client::Status status = worker->Prepare([&](std::uint64_t bytes) {
+      progress.Add(bytes);
+      if (interrupted != 0) throw CommandError(kExitFailure, "interrupted before anything was measured");
+    });
     if (!status.ok()) {
       progress.Clear();
       Fail("can't store what is to be read (" + std::to_string(plan.keys) + " keys)", status);
@@ -175,7 +183,6 @@ class Live {
 
 // Runs the load; fills in what was measured.
 void Measure(Session& session, Workers& workers, Duration warm_up, Duration duration, BenchRun* run) {
-  const OnInterrupt catching;
   // The kernel may be 50 us late by default, which would count as latency.
   prctl(PR_SET_TIMERSLACK, 1000UL);
   const Instant begin = Now(), from = begin + warm_up, end = from + duration;
@@ -208,6 +215,7 @@ int Bench(Session& session, const BenchWish& wish) {
   BenchRun run = PlanFor(session, wish);
   const Duration warm_up = wish.warm_up == "0" ? milliseconds(0) : ParseDuration(wish.warm_up);
   const Duration duration = ParseDuration(wish.duration);
+  const OnInterrupt catching;
   const BenchZone zone(session, "bench-" + std::to_string(FreshSeed() % 1'000'000'000), wish.keep);
   BenchResult result;
   {

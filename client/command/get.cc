@@ -103,6 +103,23 @@ void WriteDirectory(Session& session, const Manifest& m, const fs::path& path, P
     throw CommandError(kExitFailure, "can't set the permissions of " + path.string());
 }
 
+// A folder appears under its name only when all of it is there. What an earlier attempt left is made anew.
+void WriteWholeDirectory(Session& session, const Manifest& m, const std::string& output, Progress& progress) {
+  const fs::path path = fs::path(output).has_filename() ? fs::path(output) : fs::path(output).parent_path();
+  const fs::path part = path.string() + ".coffer-part";
+  std::error_code error;
+  fs::remove_all(part, error);
+  if (error) throw CommandError(kExitFailure, "can't remove what an earlier attempt left, " + part.string() + ": " + error.message());
+  try {
+    WriteDirectory(session, m, part, progress, 0);
+  } catch (...) {
+    fs::remove_all(part, error);
+    throw;
+  }
+  fs::rename(part, path, error);
+  if (error) throw CommandError(kExitFailure, "can't finish " + path.string() + ": " + error.message());
+}
+
 std::uint64_t TotalSize(const Manifest& m) {
   std::uint64_t total = m.size;
   for (const Manifest::Member& e : m.members) total += e.size;
@@ -117,7 +134,7 @@ int GetTree(Session& session, const Manifest& m, const std::string& output) {
     if (fs::exists(fs::symlink_status(output))) {
       throw CommandError(kExitFailure, output + " exists already; a folder is only restored to a new path");
     }
-    WriteDirectory(session, m, output, progress, 0);
+    WriteWholeDirectory(session, m, output, progress);
   } else if (output.empty()) {
     FetchPieces(session, m, [&](const std::string& piece) { session.out() << piece; });
   } else {

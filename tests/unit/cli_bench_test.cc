@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -158,6 +159,24 @@ TEST_CASE("a run measures every operation of the mix and leaves no zone behind")
   CHECK(figures["loop"] == "closed");
   std::lock_guard lock(shell.cluster->lock);
   for (const auto& [name, id] : shell.cluster->zones) CHECK(name.find("bench-") == std::string::npos);
+}
+
+TEST_CASE("a run that is interrupted removes its zone") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    Shell shell;
+    const auto has_zone = [&shell] {
+      std::lock_guard lock(shell.cluster->lock);
+      return std::any_of(shell.cluster->zones.begin(), shell.cluster->zones.end(),
+                         [](const auto& zone) { return zone.first.find("bench-") != std::string::npos; });
+    };
+    std::thread interrupt([&] {
+      while (!has_zone()) std::this_thread::yield();
+      raise(signal);
+    });
+    shell.Run({"bench", "--mix", "put", "--duration", "5m"});
+    interrupt.join();
+    CHECK_FALSE(has_zone());
+  }
 }
 
 TEST_CASE("an open loop runs at its rate and says so in the table") {

@@ -181,6 +181,26 @@ TEST_CASE("a folder comes back as it was") {
   CHECK(shell.Run({"put", folder / "in"}).err.find("coffer explain CHUNK_DELETED") != std::string::npos);
 }
 
+TEST_CASE("a folder appears only when all of it is there") {
+  SmallChunks shell;
+  ScratchFolder folder;
+  WriteFile(folder / "in/a.txt", "a");
+  WriteFile(folder / "in/b.txt", "bb");
+  const std::string id = Trimmed(shell.Run({"put", folder / "in"}).out);
+  // What an attempt that was killed left behind.
+  WriteFile(folder / "out.coffer-part/a.txt", "half");
+  REQUIRE(shell.Run({"get", id, "-O", folder / "out/"}).code == kExitOk);
+  CHECK(ReadFile(folder / "out/a.txt") == "a");
+  CHECK_FALSE(fs::exists(folder / "out.coffer-part"));
+  {
+    std::lock_guard<std::mutex> guard(shell.cluster->lock);
+    shell.cluster->chunks["default"].erase(Sha256({"bb"}).str());
+  }
+  CHECK(shell.Run({"get", id, "-O", folder / "other"}).code == kExitNotFound);
+  CHECK_FALSE(fs::exists(folder / "other"));
+  CHECK_FALSE(fs::exists(folder / "other.coffer-part"));
+}
+
 TEST_CASE("a folder with more names than a chunk holds") {
   SmallChunks shell;
   ScratchFolder folder;
