@@ -143,9 +143,12 @@ void Repairs::GiveUp(const Id& id) {
   repairs_.erase(it);
   const std::string name = NameRecord(repair.partition, repair.key);
   const bool lost = repair.reachable_denied;
-  if (lost && lost_.size() < kMostLost && lost_.try_emplace(id, repair.key).second) {
+  if (lost_.size() < kMostLost && lost_.try_emplace(id, repair.key).second) {
     if (look_again_ == kNever) look_again_ = ctx_.now + kLookAgain;
-    ctx_.Event(NodeEvent::Level::kError, name + " is damaged on every copy: it is lost. Put the same bytes again from a backup, or delete it.");
+    ctx_.Event(NodeEvent::Level::kError,
+               name + (lost ? " is damaged on every copy: it is lost. Put the same bytes again from a backup, or delete it."
+                            : " is damaged here, and nobody who answers is known to have the present copy. Start the nodes that are off, or "
+                              "put the same bytes again from a backup."));
   }
   for (const ReadTask& task : repair.readers) {
     const auto& request = task.request.data_request();

@@ -29,7 +29,7 @@ class Repairs {
   void OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies);
   // True if the answer belongs to a repair.
   bool Owns(const wire::Fetched& fetched) const { return fetched.term() == 0; }
-  // Whether the record was found damaged on every copy, and is so as far as is known.
+  // Whether the record was found damaged on every copy that answers, and is so as far as is known.
   bool Lost(PartitionId partition, const RecordKey& key) const { return lost_.contains({partition, EncodeKey(key)}); }
   // Sound bytes were written over it.
   void Restored(PartitionId partition, const RecordKey& key) { lost_.erase({partition, EncodeKey(key)}); }

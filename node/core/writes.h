@@ -15,7 +15,7 @@ class Writes {
   struct Hooks {
     // A record did not verify: fetch it from the other copy.
     std::function<void(PartitionId, const RecordKey&)> repair;
-    // Whether it is damaged on every copy, as far as is known; and that it is not any more.
+    // Whether it is damaged on every copy that answers, as far as is known; and that it is not any more.
     std::function<bool(PartitionId, const RecordKey&)> lost;
     std::function<void(PartitionId, const RecordKey&)> restored;
     // A zone's deletion is acknowledged: have every partition drop it, then answer the waiter.

@@ -19,7 +19,7 @@ constexpr CodeText kStatusCodes[] = {
      "If a node has just gone, wait a few seconds: another copy takes over. If it stays, start the nodes "
      "that are off."},
     {"BLOCKS_LOST",
-     "Some blocks were found damaged on every copy: reading them answers DATA_LOSS, and no wrong byte is ever returned. All other data "
+     "Some blocks were found damaged on every copy that answers: reading them answers DATA_LOSS, and no wrong byte is ever returned. All other data "
      "is as it should be.",
      "Put the same bytes again from a backup, which mends every copy, or delete the blocks; the node's log names them. Look at the disks."},
     {"DISK_FAILED",

@@ -124,8 +124,9 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
                        : "Other copies take over within seconds; nothing to do unless this stays.");
   }
   if (facts.lost > 0) {
-    return say("BLOCKS_LOST", Grouped(facts.lost) + (facts.lost == 1 ? " block is" : " blocks are") + " damaged on every copy. Everything else: " + Service(*status),
-               "Put the same bytes again, or delete them; the log of " + Listed(facts.with_losses) + " names them.");
+    return say("BLOCKS_LOST", Grouped(facts.lost) + (facts.lost == 1 ? " block is" : " blocks are") + " damaged on every copy that answers.",
+               (facts.down.empty() ? "Put" : "Start " + Listed(facts.down) + " again, or put") +
+                   std::string(" the same bytes again, or delete them; the log of ") + Listed(facts.with_losses) + " names them.");
   }
   if (!facts.failed.empty()) {
     return say("DISK_FAILED", Are(facts.failed) + "read-only: a disk failed. " + Service(*status),

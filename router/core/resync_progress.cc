@@ -174,7 +174,6 @@ std::optional<v1::ResyncStatus> BuildResync(const StatusInputs& inputs) {
     if (!report.last_error().empty()) status.set_last_error(report.last_error());
   }
   status.set_bytes_per_second(rate);
-  if (const auto left = TimeLeft(inputs.now, progress, rate)) status.set_eta_seconds(*left);
   const std::string blocked = WhyBlocked(inputs);
   if (!blocked.empty()) status.set_last_error(blocked);
   if (inputs.layout->settings.resync_paused) {
@@ -186,6 +185,7 @@ std::optional<v1::ResyncStatus> BuildResync(const StatusInputs& inputs) {
     status.set_starts_in_seconds(starts_in);
   } else {
     status.set_state(v1::RESYNC_STATE_RUNNING);
+    if (const auto left = TimeLeft(inputs.now, progress, rate)) status.set_eta_seconds(*left);
   }
   return status;
 }

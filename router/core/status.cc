@@ -191,11 +191,13 @@ std::vector<PartitionState> PartitionStates(const StatusInputs& inputs) {
   std::vector<PartitionState> states(layout.partition_count());
   std::vector<bool> up(layout.members.size()), refuses(layout.members.size());
   for (std::size_t m = 0; m < up.size(); ++m) up[m] = IsUp(inputs, layout.members[m].id);
-  // A write needs every member of in_sync: one that is full, or whose disk failed, refuses for all.
+  // A write needs every member of in_sync: one that is full, or whose disk failed, keeps it from all; one that is off, too, where
+  // nobody can decide its removal.
+  const bool decides = LivingVoters(inputs) >= layout.Quorum();
   for (std::size_t m = 0; m < up.size(); ++m) {
     const cluster::MemberView* view = up[m] ? ViewOf(inputs, layout.members[m].id) : nullptr;
     const wire::NodeReport* report = up[m] ? FreshReport(inputs, layout.members[m].id) : nullptr;
-    refuses[m] = report ? report->self().read_only() : view && view->facts.read_only();
+    refuses[m] = (!up[m] && !decides) || (report ? report->self().read_only() : view && view->facts.read_only());
   }
   for (PartitionId p = 0; p < states.size(); ++p) {
     const cluster::Group& group = layout.group(p);

@@ -379,7 +379,7 @@ TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a l
     code = "BLOCKS_LOST";
     CHECK(cluster.Build().copies().none() == 3);
     CHECK(cluster.Build().copies().two_or_more() == 597);
-    CHECK(cluster.Build().reason().find("3 blocks are damaged on every copy.") == 0);
+    CHECK(cluster.Build().reason().find("3 blocks are damaged on every copy that answers.") == 0);
     CHECK(cluster.Build().next_action().find("the log of node-1 and node-3 names them") != std::string::npos);
   }
   SECTION("one copy") {
