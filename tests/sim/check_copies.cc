@@ -56,8 +56,8 @@ CopyChecker::Complaint CopyChecker::ChainOn(const SimNode& n, PartitionId p, con
   }
   std::vector<bool> good(known.entries.size());
   (void)n.store.ReadEntries(p, zone_, id, 0, known.entries.size(), false,
-                            [&](ReadOutcome outcome, const RecordKey& key, const node::RecordHeader&, const Payload& value) {
-                              good[key.position] = outcome == ReadOutcome::kDamaged || (value && *value == known.entries[key.position]);
+                            [&](ReadOutcome outcome, const RecordKey& key, const node::RecordHeader&, const node::EntryValue& value) {
+                              good[key.position] = outcome == ReadOutcome::kDamaged || (value.present() && value.bytes() == known.entries[key.position]);
                               return true;
                             });
   for (std::uint64_t position = 0; position < good.size(); ++position) {
