@@ -62,32 +62,32 @@ class Tokens(ClusterTest):
 
     def test_a_lost_answer_is_asked_for_again(self):
         """The token was used up, and the joiner does not have the secret: it asks again, as nobody else can (J7)."""
-        c = self.started(nodes=1)
+        c = self.started(nodes=3)  # a majority of the voters stays when the newcomer is off
         token = self.create(c)
         attempt = "0123456789abcdef" * 2
-        new = self.joiner(c, "node-2", token)
+        new = self.joiner(c, "node-4", token)
         kept, drawn = new.data / "secret", new.data / "secret.join"
         new.data.mkdir()
         drawn.write_text(attempt)
         new.start()
-        c.wait_members(3)
+        c.wait_members(5)
         self.assertFalse(drawn.exists())
         new.terminate()
         # As if the answer had never come.
         kept.unlink()
         drawn.write_text(attempt)
         new.start()
-        c.wait_members(3)
-        c.wait_state("node-2", "UP")
+        c.wait_members(5)
+        c.wait_state("node-4", "UP")
         self.assertEqual(kept.read_text().strip(), SECRET)
         self.assertFalse(drawn.exists())
-        self.assertEqual([(t["state"], t["used_by"]) for t in self.listed(c)], [("used", "node-2")])
+        self.assertEqual([(t["state"], t["used_by"]) for t in self.listed(c)], [("used", "node-4")])
         # Under another attempt it is used.
         new.terminate()
         kept.unlink()
         drawn.write_text(attempt[::-1])
         new.start()
-        self.assert_refused_start(new, "used already, by node-2")
+        self.assert_refused_start(new, "used already, by node-4")
         self.assertNotIn(attempt, new.said() + c["node-1"].said())
 
     def test_of_two_that_race_one_wins(self):
