@@ -29,7 +29,7 @@ std::string ReasonOf(const Layout& layout, const JoinTokenChange& change) {
   return refusal ? refusal->reason : "";
 }
 
-TEST_CASE("a join token is used once") {
+TEST_CASE("a join token is used once (J3)") {
   Layout layout = Bare();
   CHECK(ReasonOf(layout, Redeem('a', '1')) == "JOIN_TOKEN_UNKNOWN");
   Apply(Create('a'), &layout);
@@ -45,7 +45,7 @@ TEST_CASE("a join token is used once") {
   CHECK(layout == before);
 }
 
-TEST_CASE("a join token ends with its time, and at most an hour after it was made") {
+TEST_CASE("a join token ends with its time, and at most an hour after it was made (J1)") {
   Layout layout = Bare();
   CHECK(ReasonOf(layout, Create('a', kMostJoinTokenLifetimeMs + 1)) == "BAD_REQUEST");
   CHECK_THAT(WhyRefused(layout, Create('a', kMostJoinTokenLifetimeMs + 1))->message, Contains("one hour"));
@@ -65,7 +65,7 @@ TEST_CASE("a join token ends with its time, and at most an hour after it was mad
   CHECK(layout.join_tokens[0].hash[0] == 'b');
 }
 
-TEST_CASE("a join token can be revoked by what is shown of it") {
+TEST_CASE("a join token can be revoked by what is shown of it (J2)") {
   Layout layout = Bare();
   Apply(Create('a'), &layout);
   const JoinTokenChange revoke{Kind::kRevoke, {*FromHex(ShortId(layout.join_tokens[0])), 0, "", ""}, kNow};
@@ -119,7 +119,7 @@ wire::JoinTokenChange Asked(const JoinTokenChange& change) {
   return asked;
 }
 
-TEST_CASE("of two nodes that show one token at once, one is taken") {
+TEST_CASE("of two nodes that show one token at once, one is taken (J3)") {
   node::SoloNode node;
   node.ChangeJoinTokens(1, Asked(Create('a')));
   REQUIRE(Settle(node, 1).size() == 1);

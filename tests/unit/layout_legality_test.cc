@@ -65,7 +65,7 @@ void Forget(Layout* next, MemberIndex gone) {
 
 }  // namespace
 
-TEST_CASE("a successor has the next epoch, the same cluster and the same partitions") {
+TEST_CASE("a successor has the next epoch, the same cluster and the same partitions (L1)") {
   Check({
       {"nothing changes", [](Layout*) {}, ""},
       {"same epoch", [](Layout* l) { l->epoch = Epoch(10); }, "does not follow"},
@@ -85,7 +85,7 @@ TEST_CASE("a successor has the next epoch, the same cluster and the same partiti
   });
 }
 
-TEST_CASE("rule (a): the new primary was in_sync") {
+TEST_CASE("rule (a): the new primary was in_sync (L2)") {
   Check({
       {"hand-over", [](Layout* l) { Change(l, 0)->primary = 1; }, ""},
       {"hand-over and removal",
@@ -117,7 +117,7 @@ TEST_CASE("rule (a): the new primary was in_sync") {
   });
 }
 
-TEST_CASE("rule (b): in_sync stays within in_sync and one add, and keeps an old member") {
+TEST_CASE("rule (b): in_sync stays within in_sync and one add, and keeps an old member (L3)") {
   Check({
       {"one added",
        [](Layout* l) {
@@ -151,7 +151,7 @@ TEST_CASE("rule (b): in_sync stays within in_sync and one add, and keeps an old 
   });
 }
 
-TEST_CASE("every change of a group sets its term to the new epoch") {
+TEST_CASE("every change of a group sets its term to the new epoch (L7)") {
   Check({
       {"hand-over without", [](Layout* l) { l->partitions[0].primary = 1; }, "partition 0: the group changed"},
       {"removal without", [](Layout* l) { l->partitions[1].in_sync = {1}; }, "partition 1: the group changed"},
@@ -163,7 +163,7 @@ TEST_CASE("every change of a group sets its term to the new epoch") {
   });
 }
 
-TEST_CASE("rule (e): a term may be renewed alone, and not otherwise change") {
+TEST_CASE("rule (e): a term may be renewed alone, and not otherwise change (L6)") {
   Check({
       {"renewed", [](Layout* l) { Change(l, 1); }, ""},
       {"raised, but not to the new epoch", [](Layout* l) { l->partitions[1].term = Term(10); },
@@ -188,7 +188,7 @@ TEST_CASE("goals and plans may change freely") {
   });
 }
 
-TEST_CASE("a member leaves the layout only after it has left every in_sync") {
+TEST_CASE("a member leaves the layout only after it has left every in_sync (L8)") {
   Check({
       {"named nowhere", [](Layout* l) { l->partitions[2].goal = {3}, Forget(l, 4); }, ""},
       {"removed with the hand-over in one step",
@@ -218,7 +218,7 @@ TEST_CASE("members are compared by id, not by number") {
   });
 }
 
-TEST_CASE("a forced layout is exempt from (a) and (b), not from terms and form") {
+TEST_CASE("a forced layout is exempt from (a) and (b), not from terms and form (L9)") {
   const auto force = [](Layout* l) { l->forced_epoch = Epoch(11); };
   Check({
       {"all replaced",

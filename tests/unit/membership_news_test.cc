@@ -113,7 +113,7 @@ TEST_CASE("random and damaged messages never break what must hold") {
 
 // --- Telling ----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("news is told at once to some, and not more often than it takes") {
+TEST_CASE("news is told at once to some, and not more often than it takes (M8)") {
   Driven d;
   d.Meet(5);
   d.Hear(1, {Say(9, Liveness::kAlive, 1)});
@@ -179,7 +179,7 @@ TEST_CASE("figures that came with a table are believed but not passed on; an epo
   CHECK(d.Told(1)->facts().epoch() == 4);
 }
 
-TEST_CASE("goodbye goes to everybody linked; then nobody is probed, accused or dialled, and pings are answered") {
+TEST_CASE("goodbye goes to everybody linked; then nobody is probed, accused or dialled, and pings are answered (M11)") {
   Driven d;
   d.Meet(8);
   d.Hear(2, {Say(1, Liveness::kSuspect, 1, 2)});
@@ -236,7 +236,7 @@ TEST_CASE("a new boot is a restart, also when the state did not change") {
   CHECK(d.State(1) == Liveness::kAlive);
 }
 
-TEST_CASE("a later boot of our own id is believed and reported, not shouted down") {
+TEST_CASE("a later boot of our own id is believed and reported, not shouted down (M13)") {
   for (const Liveness state : {Liveness::kAlive, Liveness::kDead}) {
     Driven d;
     d.Meet(2);

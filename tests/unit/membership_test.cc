@@ -52,14 +52,14 @@ TEST_CASE("a ping meant for us is answered under its number, also a stranger's")
   CHECK(d.m.counters().misdirected == 0);
 }
 
-TEST_CASE("a ping meant for another is not answered") {
+TEST_CASE("a ping meant for another is not answered (M12)") {
   Driven d;
   d.Ping(5, 77, Peer(3));
   CHECK(d.sent.empty());
   CHECK(d.m.counters().misdirected == 1);
 }
 
-TEST_CASE("a member that must not answer is silent and does not refute until it may") {
+TEST_CASE("a member that must not answer is silent and does not refute until it may (M10)") {
   Driven d;
   d.Meet(2);
   d.m.SetAnswering(false);
@@ -83,7 +83,7 @@ TEST_CASE("a member that must not answer is silent and does not refute until it 
 
 // --- Accusations against us -------------------------------------------------------------------------------------------
 
-TEST_CASE("an accusation is refuted above its incarnation, at once") {
+TEST_CASE("an accusation is refuted above its incarnation, at once (M5)") {
   for (const Liveness state : {Liveness::kSuspect, Liveness::kDead, Liveness::kLeft}) {
     Driven d;
     d.Meet(2);
@@ -122,7 +122,7 @@ TEST_CASE("an accusation of another that has spoken since is answered too") {
 
 // --- Probing ----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("without a direct answer k others are asked; an answer through one of them is enough") {
+TEST_CASE("without a direct answer k others are asked; an answer through one of them is enough (M3)") {
   Driven d(Probing());
   d.Meet(5);
   const std::uint64_t sequence = ProbeOf(&d, 3);
@@ -144,7 +144,7 @@ TEST_CASE("without a direct answer k others are asked; an answer through one of 
   CHECK(d.m.counters().stale == 0);
 }
 
-TEST_CASE("a probe that nobody answers makes a suspect, and everybody hears who accuses") {
+TEST_CASE("a probe that nobody answers makes a suspect, and everybody hears who accuses (M4)") {
   Driven d(Probing());
   d.Meet(3);
   ProbeOf(&d, 3);
@@ -203,7 +203,7 @@ TEST_CASE("a suspect is told so by the ping, and its refutation is believed") {
   CHECK(d.State(1) == Liveness::kAlive);
 }
 
-TEST_CASE("a suspicion ends in death, sooner with confirmations by others") {
+TEST_CASE("a suspicion ends in death, sooner with confirmations by others (M4)") {
   const auto time_to_death = [](std::vector<int> accusers) {
     Driven d;
     d.Meet(5);
@@ -255,7 +255,7 @@ TEST_CASE("asked to probe whom we are refused too, we say no at once") {
   CHECK(d.Sent(Kind::kPingNack, 1).size() == 1);
 }
 
-TEST_CASE("who doubts himself waits longer before he asks others, and again before he accuses") {
+TEST_CASE("who doubts himself waits longer before he asks others, and again before he accuses (M6)") {
   MembershipConfig config = Probing();
   config.probes_per_interval = 5;
   Driven d(config);
@@ -294,7 +294,7 @@ TEST_CASE("after a pause of ours nobody is accused") {
 
 // --- Links ------------------------------------------------------------------------------------------------------------
 
-TEST_CASE("a link that comes up brings the table; who asks for it when it was just sent gets no second") {
+TEST_CASE("a link that comes up brings the table; who asks for it when it was just sent gets no second (M8)") {
   Driven d;
   d.Take(d.m.LinkUp(d.now, Peer(1)));
   REQUIRE(d.Sent(Kind::kPushPull, 1).size() == 1);
@@ -334,7 +334,7 @@ TEST_CASE("a broken link is dialled at once and the peer looked at through other
   CHECK(d.State(2) == Liveness::kAlive);
 }
 
-TEST_CASE("refused, and out of reach for all that were asked: suspect at once, dead half a second later") {
+TEST_CASE("refused, and out of reach for all that were asked: suspect at once, dead half a second later (M7)") {
   Driven d;
   d.Meet(3);
   d.Take(d.m.LinkDown(d.now, Peer(2), false));
@@ -415,7 +415,7 @@ TEST_CASE("a dead member is dialled until it answers, but not where its successo
   CHECK(d.dialled.empty());
 }
 
-TEST_CASE("remembered peers are known, not alive, and dialled at once; addresses without an id too") {
+TEST_CASE("remembered peers are known, not alive, and dialled at once; addresses without an id too (M9)") {
   Driven d;
   wire::MemberFacts seed;
   seed.set_address("seed:1");

@@ -198,7 +198,7 @@ TEST_CASE("the last nodes that take data are not given up: there would be nowher
   CHECK(!world.Plan());
 }
 
-TEST_CASE("never a change that leaves only the suspected or dead") {
+TEST_CASE("never a change that leaves only the suspected or dead (L5)") {
   OneGroup g(3, {0, {0, 1}, Term(5), {0, 1}});
   g.world.Kill(0);
   g.world.Suspect(1);
@@ -227,7 +227,7 @@ TEST_CASE("the heir is the goal's primary, else the first of the goal") {
   CHECK(other.Next().primary == 1);
 }
 
-TEST_CASE("adds: only in their term, and the rest leaves in the same epoch once the goal is complete") {
+TEST_CASE("adds: only in their term, and the rest leaves in the same epoch once the goal is complete (L4)") {
   OneGroup stale(3, {0, {0, 1}, Term(5), {0, 2}});
   stale.Add(2, Term(4));
   CHECK(!stale.world.Plan());

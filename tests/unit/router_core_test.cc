@@ -120,7 +120,7 @@ TEST_CASE("a silent primary is left when the layout moves on, though its link st
   CHECK(world.now() - before < seconds(3));
 }
 
-TEST_CASE("a write that was sent and never answered ends as unknown, not as failed") {
+TEST_CASE("a write that was sent and never answered ends as unknown, not as failed (R2.3)") {
   RouterWorld world(3);
   const ZoneId zone = world.AddZone("shop");
   world.Settle();
