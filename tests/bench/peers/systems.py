@@ -176,16 +176,17 @@ class Ceph(System):
 
     def ceph_cluster(self, what):
         with open(self.folder / "log", "ab") as log:
-            done = subprocess.run([HERE / "ceph-cluster", what, self.folder / "data"], stdout=log, stderr=log, timeout=180)
+            done = subprocess.run([HERE / "ceph-cluster", what, self.folder / "data"], stdout=log, stderr=log, timeout=180,
+                                  env={**os.environ, "CEPH_MON_PORT": str(self.port)})
         if what == "up" and done.returncode != 0:
             raise Failed("ceph-cluster up failed: " + (self.folder / "log").read_text(errors="replace")[-400:])
 
     def start(self):
+        self.port = coffer_cluster.free_port()
         self.ceph_cluster("up")
 
     def stop(self):
         self.ceph_cluster("down")
-        time.sleep(2)
 
     def measure(self, work):
         kind, size, in_flight = self.WORKS[work]
