@@ -180,7 +180,9 @@ TEST_CASE("alert rules speak of metrics that exist") {
   const v1::Status status = DegradedStatus();
   cluster.Write(&status, {}, &writer);
   WriteNodeMetrics({}, &writer);
-  WriteRouterMetrics({}, &writer);
+  router::RouterMetrics router;
+  router.core.disk.emplace();  // of a router whose cache continues on a disk
+  WriteRouterMetrics(router, &writer);
   WriteProcessMetrics("1", &writer);
   const std::string text = writer.Text();
   std::stringstream rules;
