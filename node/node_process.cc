@@ -19,12 +19,12 @@ std::uint64_t RandomSeed() {
   return seed;
 }
 
-std::uint64_t UnixMilliseconds() {
+}  // namespace
+
+std::uint64_t NodeProcess::UnixMilliseconds() {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
 }
-
-}  // namespace
 
 std::unique_ptr<NodeProcess> NodeProcess::Start(NodeProcessOptions options) {
   std::unique_ptr<NodeProcess> node(new NodeProcess(std::move(options)));
@@ -341,8 +341,7 @@ void NodeProcess::OnDialFailed(const std::string& address, const link::RefusalIn
     tell = std::exchange(last, why.reason) != why.reason;
   }
   // Once per address and reason: a peer that is down is dialled every second.
-  const std::string prefix = "no link to " + address + ": ";
-  if (tell) Say(NodeEvent::Level::kWarning, why.message.starts_with(prefix) ? why.message : prefix + why.message);
+  if (tell) Say(NodeEvent::Level::kWarning, link::NoLinkText(address, why.message));
   // Somebody sees another process with our id alive: we came later, so we go.
   if (why.reason == "DUPLICATE_ID") return Fail(why.message, false);
   // The other process with our id answered itself. Whichever of the two works with the other members already goes on.
@@ -365,7 +364,7 @@ void NodeProcess::OnRefused(const std::string& from, const std::string& name, co
     MutexLock lock(mutex_);
     if (!refusal_notices_.Tell(link::CallerHost(from), why.reason, std::chrono::steady_clock::now())) return;
   }
-  Say(NodeEvent::Level::kWarning, "refused " + link::Printable(name) + " from " + link::CallerHost(from) + ": " + why.message);
+  Say(NodeEvent::Level::kWarning, link::RefusedText(from, name, why.message));
 }
 
 void NodeProcess::OnMessages(const NodeId& from, std::vector<PeerMessage> messages) {

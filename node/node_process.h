@@ -94,6 +94,7 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   void StartScrubber();
   void Keep();  // dials seeds, remembers members
   void Fail(const std::string& message, bool new_identity);
+  static std::uint64_t UnixMilliseconds();
   void Say(NodeEvent::Level level, const std::string& text);
   link::Identity SelfIdentity() const;
 

@@ -18,11 +18,6 @@ using std::chrono::seconds;
 // Wrong tokens are told of at most this often.
 constexpr seconds kTellWrong{10};
 
-std::uint64_t UnixMilliseconds() {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-}
-
 std::string ReasonOf(const google::rpc::Status& status) {
   google::rpc::ErrorInfo info;
   for (const auto& detail : status.details()) {

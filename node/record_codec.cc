@@ -2,6 +2,7 @@
 // stored.
 #include "cluster/sha256.h"
 #include "node/byte_codec.h"
+#include "node/stamp_codec.h"
 #include "node/store.h"
 
 namespace coffer::node {
@@ -18,18 +19,6 @@ enum HeaderFlag : std::uint8_t {
   kHasSignature = 16,
   kKnownFlags = 31,
 };
-
-void PutStamp(const Stamp& stamp, ByteWriter* out) {
-  out->Varint(stamp.term.value).Varint(stamp.boot.value).Varint(stamp.seq.value);
-}
-
-Stamp TakeStamp(ByteReader* in) {
-  Stamp stamp;
-  stamp.term = Term(in->Varint());
-  stamp.boot = Boot(in->Varint());
-  stamp.seq = Seq(in->Varint());
-  return stamp;
-}
 
 bool ValidKind(std::uint8_t kind) {
   return kind >= static_cast<std::uint8_t>(RecordKind::kZoneDrop) &&

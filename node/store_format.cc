@@ -5,6 +5,7 @@
 
 #include "cluster/checksum.h"
 #include "node/byte_codec.h"
+#include "node/stamp_codec.h"
 
 namespace coffer::node {
 namespace {
@@ -57,18 +58,6 @@ std::optional<Sealed> Unseal(std::string_view row) {
   const std::uint32_t checksum = in.U32();
   if (!in.ok() || format != kRowFormat) return std::nullopt;
   return Sealed{checksum, in.rest()};
-}
-
-void PutStamp(const Stamp& stamp, ByteWriter* out) {
-  out->Varint(stamp.term.value).Varint(stamp.boot.value).Varint(stamp.seq.value);
-}
-
-Stamp TakeStamp(ByteReader* in) {
-  Stamp stamp;
-  stamp.term = Term(in->Varint());
-  stamp.boot = Boot(in->Varint());
-  stamp.seq = Seq(in->Varint());
-  return stamp;
 }
 
 }  // namespace

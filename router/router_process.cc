@@ -164,13 +164,13 @@ class Process final : public RouterProcess, private link::Handler {
     Post([peer](RouterCore& core, Instant now) { return core.LinkDown(now, peer); });
   }
   void OnDialFailed(const std::string& address, const link::RefusalInfo& why) override {
-    Warn(address, why.reason, why.message.starts_with("no link to ") ? why.message : "no link to " + address + ": " + why.message);
+    Warn(address, why.reason, link::NoLinkText(address, why.message));
     Post([address, refused = why.reason == "REFUSED"](RouterCore& core, Instant now) {
       return core.DialFailed(now, address, refused);
     });
   }
   void OnRefused(const std::string& from, const std::string& name, const link::RefusalInfo& why) override {
-    Warn(link::CallerHost(from), why.reason, "refused " + link::Printable(name) + " from " + link::CallerHost(from) + ": " + why.message);
+    Warn(link::CallerHost(from), why.reason, link::RefusedText(from, name, why.message));
   }
   void Warn(const std::string& other, const std::string& reason, const std::string& text) {
     {

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 
 #include "node/cofferd/formation.h"
@@ -54,9 +52,7 @@ std::string PublicAddress(const Config& config) {
 
 std::string CertificateName(const link::TlsFiles& tls) {
   if (!tls.enabled()) return "";
-  std::ostringstream pem;
-  pem << std::ifstream(tls.certificate).rdbuf();
-  const auto names = link::ReadCertificateNames(pem.str());
+  const auto names = link::ReadCertificateFile(tls.certificate);
   return names ? names->First() : "";
 }
 

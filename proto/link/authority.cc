@@ -17,6 +17,7 @@
 #include <stdexcept>
 
 #include "proto/link/certificates.h"
+#include "proto/link/openssl_pointer.h"
 
 namespace coffer::link {
 namespace {
@@ -26,17 +27,7 @@ constexpr long kClockSkew = 60 * 60;  // a certificate is valid at once on a hos
 constexpr int kAuthorityDays = 3650;
 constexpr int kSerialBytes = 16;
 
-template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
-using CertPtr = std::unique_ptr<X509, Deleter<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using ExtensionPtr = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;
+using ExtensionPtr = std::unique_ptr<X509_EXTENSION, Freed<X509_EXTENSION_free>>;
 
 [[noreturn]] void Fail(const std::string& what) {
   throw std::runtime_error("certificates: " + what);
@@ -99,7 +90,7 @@ void SetSerial(X509* cert) {
   std::array<unsigned char, kSerialBytes> bytes;
   Must(RAND_bytes(bytes.data(), bytes.size()) == 1, "drawing a serial number");
   bytes[0] &= 0x7f;
-  std::unique_ptr<BIGNUM, Deleter<BN_free>> number(BN_bin2bn(bytes.data(), bytes.size(), nullptr));
+  std::unique_ptr<BIGNUM, Freed<BN_free>> number(BN_bin2bn(bytes.data(), bytes.size(), nullptr));
   Must(BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(cert)) != nullptr, "setting the serial number");
 }
 

@@ -19,4 +19,15 @@ inline std::string CallerHost(const std::string& peer) {
   return scheme == std::string::npos || port <= scheme ? peer : peer.substr(scheme + 1, port - scheme - 1);
 }
 
+// What the log of the refusing side says.
+inline std::string RefusedText(const std::string& peer, const std::string& name, const std::string& why) {
+  return "refused " + Printable(name) + " from " + CallerHost(peer) + ": " + why;
+}
+
+// What the log of the dialling side says; the reason may say it already.
+inline std::string NoLinkText(const std::string& address, const std::string& why) {
+  const std::string prefix = "no link to " + address + ": ";
+  return why.starts_with(prefix) ? why : prefix + why;
+}
+
 }  // namespace coffer::link

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <memory>
+#include <sstream>
 
 namespace coffer::link {
 namespace {
@@ -76,6 +78,12 @@ std::optional<CertificateNames> ReadCertificateNames(const std::string& pem) {
   names.member = has(kMemberUri);
   names.client = has(kClientUri);
   return names;
+}
+
+std::optional<CertificateNames> ReadCertificateFile(const std::string& path) {
+  std::ostringstream pem;
+  pem << std::ifstream(path, std::ios::binary).rdbuf();
+  return ReadCertificateNames(pem.str());
 }
 
 }  // namespace coffer::link

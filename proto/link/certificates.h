@@ -32,6 +32,8 @@ inline constexpr char kClientUri[] = "coffer://client";
 
 // Nothing if the text is no PEM certificate.
 std::optional<CertificateNames> ReadCertificateNames(const std::string& pem);
+// The same of a file; nothing if it can't be read, too.
+std::optional<CertificateNames> ReadCertificateFile(const std::string& path);
 
 enum class CertificateKind { kMember, kClient };
 

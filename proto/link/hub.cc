@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "proto/link/caller_text.h"
 #include "proto/link/credentials.h"
 #include "proto/link/endpoint.h"
 #include "proto/link/tls_check.h"
@@ -313,7 +314,7 @@ void HubImpl::FailDial(const std::string& address, RefusalInfo why) {
   diagnosis_.Now([this, address, why, report]() mutable {
     std::string explanation;
     if (!Stopping()) explanation = ExplainTlsFailure(address, options_.tls, options_.dial_timeout);
-    if (!explanation.empty()) why.message = "no link to " + address + ": " + explanation;
+    if (!explanation.empty()) why.message = NoLinkText(address, explanation);
     report(why);
   });
 }

@@ -1,6 +1,4 @@
 // Whether a caller may link, and whether we ourselves could: certificates, identities, two processes with one id.
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 
 #include "proto/link/endpoint.h"
@@ -27,9 +25,7 @@ bool MadeFor(const CertificateNames& names, const Identity& member) {
 void HubImpl::CheckOwnCertificate() const {
   const std::string& file = options_.tls.certificate;
   const Identity self = Self();
-  std::ostringstream pem;
-  pem << std::ifstream(file).rdbuf();
-  const auto names = ReadCertificateNames(pem.str());
+  const auto names = ReadCertificateFile(file);
   if (names && MadeFor(*names, self)) return;
   const std::string& name = self.name;
   throw std::runtime_error("the certificate " + file + " was not made for this member: its name '" + name +

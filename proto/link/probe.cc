@@ -1,3 +1,4 @@
+#include "proto/link/caller_text.h"
 #include "proto/link/credentials.h"
 #include "proto/link/endpoint.h"
 #include "proto/link/session.h"
@@ -80,7 +81,7 @@ Outcome Ask(DialAim aim, const Keyring& keyring, const Identity& self, const Tls
   Outcome result = asker.result();
   if (result.refusal.reason == "UNREACHABLE" && (tls.enabled() || !tls.ca.empty())) {
     const std::string explanation = ExplainTlsFailure(address, tls, options.dial_timeout);
-    if (!explanation.empty()) result.refusal.message = "no link to " + address + ": " + explanation;
+    if (!explanation.empty()) result.refusal.message = NoLinkText(address, explanation);
   }
   return result;
 }

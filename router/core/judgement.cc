@@ -83,6 +83,14 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
     status->set_reason(std::move(reason));
     status->set_next_action(std::move(action));
   };
+  auto disk_failed = [&] {
+    say("DISK_FAILED", Are(facts.failed) + "read-only: a disk failed. " + Service(*status),
+        "Replace the disk of " + Listed(facts.failed) + ", or drain it.");
+  };
+  auto disk_full = [&] {
+    say("DISK_FULL", "The disk of " + Are(facts.full) + "full. " + Service(*status),
+        "Free space on " + Listed(facts.full) + ", or add a storage node.");
+  };
   const auto& layout = *inputs.layout;
   const std::string missing = facts.down.empty() ? (facts.suspect.empty() ? "" : Are(facts.suspect) + "not answering. ")
                                                  : Unreachable(facts) + " ";
@@ -112,12 +120,8 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
     std::size_t living = 0;
     for (const auto& member : layout.members) living += member.TakesData() && IsUp(inputs, member.id);
     const bool too_few = living < layout.settings.min_copies;
-    if (!facts.full.empty()) return say("DISK_FULL", "The disk of " + Are(facts.full) + "full. " + Service(*status),
-                                        "Free space on " + Listed(facts.full) + ", or add a storage node.");
-    if (!facts.failed.empty() && facts.down.empty()) {
-      return say("DISK_FAILED", Are(facts.failed) + "read-only: a disk failed. " + Service(*status),
-                 "Replace the disk of " + Listed(facts.failed) + ", or drain it.");
-    }
+    if (!facts.full.empty()) return disk_full();
+    if (!facts.failed.empty() && facts.down.empty()) return disk_failed();
     return say("PARTITIONS_UNAVAILABLE", missing + Service(*status),
                too_few ? "Start a second storage node: an acknowledged write needs " +
                              std::to_string(layout.settings.min_copies) + " copies."
@@ -128,14 +132,8 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
                (facts.down.empty() ? "Put" : "Start " + Listed(facts.down) + " again, or put") +
                    std::string(" the same bytes again, or delete them; the log of ") + Listed(facts.with_losses) + " names them.");
   }
-  if (!facts.failed.empty()) {
-    return say("DISK_FAILED", Are(facts.failed) + "read-only: a disk failed. " + Service(*status),
-               "Replace the disk of " + Listed(facts.failed) + ", or drain it.");
-  }
-  if (!facts.full.empty()) {
-    return say("DISK_FULL", "The disk of " + Are(facts.full) + "full. " + Service(*status),
-               "Free space on " + Listed(facts.full) + ", or add a storage node.");
-  }
+  if (!facts.failed.empty()) return disk_failed();
+  if (!facts.full.empty()) return disk_full();
   if (!facts.down.empty()) {
     std::string action = ResyncSentence(*status);
     if (!status->has_resync()) action = "All data has its copies again. Start " + Listed(facts.down) + " again; only what is gone for good: `coffer forget " + facts.down.front() + "`.";
