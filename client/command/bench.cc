@@ -36,6 +36,7 @@ struct BenchWish {
   double rate = 0;
   std::uint64_t seed = 0;
   bool keep = false;
+  std::string reuse;
 };
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -92,6 +93,15 @@ void CheckCounts(const BenchWish& wish) {
   if (wish.rate < 0) throw UsageError("--rate is above 0");
 }
 
+// Only what a run with the same lots has stored can be read again; other operations would meet their own earlier writes.
+void CheckReuse(const BenchWish& wish, const BenchPlan& plan) {
+  if (wish.reuse.empty()) return;
+  if (plan.Has(BenchOp::kPut) || plan.Has(BenchOp::kAppend) || plan.Has(BenchOp::kLast)) {
+    throw UsageError("--reuse reads what is there: --mix has get and has only");
+  }
+  if (wish.seed == 0) throw UsageError("--reuse needs the --seed of the run that stored it (in its -o json)");
+}
+
 BenchRun PlanFor(const Session& session, const BenchWish& wish) {
   CheckCounts(wish);
   BenchRun run;
@@ -112,16 +122,22 @@ BenchRun PlanFor(const Session& session, const BenchWish& wish) {
   if (run.plan.Has(BenchOp::kLast) && run.plan.last * run.plan.LargestSize() > (15u << 20)) {
     throw UsageError("--last entries of --size are more than 15 MiB, which is more than one append takes");
   }
+  CheckReuse(wish, run.plan);
   return run;
 }
 
-// The zone of one run; deleted when it goes.
+// The zone of one run; deleted when it goes. One of an earlier run (`reuse`) is left as it is.
 class BenchZone {
  public:
-  BenchZone(Session& session, std::string name, bool keep) : session_(session), name_(std::move(name)), keep_(keep) {
-    Need(session_.client().CreateZone(name_).Get(), "can't create the zone \"" + name_ + "\"");
+  BenchZone(Session& session, const BenchWish& wish)
+      : session_(session),
+        name_(wish.reuse.empty() ? "bench-" + std::to_string(FreshSeed() % 1'000'000'000) : wish.reuse),
+        reused_(!wish.reuse.empty()),
+        keep_(wish.keep) {
+    if (!reused_) Need(session_.client().CreateZone(name_).Get(), "can't create the zone \"" + name_ + "\"");
   }
   ~BenchZone() {
+    if (reused_) return;
     if (keep_) {
       session_.err() << "kept zone " << name_ << "; remove it with: coffer zone rm " << name_ << "\n";
       return;
@@ -136,7 +152,7 @@ class BenchZone {
  private:
   Session& session_;
   const std::string name_;
-  const bool keep_;
+  const bool reused_, keep_;
 };
 
 using Workers = std::vector<std::unique_ptr<BenchWorker>>;
@@ -216,7 +232,8 @@ int Bench(Session& session, const BenchWish& wish) {
   const Duration warm_up = wish.warm_up == "0" ? milliseconds(0) : ParseDuration(wish.warm_up);
   const Duration duration = ParseDuration(wish.duration);
   const OnInterrupt catching;
-  const BenchZone zone(session, "bench-" + std::to_string(FreshSeed() % 1'000'000'000), wish.keep);
+  const BenchZone zone(session, wish);
+  run.zone = zone.name();
   BenchResult result;
   {
     Workers workers;
@@ -227,7 +244,7 @@ int Bench(Session& session, const BenchWish& wish) {
       const std::uint64_t share = (wish.in_flight + wish.clients - 1 - i) / wish.clients;
       workers.push_back(std::make_unique<BenchWorker>(run.plan, i, share, options));
     }
-    Prepare(session, run.plan, workers);
+    if (wish.reuse.empty()) Prepare(session, run.plan, workers);
     Measure(session, workers, warm_up, duration, &run);
     for (const auto& worker : workers) result.Add(worker->Figures());
   }
@@ -265,6 +282,7 @@ void AddBench(CLI::App& app, Session& session) {
   cmd->add_option("--warm-up", wish->warm_up, "Time before that, not measured; 0 for none")->capture_default_str();
   cmd->add_option("--seed", wish->seed, "The same lots again; 0 draws new ones");
   cmd->add_flag("--keep", wish->keep, "Leave the zone and what is in it");
+  cmd->add_option("--reuse", wish->reuse, "Read in a zone that an earlier run kept; same --seed, --size, --key-count");
   cmd->callback([&session, wish] { session.action = [&session, wish] { return Bench(session, *wish); }; });
 }
 

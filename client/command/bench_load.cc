@@ -10,7 +10,8 @@ using client::CallOptions;
 using client::Result;
 
 constexpr std::size_t kBulkBytes = 64u << 10;  // answers from here on take the second stream
-constexpr std::size_t kFillAtOnce = 64;
+// Of small values: many, so that millions are stored in minutes.
+constexpr std::size_t kFillAtOnce = 512;
 // Values begin at so many different places of the noise.
 constexpr std::uint64_t kNoiseBytes = 64u << 10;
 // Keys that are put in the measured time stand above those that are stored before.

@@ -123,6 +123,8 @@ std::string BenchJson(const BenchRun& run, const BenchResult& result) {
                               {"sizes", run.sizes},
                               {"keys", run.keys},
                               {"key_count", plan.keys},
+                              {"zone", run.zone},
+                              {"seed", plan.seed},
                               {"chains", plan.chains},
                               {"last", plan.last},
                               {"in_flight", plan.in_flight},

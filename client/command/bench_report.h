@@ -12,6 +12,7 @@ namespace coffer::command {
 struct BenchRun {
   BenchPlan plan;
   std::string mix, sizes, keys;  // as the user wrote them
+  std::string zone;              // where it ran
   double seconds = 0;            // measured
   double warm_up_seconds = 0;
   double client_cpu_seconds = 0;  // user and system, of this process, in the measured time

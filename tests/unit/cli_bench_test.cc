@@ -179,6 +179,24 @@ TEST_CASE("a run that is interrupted removes its zone") {
   }
 }
 
+TEST_CASE("a zone that was kept is read again, by its seed, and stays") {
+  Shell shell;
+  const Ran kept = Bench(shell, {"--mix", "get", "--keep", "-o", "json"});
+  REQUIRE(kept.code == kExitOk);
+  const auto figures = nlohmann::json::parse(kept.out);
+  CHECK(figures["seed"] == 5);
+  const auto stored = shell.cluster->calls["coffer.v1.Chunks/Put"];
+  for (int again = 0; again < 2; ++again) {
+    const Ran ran = Bench(shell, {"--mix", "get,has", "--reuse", figures["zone"].get<std::string>(), "-o", "json"});
+    INFO(ran.out << ran.err);
+    REQUIRE(ran.code == kExitOk);
+    CHECK(nlohmann::json::parse(ran.out)["all"]["errors"] == 0);
+    std::lock_guard lock(shell.cluster->lock);
+    CHECK(shell.cluster->calls["coffer.v1.Chunks/Put"] == stored);
+  }
+  CHECK(Bench(shell, {"--mix", "get", "--reuse", "bench-none"}).code == kExitFailure);
+}
+
 TEST_CASE("an open loop runs at its rate and says so in the table") {
   Shell shell;
   const Ran ran = Bench(shell, {"--mix", "get", "--rate", "500", "--duration", "1s"});
@@ -243,6 +261,8 @@ TEST_CASE("what can't be measured is refused before anything is stored") {
   CHECK(Bench(shell, {"--in-flight", "0"}).code == kExitUsage);
   CHECK(Bench(shell, {"--clients", "9"}).code == kExitUsage);
   CHECK(Bench(shell, {"--mix", "last", "--size", "1MiB"}).code == kExitUsage);
+  CHECK(Bench(shell, {"--mix", "put", "--reuse", "bench-1"}).code == kExitUsage);
+  CHECK(Bench(shell, {"--mix", "get", "--reuse", "bench-1", "--seed", "0"}).code == kExitUsage);
   CHECK(shell.router->calls() == 0);
 }
 
