@@ -153,7 +153,8 @@ class Echo final : public grpc::ServerGenericBidiReactor {
 class EchoService final : public grpc::CallbackGenericService {
  public:
   explicit EchoService(grpc::GenericStub* forward) : forward_(forward) {}
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    if (context->method() == "/coffer.bench.Frames/Send") return new FrameCounter();
     return new Echo(forward_);
   }
 

@@ -1,11 +1,14 @@
 // The loads of the side-by-side measurement. Closed loops from one thread each; a value of its own for every write.
 #pragma once
 
+#include <grpcpp/generic/async_generic_service.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "client/command/bench_histogram.h"
+#include "proto/mutex.h"
 
 namespace coffer::peers {
 
@@ -53,8 +56,23 @@ LoadResult LoadRedis(const LoadPlan& plan);
 // "etcd-put", "etcd-get" (linearizable); "coffer-put", "coffer-get" (unary calls, zone "default"); "echo". Two
 // channels.
 LoadResult LoadGrpc(const LoadPlan& plan);
+// One stream of frames of `plan.bytes` each message for the whole of its time; bytes per second that arrived.
+double LoadFrames(const LoadPlan& plan);
+
+// The other end of LoadFrames: counts the bytes of a stream and says them at its end. Deletes itself.
+class FrameCounter final : public grpc::ServerGenericBidiReactor {
+ public:
+  FrameCounter();
+  void OnReadDone(bool ok) override;
+  void OnDone() override { delete this; }
+
+ private:
+  grpc::ByteBuffer frame_;
+  std::uint64_t bytes_ = 0;
+};
+
 // Serves until standard input ends: answers with what it gets, or, with a `forward` address, with what that one
-// answers.
+// answers; counts frames.
 void ServeEcho(const std::string& listen, const std::string& forward);
 
 }  // namespace coffer::peers

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   CLI::App app("One closed loop against Redis, etcd, a gRPC echo, or Coffer's unary calls.");
   LoadPlan plan;
   std::string kind, listen, forward;
-  app.add_option("kind", kind, "redis, grpc or serve-echo")->required();
+  app.add_option("kind", kind, "redis, grpc, frames or serve-echo")->required();
   app.add_option("--work", plan.work);
   app.add_option("--address", plan.addresses);
   app.add_option("--bytes", plan.bytes);
@@ -58,6 +58,10 @@ int main(int argc, char** argv) {
   try {
     if (kind == "serve-echo") {
       ServeEcho(listen, forward);
+      return 0;
+    }
+    if (kind == "frames") {
+      std::cout << nlohmann::json{{"bytes_per_second", LoadFrames(plan)}}.dump() << "\n";
       return 0;
     }
     const LoadResult result = kind == "redis" ? LoadRedis(plan) : LoadGrpc(plan);
