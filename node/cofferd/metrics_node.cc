@@ -23,6 +23,9 @@ void WriteLinks(const link::HubStats& stats, const std::string& side, MetricsWri
   writer->Counter("coffer_link_dropped_total", dropped, Number(stats.dropped_unlinked), {{"side", side}, {"cause", "no_link"}});
   writer->Counter("coffer_link_dropped_total", dropped, Number(stats.dropped_at_end), {{"side", side}, {"cause", "link_ended"}});
   writer->Counter("coffer_link_dropped_total", dropped, Number(stats.dropped_oversize), {{"side", side}, {"cause", "too_large"}});
+  const char* ended = "Links to members that were ended because of what came over them, by cause.";
+  writer->Counter("coffer_link_faults_total", ended, Number(stats.malformed_received), {{"side", side}, {"cause", "damaged"}});
+  writer->Counter("coffer_link_faults_total", ended, Number(stats.oversize_received), {{"side", side}, {"cause", "too_large"}});
 }
 
 void WriteDisk(const node::StoreHealth& health, MetricsWriter* writer) {

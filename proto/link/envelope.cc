@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 
+#include "cluster/checksum.h"
+
 namespace coffer::link {
 namespace {
 
@@ -20,6 +22,8 @@ constexpr std::uint32_t Tag(int field) {
 constexpr std::uint32_t kEnvelopeTag = Tag(3);  // LinkRequest.envelopes, LinkResponse.envelopes
 constexpr std::uint32_t kPeerTag = Tag(1);      // Envelope.peer
 constexpr std::uint32_t kBodyTag = Tag(2);      // Envelope.bodies
+constexpr std::uint32_t kChecksumTag = (3 << 3) | 5;  // fixed32 behind the fields of Envelope
+constexpr std::size_t kChecksumBytes = 1 + 4;
 constexpr std::size_t kMaxBodies = 1u << 18;    // more are an attack on our memory: each costs us 64 bytes
 
 constexpr std::size_t kHeadBytes = 6;           // of a field, at most: its tag and a length below 4 GiB
@@ -39,6 +43,22 @@ void AppendHead(std::string* out, std::uint32_t tag, std::size_t size) {
 
 std::size_t SizeOf(const Payload& body) {
   return body ? body->size() : 0;
+}
+
+void AppendWord(std::string* out, std::uint32_t word) {
+  std::array<std::uint8_t, 4> bytes;
+  CodedOutputStream::WriteLittleEndian32ToArray(word, bytes.data());
+  out->append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// As peer.proto says of Envelope.
+std::uint32_t ChecksumOf(std::string_view peer, const std::vector<Payload>& bodies) {
+  std::string sums;
+  for (const auto& body : bodies) {
+    AppendWord(&sums, static_cast<std::uint32_t>(SizeOf(body)));
+    AppendWord(&sums, Crc32c({body ? std::string_view(*body) : std::string_view()}));
+  }
+  return Crc32c({peer, sums});
 }
 
 // A slice that owns the string.
@@ -71,31 +91,37 @@ bool ReadBody(CodedInputStream* in, PeerMessage* message) {
   return true;
 }
 
-bool ReadPeer(CodedInputStream* in, PeerMessage* message) {
+// The bytes of the header, which are taken apart once they verify.
+bool ReadPeer(CodedInputStream* in, std::string* peer) {
   std::uint32_t size = 0;
   if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0 || in->BytesUntilLimit() < static_cast<int>(size)) {
     return false;
   }
-  const auto limit = in->PushLimit(static_cast<int>(size));
-  const bool ok = message->header.MergeFromCodedStream(in) && ReadToLimit(in);
-  in->PopLimit(limit);
-  return ok;
+  return in->ReadString(peer, static_cast<int>(size));
 }
 
-bool ReadEnvelope(CodedInputStream* in, PeerMessage* message) {
+// `peer` is room that is used again from message to message.
+FrameFault ReadEnvelope(CodedInputStream* in, std::string* peer, PeerMessage* message) {
+  std::optional<std::uint32_t> checksum;
+  peer->clear();
   while (true) {
     const std::uint32_t tag = in->ReadTag();
     bool ok = false;
-    if (tag == 0) return ReadToLimit(in);
+    if (tag == 0) break;
     if (tag == kPeerTag) {
-      ok = ReadPeer(in, message);
+      ok = ReadPeer(in, peer);
     } else if (tag == kBodyTag) {
       ok = ReadBody(in, message);
+    } else if (tag == kChecksumTag) {
+      ok = in->ReadLittleEndian32(&checksum.emplace());
     } else {
       ok = WireFormatLite::SkipField(in, tag);
     }
-    if (!ok) return false;
+    if (!ok) return FrameFault::kMalformed;
   }
+  if (!ReadToLimit(in)) return FrameFault::kMalformed;
+  if (checksum != ChecksumOf(*peer, message->bodies)) return FrameFault::kDamaged;
+  return message->header.ParseFromString(*peer) ? FrameFault::kNone : FrameFault::kMalformed;
 }
 
 }  // namespace
@@ -110,13 +136,17 @@ Encoded Encode(const PeerMessage& message) {
     out.body_bytes += SizeOf(body);
     if (SizeOf(body) < kInlineBody) copied += SizeOf(body);
   }
+  out.envelope += kChecksumBytes;
+  copied += kChecksumBytes;
   out.bytes = FieldBytes(out.envelope);
 
   Piece piece;
   piece.flat.reserve(std::min(copied, kMostRoom));
   AppendHead(&piece.flat, kEnvelopeTag, out.envelope);
   AppendHead(&piece.flat, kPeerTag, header);
+  const std::size_t begin = piece.flat.size();
   message.header.AppendToString(&piece.flat);
+  const std::uint32_t crc = ChecksumOf(std::string_view(piece.flat).substr(begin), message.bodies);
   for (const auto& body : message.bodies) {
     AppendHead(&piece.flat, kBodyTag, SizeOf(body));
     if (SizeOf(body) < kInlineBody) {
@@ -127,7 +157,9 @@ Encoded Encode(const PeerMessage& message) {
     out.pieces.push_back(std::move(piece));
     piece = Piece();
   }
-  if (!piece.flat.empty()) out.pieces.push_back(std::move(piece));
+  piece.flat.push_back(static_cast<char>(kChecksumTag));
+  AppendWord(&piece.flat, crc);
+  out.pieces.push_back(std::move(piece));
   return out;
 }
 
@@ -177,6 +209,7 @@ FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vecto
   grpc::ProtoBufferReader reader(frame);
   if (!reader.status().ok()) return FrameFault::kMalformed;
   CodedInputStream in(&reader);
+  std::string peer;
   while (true) {
     const std::uint32_t tag = in.ReadTag();
     if (tag == 0) return in.ConsumedEntireMessage() ? FrameFault::kNone : FrameFault::kMalformed;
@@ -189,7 +222,7 @@ FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vecto
     if (size > message_bytes) return FrameFault::kOversize;
     PeerMessage message;
     const auto limit = in.PushLimit(static_cast<int>(size));
-    if (!ReadEnvelope(&in, &message)) return FrameFault::kMalformed;
+    if (const auto fault = ReadEnvelope(&in, &peer, &message); fault != FrameFault::kNone) return fault;
     in.PopLimit(limit);
     // A kind that a newer peer knows and we don't: nothing here could answer it.
     if (message.header.kind_case() == wire::Peer::KIND_NOT_SET) continue;

@@ -1,5 +1,5 @@
 // Envelopes and frames by hand: the small header is protobuf, the values beside it are never copied on the way out and
-// once on the way in. What is on the wire is a valid LinkRequest or LinkResponse (`envelopes` is field 3 of both).
+// once on the way in; a checksum covers both. What is on the wire is a valid LinkRequest or LinkResponse (`envelopes` is field 3 of both).
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
@@ -50,8 +50,8 @@ grpc::ByteBuffer BufferOf(const std::string& frame);
 // The bytes of a handshake frame; empty optional if it is larger than `limit`.
 std::optional<std::string> BytesOf(const grpc::ByteBuffer& buffer, std::size_t limit);
 
-// Why a frame could not be taken apart.
-enum class FrameFault { kNone, kMalformed, kOversize };
+// Why a frame could not be taken apart. kDamaged: a message is without its checksum, or has another.
+enum class FrameFault { kNone, kMalformed, kOversize, kDamaged };
 
 // Takes a frame apart; stops at the first fault, what stood before it is in `out`.
 FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vector<PeerMessage>* out);

@@ -391,8 +391,9 @@ void HubImpl::CountFrame(bool sent, std::size_t messages, std::size_t bytes) {
   (sent ? counters_.bytes_sent : counters_.bytes_received) += bytes;
 }
 
-void HubImpl::CountFault(FrameFault fault) {
+void HubImpl::OnFault(const Session& session, FrameFault fault, const RefusalInfo& why) {
   ++(fault == FrameFault::kOversize ? counters_.oversize_received : counters_.malformed_received);
+  handler_->OnRefused(session.PeerAddress(), session.peer().name, why);
 }
 
 void HubImpl::CountRefusal(const RefusalInfo& why) {

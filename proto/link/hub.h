@@ -47,7 +47,7 @@ class HubImpl final : public Hub, public SessionHost {
   void Deliver(const Session& session, std::vector<PeerMessage> messages) override;
   void Ended(const SessionPtr& session) override;
   void CountFrame(bool sent, std::size_t messages, std::size_t bytes) override;
-  void CountFault(FrameFault fault) override;
+  void OnFault(const Session& session, FrameFault fault, const RefusalInfo& why) override;
   void Refused(const Session& session, const RefusalInfo& why) override;
 
  private:

@@ -34,7 +34,7 @@ class Asker final : public SessionHost {
   bool Attach(const std::shared_ptr<Session>&) override { return false; }
   void Deliver(const Session&, std::vector<PeerMessage>) override {}
   void CountFrame(bool, std::size_t, std::size_t) override {}
-  void CountFault(FrameFault) override {}
+  void OnFault(const Session&, FrameFault, const RefusalInfo&) override {}
   void Refused(const Session&, const RefusalInfo&) override {}
 
   void Ended(const std::shared_ptr<Session>& session) override {

@@ -132,11 +132,21 @@ void Session::OnFrame(grpc::ByteBuffer* frame) {
   host_->CountFrame(false, messages.size(), bytes);
   if (!messages.empty()) host_->Deliver(*this, std::move(messages));
   if (fault == FrameFault::kNone) return;
-  host_->CountFault(fault);
-  if (fault == FrameFault::kOversize) {
-    End("OVERSIZE", "a message was larger than the limit of " + std::to_string(options_.message_bytes) + " bytes");
-  } else {
-    End("MALFORMED", "a frame was not a valid message");
+  const RefusalInfo why = Explain(fault);
+  host_->OnFault(*this, fault, why);
+  End(why.reason, why.message);
+}
+
+RefusalInfo Session::Explain(FrameFault fault) const {
+  switch (fault) {
+    case FrameFault::kOversize:
+      return {"OVERSIZE", "a message was larger than the limit of " + std::to_string(options_.message_bytes) + " bytes"};
+    case FrameFault::kDamaged:
+      return {"DAMAGED",
+              "a message was damaged on its way, its checksum does not verify: the link is made anew. Look for a bad network card, "
+              "switch or memory between the two"};
+    default:
+      return {"MALFORMED", "a frame was not a valid message"};
   }
 }
 

@@ -39,7 +39,8 @@ class SessionHost {
   virtual void Ended(const std::shared_ptr<Session>& session) = 0;
 
   virtual void CountFrame(bool sent, std::size_t messages, std::size_t bytes) = 0;
-  virtual void CountFault(FrameFault fault) = 0;
+  // The link ends for what came over it.
+  virtual void OnFault(const Session& session, FrameFault fault, const RefusalInfo& why) = 0;
   // We refuse the one who dialled us.
   virtual void Refused(const Session& session, const RefusalInfo& why) = 0;
 };
@@ -109,6 +110,7 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
  private:
   Session(SessionHost* host, const HubOptions& options) : host_(host), options_(options) {}
   bool Ending() const;
+  RefusalInfo Explain(FrameFault fault) const;
   RefusalInfo CheckCertificate();
   void OnHandshakeFrame(std::string_view frame);
   void OnDiallerFrame(std::string_view frame);

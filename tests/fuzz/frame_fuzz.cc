@@ -1,6 +1,7 @@
 // Frames between members, as they arrive from a peer that has proven the secret or from one whose memory is broken.
 #include "fuzz_target.h"
 #include "proto/link/envelope.h"
+#include "unit/envelope_seal.h"
 
 using namespace coffer;
 
@@ -16,15 +17,26 @@ grpc::ByteBuffer InSlices(std::string_view bytes, std::size_t slice_bytes) {
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
+// The frame with checksums that verify: what a peer with bad intentions would send. Nothing, if it is no frame.
+std::string Sealed(std::string_view bytes) {
+  wire::LinkRequest frame;
+  if (!frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return {};
+  for (auto& envelope : *frame.mutable_envelopes()) link::Seal(&envelope);
+  return frame.SerializeAsString();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Choices choices(fuzz::Text(data, size));
   const std::size_t slice_bytes = 1 + choices.Byte() * 16u;
   const std::size_t limit = choices.Byte() < 128 ? 1u << 20 : 256;
-  grpc::ByteBuffer frame = InSlices(choices.Rest(), slice_bytes);
+  const std::string_view bytes = choices.Rest();
   std::vector<PeerMessage> messages;
-  link::Decode(&frame, limit, &messages);
+  for (const std::string& each : {std::string(bytes), Sealed(bytes)}) {
+    grpc::ByteBuffer frame = InSlices(each, slice_bytes);
+    link::Decode(&frame, limit, &messages);
+  }
 
   // What was understood is understood again after the way back, with the same values.
   link::FrameBuilder builder;

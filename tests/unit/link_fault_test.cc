@@ -327,6 +327,7 @@ TEST_CASE("a frame that is not what it should be ends the link, is counted and n
   puppet.Introduce(Member(1));
   wire::LinkRequest good;
   good.add_envelopes()->mutable_peer()->mutable_data_request()->set_call(5);
+  Seal(good.mutable_envelopes(0));
   REQUIRE(puppet.Write(good));
   REQUIRE(b.recorder.Until([&] { return b.recorder.messages.size() == 1; }));
   // Field 3 holds 3 bytes that promise 99.
@@ -337,6 +338,25 @@ TEST_CASE("a frame that is not what it should be ends the link, is counted and n
   CHECK(b.hub->stats().malformed_received == 1);
   CHECK_THAT(b.recorder.downs[0].second, Contains("not a valid message"));
   CHECK_THAT(puppet.Finish().error_message(), Contains("not a valid message"));
+}
+
+TEST_CASE("a message that was damaged on its way ends the link, is counted and named") {
+  Station b(2);
+  Puppet puppet(b.address());
+  puppet.Introduce(Member(1));
+  wire::LinkRequest frame;
+  frame.add_envelopes()->mutable_peer()->mutable_data_request()->set_call(5);
+  frame.mutable_envelopes(0)->add_bodies("what was put");
+  Seal(frame.mutable_envelopes(0));
+  frame.mutable_envelopes(0)->set_bodies(0, "what was pus");
+  puppet.Write(frame);
+  REQUIRE(Down(b));
+  CHECK(b.hub->stats().malformed_received == 1);
+  CHECK(b.recorder.messages.empty());
+  CHECK_THAT(b.recorder.downs[0].second, Contains("checksum does not verify"));
+  REQUIRE(b.recorder.refused.size() == 1);
+  CHECK(b.recorder.refused[0].first == "node-1");
+  CHECK(b.recorder.refused[0].second.reason == "DAMAGED");
 }
 
 TEST_CASE("who is not done with the handshake in time is cut off") {

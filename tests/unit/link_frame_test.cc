@@ -27,6 +27,7 @@ std::string ByProtobuf(const std::vector<PeerMessage>& messages) {
     auto* envelope = frame.add_envelopes();
     *envelope->mutable_peer() = message.header;
     for (const auto& body : message.bodies) envelope->add_bodies(*body);
+    Seal(envelope);
   }
   return frame.SerializeAsString();
 }
@@ -96,6 +97,7 @@ TEST_CASE("a frame may carry what a newer version added") {
   UnknownFields(envelope)->AddLengthDelimited(77, "new");
   UnknownFields(&frame)->AddVarint(99, 1);
   UnknownFields(frame.add_envelopes()->mutable_peer())->AddLengthDelimited(500, "a kind not known here");
+  for (auto& each : *frame.mutable_envelopes()) Seal(&each);
   grpc::ByteBuffer buffer = BufferOf(frame.SerializeAsString());
   std::vector<PeerMessage> read;
   CHECK(Decode(&buffer, 1 << 20, &read) == FrameFault::kNone);
@@ -129,6 +131,31 @@ TEST_CASE("a frame that was cut anywhere is malformed, or ends between two messa
     CHECK(read.size() == (size < one.size() ? 0 : 1));
     CHECK(fault == (size == one.size() ? FrameFault::kNone : FrameFault::kMalformed));
   }
+}
+
+TEST_CASE("a message with any bit flipped is not taken for another") {
+  const std::string good = ByProtobuf({Request(1, {"a body", ""}), Request(2, {std::string(kInlineBody, 'x')})});
+  for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+    std::string bytes = good;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
+    grpc::ByteBuffer frame = BufferOf(bytes);
+    std::vector<PeerMessage> read;
+    const FrameFault fault = Decode(&frame, 1 << 20, &read);
+    CAPTURE(bit);
+    // What is left of it stood before the damage, or after a message that the flip hid.
+    for (const auto& message : read) REQUIRE(good.find(ByProtobuf({message})) != std::string::npos);
+    REQUIRE(read.size() < 2);
+    REQUIRE((fault != FrameFault::kNone || read.size() == 1));
+  }
+}
+
+TEST_CASE("a message without its checksum is damaged") {
+  wire::LinkRequest frame;
+  frame.add_envelopes()->mutable_peer()->mutable_ping();
+  grpc::ByteBuffer buffer = BufferOf(frame.SerializeAsString());
+  std::vector<PeerMessage> read;
+  CHECK(Decode(&buffer, 1 << 20, &read) == FrameFault::kDamaged);
+  CHECK(read.empty());
 }
 
 TEST_CASE("damaged frames never yield more than they hold") {

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "envelope_seal.h"
 #include "proto/link/link.h"
 
 namespace coffer::link {
