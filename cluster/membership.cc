@@ -30,6 +30,7 @@ Membership::State::State(MembershipConfig c, wire::MemberFacts facts, Incarnatio
   const auto part = [&](Duration d) { return Duration(static_cast<Duration::rep>(random.Below(static_cast<std::uint64_t>(d.count()) + 1))); };
   next_probe = now + part(config.probe_interval);
   next_push_pull = now + part(config.push_pull_interval);
+  drawn_for = config.push_pull_interval;
   next_reaping = now + config.router_memory;
 }
 
@@ -52,6 +53,10 @@ void Membership::State::Enter(Instant now) {
 void Membership::State::Rescale(Instant now) {
   scaled_for = Size();
   config = chosen.Scaled(scaled_for);
+  if (config.push_pull_interval >= 2 * drawn_for) {  // a table has just come, and all who met it would send theirs within the short time
+    drawn_for = config.push_pull_interval;
+    next_push_pull = now + Duration(static_cast<Duration::rep>(random.Below(static_cast<std::uint64_t>(drawn_for.count()))));
+  }
   next_push_pull = std::min(next_push_pull, now + config.push_pull_interval);
 }
 
@@ -99,6 +104,9 @@ void Membership::State::Dial(const std::string& address) {
 // A random choice among those we have a link to.
 std::vector<NodeId> Membership::State::PickLinked(std::size_t count, const NodeId& except, bool also_suspects) {
   std::vector<NodeId> candidates;
+  if (Size() > kLarge) candidates = DrawLinked(count, except, also_suspects);
+  if (candidates.size() == count && count > 0) return candidates;
+  candidates.clear();
   for (const auto& [id, path] : paths) {
     const MemberView* member = path.linked && id != except && id != self ? Find(id) : nullptr;
     if (member == nullptr) continue;
@@ -108,6 +116,18 @@ std::vector<NodeId> Membership::State::PickLinked(std::size_t count, const NodeI
   for (std::size_t i = 0; i < count; ++i) std::swap(candidates[i], candidates[i + random.Below(candidates.size() - i)]);
   candidates.resize(count);
   return candidates;
+}
+
+// The same by drawing until enough are found: a look at thousands for every message would cost more than all else. Fewer than
+// `count` when most members are not linked.
+std::vector<NodeId> Membership::State::DrawLinked(std::size_t count, const NodeId& except, bool also_suspects) {
+  std::vector<NodeId> chosen;
+  for (std::size_t tries = 8 * (count + 1); tries > 0 && chosen.size() < count; --tries) {
+    const NodeId& id = order.At(random.Below(order.size()));
+    if (id == except || !IsLinked(id) || std::find(chosen.begin(), chosen.end(), id) != chosen.end()) continue;
+    if (also_suspects || IsMemberAlive(id)) chosen.push_back(id);
+  }
+  return chosen;
 }
 
 // --- The public calls -------------------------------------------------------------------------------------------------

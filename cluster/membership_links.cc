@@ -1,4 +1,5 @@
 // Links: whole tables when one comes up, and trying again where there is none.
+#include <algorithm>
 #include <utility>
 
 #include "cluster/membership_state.h"
@@ -18,7 +19,10 @@ void Membership::State::SendTable(Instant now, const NodeId& to, bool answer) {
 }
 
 void Membership::State::OnPushPull(Instant now, const NodeId& from, const wire::PushPull& m) {
+  // Whoever knew nobody is the last to learn of the members of a large cluster: passing all of them on would keep it busy for minutes.
+  quiet = order.size() == 0 && static_cast<std::size_t>(m.updates_size()) > kLarge;
   for (const wire::MemberUpdate& update : m.updates()) Merge(now, from, update, true);
+  quiet = false;
   if (m.answer()) return;
   if (!answering) {
     ++counts.unanswered;
@@ -47,8 +51,10 @@ void Membership::State::TickRetries(Instant now) {
 void Membership::State::Retry(Instant now, const NodeId& peer) {
   const MemberView* member = Find(peer);
   if (IsLinked(peer)) {
-    // Linked, and yet not alive: one of us has missed something.
-    if (!IsMemberAlive(peer)) SendTable(now, peer, false);
+    // Linked, and yet not alive: one of us has missed something. A large table, sent by everybody to one who only stands still, would
+    // be the most that is ever sent; the accusation is enough for it to refute.
+    if (!IsMemberAlive(peer) && (Size() <= kLarge || member == nullptr)) SendTable(now, peer, false);
+    else if (!IsMemberAlive(peer)) SendPing(peer, ++last_sequence);
   } else if (member != nullptr && !IsReachedElsewhere(peer, member->facts.address())) {
     Dial(member->facts.address());
   }
@@ -77,12 +83,10 @@ void Membership::State::ScheduleRetry(Instant now, const NodeId& peer, bool at_o
 
 // The process at this address is another member that we talk to: the peer's successor with a new id.
 bool Membership::State::IsReachedElsewhere(const NodeId& id, const std::string& address) const {
-  for (const auto& [other, path] : paths) {
-    if (!path.linked || other == id) continue;
-    const MemberView* member = Find(other);
-    if (member != nullptr && member->state == Liveness::kAlive && member->facts.address() == address) return true;
-  }
-  return false;
+  return std::any_of(members.begin(), members.end(), [&](const auto& m) {
+    const auto& [other, member] = m;
+    return member.facts.address() == address && other != id && member.state == Liveness::kAlive && IsLinked(other);
+  });
 }
 
 // Addresses without an id. Once anybody is alive they matter little, but may still lead to the other half of a cluster.

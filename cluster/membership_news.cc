@@ -201,6 +201,7 @@ wire::MemberUpdate Membership::State::UpdateOf(const NodeId& id) const {
 }
 
 void Membership::State::News(Instant now, const NodeId& id) {
+  if (quiet && id != self) return;
   queue.Put(id, UpdateOf(id));
   next_gossip = std::min(next_gossip, std::max(now, last_gossip + config.gossip_interval));
 }

@@ -25,6 +25,7 @@ struct Membership::State {
   static constexpr std::size_t kMaxForgotten = 1024;
   static constexpr std::size_t kMaxReported = 1024;   // duplicates
   static constexpr std::size_t kRetryBatch = 32;
+  static constexpr std::size_t kLarge = 64;                  // from so many members on, what costs in proportion to them is avoided
   static constexpr Duration kRetryGap = std::chrono::milliseconds(100);
   static constexpr Duration kLongDead = std::chrono::minutes(1);
 
@@ -76,10 +77,12 @@ struct Membership::State {
   bool facts_changed = false;            // ours differ from what others were told under this incarnation
   std::optional<Incarnation> accused_at; // of us, not refuted yet because we do not answer
   bool leaving = false;
+  bool quiet = false;                    // what is learned now is no news to others
 
   Instant called{};                      // time of the last call
   Instant next_probe{};
   Instant next_push_pull{};
+  Duration drawn_for{};                  // the interval for which it was drawn at random last
   Instant next_gossip = kNever;          // kNever: no news, or nobody to tell
   Instant next_seed_dial = kNever;
   Instant last_gossip{};
@@ -105,6 +108,7 @@ struct Membership::State {
   void Send(const NodeId& to, wire::Peer message);
   void Dial(const std::string& address);
   std::vector<NodeId> PickLinked(std::size_t count, const NodeId& except, bool also_suspects);
+  std::vector<NodeId> DrawLinked(std::size_t count, const NodeId& except, bool also_suspects);
 
   // membership_probing.cc
   void TickProbes(Instant now);

@@ -20,6 +20,8 @@ class ProbeOrder {
   void Remove(const NodeId& id);
   // The next one; zeros if the list is empty.
   NodeId Next();
+  // One of them by a random number below size(); drawing does not change whose turn it is.
+  const NodeId& At(std::size_t index) const { return ids_[index]; }
   std::size_t size() const { return ids_.size(); }
 
  private:
