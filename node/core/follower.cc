@@ -37,7 +37,7 @@ Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, s
   }
   Follow& follow = follows_[partition];
   if (follow.term != group.term) {
-    follow = Follow{.term = group.term};
+    follow = Follow{.term = group.term, .contacted = follow.contacted && Planted(Bug::kProgressKept)};
     const auto& meta = ctx_.Replica(partition).meta();
     if (meta.contact_term == group.term) follow.boot = meta.contact_boot;
   }
@@ -46,7 +46,9 @@ Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, s
     ++ctx_.counters.fenced;
     return nullptr;
   }
-  if (Boot(boot) > follow.boot) follow = Follow{.term = group.term, .boot = Boot(boot), .received = follow.received};
+  if (Boot(boot) > follow.boot) {
+    follow = Follow{.term = group.term, .boot = Boot(boot), .contacted = follow.contacted && Planted(Bug::kProgressKept), .received = follow.received};
+  }
   follow.heard = ctx_.now;
   return &follow;
 }

@@ -55,15 +55,7 @@ void Primaries::StartTerm(PartitionId partition) {
   }
   lead->progress.LocalDurable(replica.durable());
   Lead& l = *lead;
-  const auto before = std::exchange(leads_[partition], std::move(lead));
-  if (Planted(Bug::kProgressKept) && before) {
-    l.waiting = std::move(before->waiting);
-    for (const NodeId& peer : l.progress.Receivers()) {
-      if (!before->progress.HasContact(peer)) continue;
-      l.progress.Contacted(peer);
-      l.progress.Acked(peer, before->progress.AckedBy(peer));
-    }
-  }
+  leads_[partition] = std::move(lead);
   if (proposed) {
     RULE("R7.3");
     wire::ChangeRequest request;
@@ -82,7 +74,6 @@ void Primaries::EndTerm(PartitionId partition, bool still_primary) {
   auto it = leads_.find(partition);
   if (it == leads_.end()) return;
   RULE("R1.2");
-  if (Planted(Bug::kProgressKept) && still_primary) return;
   if (still_primary) {
     carried_[partition] = std::move(it->second->waiting);
   } else {

@@ -88,7 +88,7 @@ class Adversary {
   }
 
   // A learner is complete and proposed; then its disk hangs, and the primary restarts before the add is decided. What the primary
-  // ordered meanwhile, or orders then, the learner lacks (R7.3, R4.1).
+  // ordered meanwhile, or orders then, the learner lacks (R7.3, R4.1). The decision waits for the primary's return, or the learner would be in_sync by then.
   void RestartWithAnAdd() {
     Stage(5);
     scenario_.set("readers", 2);
@@ -97,8 +97,10 @@ class Adversary {
     if (Below(2) == 0) At(200 * kMs, "mincopies", {1});
     for (int i = 0; i < 6; ++i) {
       const std::int64_t number = 1 + Below(40);
-      On("history_done", number, "hang", {kSender, (1000 + Below(800)) * kMs});
-      On("history_done", number, "restart", {kReceiver}, (10 + Below(120)) * kMs);
+      const std::int64_t proposed = Below(40) * kMs;
+      if (Below(2) == 0) On("history_done", number, "mute", {*KindNumber("accept"), (200 + Below(600)) * kMs});
+      On("history_done", number, "hang", {kSender, (1000 + Below(800)) * kMs}, proposed);
+      On("history_done", number, "restart", {kReceiver}, proposed + (10 + Below(100)) * kMs);
     }
   }
 
