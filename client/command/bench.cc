@@ -19,6 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr Duration kSecond = std::chrono::seconds(1);
+constexpr double kMostPerSecond = 1e7;
+constexpr std::uint64_t kLargestSize = 64u << 20;
 // A zone is deleted in the background of a cluster that has just been under load.
 constexpr milliseconds kDeleteTimeout{60'000};
 
@@ -84,13 +86,16 @@ void CheckCounts(const BenchWish& wish) {
   const auto at_least_one = [](const char* option, std::uint64_t value, std::uint64_t most) {
     if (value < 1 || value > most) throw UsageError(std::string(option) + " is 1 to " + std::to_string(most));
   };
-  at_least_one("--in-flight", wish.in_flight, 4096 * wish.clients);
   at_least_one("--clients", wish.clients, 256);
+  at_least_one("--in-flight", wish.in_flight, 4096 * wish.clients);
   at_least_one("--key-count", wish.key_count, 1'000'000'000);
   at_least_one("--chains", wish.chains, 1'000'000);
   at_least_one("--last", wish.last, 1000);
   if (wish.in_flight < wish.clients) throw UsageError("--in-flight is shared by the clients: at least one for each");
-  if (wish.rate < 0) throw UsageError("--rate is above 0");
+  // Written so that "nan" is refused too.
+  if (!(wish.rate >= 0 && wish.rate <= kMostPerSecond)) {
+    throw UsageError("--rate is up to 10000000 per second; without it, or with 0, the loop is closed");
+  }
 }
 
 // Only what a run with the same lots has stored can be read again; other operations would meet their own earlier writes.
@@ -122,6 +127,7 @@ BenchRun PlanFor(const Session& session, const BenchWish& wish) {
   if (run.plan.Has(BenchOp::kLast) && run.plan.last * run.plan.LargestSize() > (15u << 20)) {
     throw UsageError("--last entries of --size are more than 15 MiB, which is more than one append takes");
   }
+  if (run.plan.LargestSize() > kLargestSize) throw UsageError("--size is more than any cluster takes as one value: 64MiB");
   CheckReuse(wish, run.plan);
   return run;
 }
@@ -181,12 +187,15 @@ class Live {
   void Second(const Workers& workers, double done_seconds, bool warming_up) {
     Histogram recent;
     for (const auto& worker : workers) recent.Add(worker->TakeRecent());
-    p99s_.push_back(static_cast<double>(recent.Quantile(0.99).count()));
+    // A second without an answer is the worst one, not the best.
+    silent_ = recent.count() > 0 ? Duration(0) : silent_ + kSecond;
+    const Duration p99 = recent.count() > 0 ? recent.Quantile(0.99) : silent_;
+    p99s_.push_back(static_cast<double>(p99.count()));
     if (!session_.terminal().err_is_tty) return;
     drawn_ = true;
     session_.err() << "\r"
                    << BenchLine(done_seconds, all_seconds_, warming_up, static_cast<double>(recent.count()),
-                                recent.Quantile(0.5), recent.Quantile(0.99), p99s_, session_.terminal().width)
+                                recent.Quantile(0.5), p99, p99s_, session_.terminal().width)
                    << "\033[K" << std::flush;
   }
 
@@ -194,6 +203,7 @@ class Live {
   Session& session_;
   const double all_seconds_;
   std::vector<double> p99s_;
+  Duration silent_{};
   bool drawn_ = false;
 };
 

@@ -79,8 +79,9 @@ std::string Sparkline(const std::vector<double>& values, std::size_t width) {
 std::string BenchLine(double done_seconds, double all_seconds, bool warming_up, double per_second, Duration p50,
                       Duration p99, const std::vector<double>& p99s, int width) {
   std::string line = (warming_up ? "warm-up " : "") + Fixed(done_seconds, 0) + " of " + Fixed(all_seconds, 0) + " s  " +
-                     Grouped(static_cast<std::uint64_t>(per_second + 0.5)) + "/s  p50 " + TimeShort(p50) + "  p99 " +
-                     TimeShort(p99) + "  ";
+                     Grouped(static_cast<std::uint64_t>(per_second + 0.5)) + "/s  ";
+  line += per_second > 0 ? "p50 " + TimeShort(p50) + "  p99 " + TimeShort(p99) + "  "
+                         : "no answer for " + TimeShort(p99) + "  ";
   const auto columns = static_cast<std::size_t>(std::max(20, width - 1));
   const std::size_t used = Columns(line);
   if (columns > used) line += Sparkline(p99s, std::min<std::size_t>(columns - used, 40));

@@ -26,7 +26,7 @@ std::string BenchJson(const BenchRun& run, const BenchResult& result);
 std::string TimeShort(Duration time);
 // One character for each value, as high as its share of the largest; the newest `width` of them.
 std::string Sparkline(const std::vector<double>& values, std::size_t width);
-// The line that is redrawn while the benchmark runs.
+// The line that is redrawn while the benchmark runs. `per_second` 0: nothing ended, for as long as `p99` says.
 std::string BenchLine(double done_seconds, double all_seconds, bool warming_up, double per_second, Duration p50,
                       Duration p99, const std::vector<double>& p99s, int width);
 

@@ -126,6 +126,8 @@ TEST_CASE("times and sparklines are short") {
   CHECK(TimeShort(milliseconds(3100)) == "3.10s");
   CHECK(Sparkline({9, 0, 4, 8}, 3) == "▁▅█");
   CHECK(Sparkline({0, 0}, 8) == "▁▁");
+  CHECK(BenchLine(3, 10, false, 20, milliseconds(2), milliseconds(4), {2, 4}, 80) == "3 of 10 s  20/s  p50 2.00ms  p99 4.00ms  ▅█");
+  CHECK(BenchLine(4, 10, false, 0, Duration(0), seconds(1), {4, 16}, 80) == "4 of 10 s  0/s  no answer for 1.00s  ▃█");
 }
 
 // A short run; what `more` says is not said twice.
@@ -261,6 +263,9 @@ TEST_CASE("what can't be measured is refused before anything is stored") {
   CHECK(Bench(shell, {"--in-flight", "0"}).code == kExitUsage);
   CHECK(Bench(shell, {"--clients", "9"}).code == kExitUsage);
   CHECK(Bench(shell, {"--mix", "last", "--size", "1MiB"}).code == kExitUsage);
+  for (const char* rate : {"nan", "inf", "1e12", "-5"}) CHECK(Bench(shell, {"--rate", rate}).code == kExitUsage);
+  CHECK(Bench(shell, {"--size", "100GiB"}).code == kExitUsage);
+  CHECK(Bench(shell, {"--clients", "0"}).err.find("--clients") != std::string::npos);
   CHECK(Bench(shell, {"--mix", "put", "--reuse", "bench-1"}).code == kExitUsage);
   CHECK(Bench(shell, {"--mix", "get", "--reuse", "bench-1", "--seed", "0"}).code == kExitUsage);
   CHECK(shell.router->calls() == 0);
