@@ -1,20 +1,25 @@
 #include "client/transport.h"
 
-#include <grpcpp/alarm.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <set>
+#include <thread>
 #include <unordered_set>
 
-#include "coffer/v1/stream.grpc.pb.h"
+#include "coffer/v1/stream.pb.h"
 #include "proto/link/credentials.h"
+#include "proto/link/poller.h"
 
 namespace coffer::client {
 namespace {
 class Lane;
 struct Link;
+struct Side;
 }  // namespace
 
 struct Transport::Impl {
@@ -24,51 +29,65 @@ struct Transport::Impl {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   std::vector<std::unique_ptr<Link>> links;
   std::set<Lane*> lanes;  // all that may still call back
-  Condition no_lanes;
   bool closing = false;
-  grpc::CompletionQueue queue;
-  Mutex alarm_lock;
-  std::unique_ptr<grpc::Alarm> alarm ABSL_GUARDED_BY(alarm_lock);  // non-null while a wake is under way
+  // One thread waits for the network and runs what comes of it: the callback API of gRPC 1.51 would hand every event to
+  // another of its threads.
+  link::Poller poller{grpc::ServerBuilder().AddCompletionQueue()};
+  std::atomic<std::thread::id> driver;
+  bool gathering = false;      // the driver runs what a frame led to; its calls wait for the end of that
+  std::set<Side*> gathered;    // have such calls
 
   void Connect(Link& link);
   void OnConnectivity(Link& link, std::uint64_t generation);
   void LinkUp(Link& link);
   void LinkFailed(Link& link, const std::string& why);
-  void Pump(Link& link, bool bulk);
+  // Writes what is queued, now or when the driver has run everything that the frame it has read leads to.
+  void Pump(Side& side);
+  void Write(Side& side);
+  void WriteGathered();
 };
 
 namespace {
+
+constexpr char kMethod[] = "/coffer.v1.Stream/Open";
+// So that the router is at work on one half of many calls while this side is at work on the other.
+constexpr int kCallsPerFrame = 32;
 
 struct Outgoing {
   v1::Call call;
   std::size_t bytes;
 };
 
+struct Side {
+  Link* link = nullptr;
+  std::deque<Outgoing> queue;
+  Lane* lane = nullptr;  // takes new calls; an older stream may still be ending beside it
+};
+
 // One stream under way. Deletes itself in OnDone.
-class Lane : public grpc::ClientBidiReactor<v1::OpenRequest, v1::OpenResponse> {
+class Lane : public link::PolledClientStream {
  public:
-  Lane(Transport::Impl* impl, Link* link, bool bulk) : impl_(impl), link_(link), bulk_(bulk) {}
-  void Open(v1::Stream::Stub* stub);
+  Lane(Transport::Impl* impl, Side* side) : impl_(impl), side_(*side) {}
+  // With the first frame.
+  void Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenRequest& frame);
+  void Write(const v1::OpenRequest& frame);
   void Cancel() { context_.TryCancel(); }
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
   bool writing = false;
-  v1::OpenRequest frame;
   std::unordered_set<std::uint64_t> sent;  // calls written on this stream and not ended
 
  private:
-  Transport::Impl* impl_;
-  Link* link_;
-  const bool bulk_;
-  grpc::ClientContext context_;
-  v1::OpenResponse incoming_;
-};
+  void Deliver();
 
-struct Side {
-  std::deque<Outgoing> queue;
-  Lane* lane = nullptr;  // takes new calls; an older stream may still be ending beside it
+  Transport::Impl* const impl_;
+  Side& side_;
+  grpc::ClientContext context_;
+  std::unique_ptr<Stream> stream_;
+  grpc::ByteBuffer read_;  // of the read in flight
+  v1::OpenResponse incoming_;
 };
 
 // One router. The sides: small calls, bulky calls.
@@ -81,14 +100,16 @@ struct Link {
   std::uint64_t generation = 0;  // of the channel; a watch of an older one is ignored
   bool watching = false;
   std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<v1::Stream::Stub> stub;
   Side sides[2];
 };
 
-// Tag of a connectivity watch on the queue.
-struct Watch {
-  Link* link;
-  std::uint64_t generation;
+// A connectivity watch on the queue. Deletes itself.
+struct Watch final : link::Poller::Event {
+  Watch(Transport::Impl* impl, Link* link, std::uint64_t generation) : impl(impl), link(link), generation(generation) {}
+  void Run(bool ok) override;
+  Transport::Impl* const impl;
+  Link* const link;
+  const std::uint64_t generation;
 };
 
 // Empties a queue; its calls never left.
@@ -101,66 +122,89 @@ std::vector<LostCall> TakeQueue(Side& side) {
   return lost;
 }
 
-void Lane::Open(v1::Stream::Stub* stub) {
+grpc::ByteBuffer Serialised(const v1::OpenRequest& frame) {
+  grpc::ByteBuffer bytes;
+  bool own = false;
+  grpc::SerializationTraits<v1::OpenRequest>::Serialize(frame, &bytes, &own);
+  return bytes;
+}
+
+void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenRequest& frame) {
   impl_->lanes.insert(this);
-  stub->async()->Open(&context_, this);
-  // The hold lets StartWrite be called from outside a reaction; it is released when reading ends.
-  AddHold();
-  StartRead(&incoming_);
-  StartCall();
+  context_.set_initial_metadata_corked(true);
+  grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
+  stream_ = stub.PrepareCall(&context_, kMethod, impl_->poller.queue());
+  StartCall(stream_.get());
+  Write(frame);
+  StartRead(&read_);
+}
+
+void Lane::Write(const v1::OpenRequest& frame) {
+  writing = true;
+  StartWrite(Serialised(frame));
+}
+
+void Lane::Deliver() {
+  MutexLock guard(*impl_->lock);
+  impl_->gathering = true;
+  for (v1::Reply& reply : *incoming_.mutable_replies()) {
+    if (sent.count(reply.id()) == 0) continue;  // dropped meanwhile
+    if (reply.has_status()) sent.erase(reply.id());
+    impl_->events->OnReply(side_.link->index, std::move(reply));
+  }
 }
 
 void Lane::OnReadDone(bool ok) {
+  if (ok && grpc::SerializationTraits<v1::OpenResponse>::Deserialize(&read_, &incoming_).ok()) {
+    Deliver();
+    impl_->events->Flush();
+    StartRead(&read_);
+    MutexLock guard(*impl_->lock);
+    impl_->WriteGathered();
+    return;
+  }
   {
     MutexLock guard(*impl_->lock);
-    if (ok) {
-      for (v1::Reply& reply : *incoming_.mutable_replies()) {
-        if (sent.count(reply.id()) == 0) continue;  // dropped meanwhile
-        if (reply.has_status()) sent.erase(reply.id());
-        impl_->events->OnReply(link_->index, std::move(reply));
-      }
-    } else if (link_->sides[bulk_].lane == this) {
-      // No more writes on this stream; OnDone tells why it ended.
-      link_->sides[bulk_].lane = nullptr;
-    }
+    // No more writes on this stream; OnDone tells why it ended.
+    if (side_.lane == this) side_.lane = nullptr;
   }
-  impl_->events->Flush();
-  if (ok) {
-    incoming_.Clear();
-    StartRead(&incoming_);
-  } else {
-    context_.TryCancel();
-    RemoveHold();
-  }
+  context_.TryCancel();
+  if (ok) StartRead(&read_);  // the end comes as the failure of a read
 }
 
 void Lane::OnWriteDone(bool ok) {
   MutexLock guard(*impl_->lock);
   writing = false;
-  if (ok && link_->sides[bulk_].lane == this) impl_->Pump(*link_, bulk_);
+  if (ok && side_.lane == this) impl_->Pump(side_);
 }
 
 void Lane::OnDone(const grpc::Status& status) {
-  Transport::Impl* impl = impl_;
   {
-    MutexLock guard(*impl->lock);
-    Side& side = link_->sides[bulk_];
-    if (side.lane == this) side.lane = nullptr;
-    if (!impl->closing) {
+    MutexLock guard(*impl_->lock);
+    Link& link = *side_.link;
+    if (side_.lane == this) side_.lane = nullptr;
+    if (!impl_->closing) {
       std::vector<LostCall> lost;
-      if (side.lane == nullptr) lost = TakeQueue(side);
+      if (side_.lane == nullptr) lost = TakeQueue(side_);
       for (std::uint64_t id : sent) lost.push_back({id, true});
       std::string why = status.error_message().empty() ? "the router ended the stream" : status.error_message();
       if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) why = "this is not a Coffer router: " + why;
-      link_->last_error = why;
-      if (link_->state == RouterState::kUp) link_->state = RouterState::kIdle;
-      if (!lost.empty()) impl->events->OnLost(link_->index, lost, why);
+      link.last_error = why;
+      if (link.state == RouterState::kUp) link.state = RouterState::kIdle;
+      if (!lost.empty()) impl_->events->OnLost(link.index, lost, why);
     }
+    impl_->lanes.erase(this);
+  }
+  impl_->events->Flush();
+  delete this;
+}
+
+void Watch::Run(bool) {
+  {
+    MutexLock guard(*impl->lock);
+    impl->OnConnectivity(*link, generation);
   }
   impl->events->Flush();
-  MutexLock guard(*impl->lock);
-  impl->lanes.erase(this);
-  if (impl->lanes.empty()) impl->no_lanes.NotifyAll();
   delete this;
 }
 
@@ -180,15 +224,14 @@ void Transport::Impl::Connect(Link& link) {
     args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     link.channel = grpc::CreateCustomChannel(link.address, credentials, args);
-    link.stub = v1::Stream::NewStub(link.channel);
     ++link.generation;
   }
   const grpc_connectivity_state now = link.channel->GetState(true);
   if (now == GRPC_CHANNEL_READY) return LinkUp(link);
   if (link.state != RouterState::kFailed) link.state = RouterState::kConnecting;
   link.watching = true;
-  link.channel->NotifyOnStateChange(now, std::chrono::system_clock::now() + std::chrono::seconds(5), &queue,
-                                    new Watch{&link, link.generation});
+  link.channel->NotifyOnStateChange(now, std::chrono::system_clock::now() + std::chrono::seconds(5), poller.queue(),
+                                    static_cast<link::Poller::Event*>(new Watch(this, &link, link.generation)));
 }
 
 void Transport::Impl::OnConnectivity(Link& link, std::uint64_t generation) {
@@ -204,7 +247,7 @@ void Transport::Impl::OnConnectivity(Link& link, std::uint64_t generation) {
 void Transport::Impl::LinkUp(Link& link) {
   link.state = RouterState::kUp;
   link.ever_up = true;
-  for (const bool bulk : {false, true}) Pump(link, bulk);
+  for (Side& side : link.sides) Pump(side);
 }
 
 void Transport::Impl::LinkFailed(Link& link, const std::string& why) {
@@ -217,29 +260,38 @@ void Transport::Impl::LinkFailed(Link& link, const std::string& why) {
   }
 }
 
-void Transport::Impl::Pump(Link& link, bool bulk) {
-  Side& side = link.sides[bulk];
-  if (side.queue.empty() || closing) return;
-  if (side.lane == nullptr) {
-    side.lane = new Lane(this, &link, bulk);
-    side.lane->Open(link.stub.get());
+void Transport::Impl::Pump(Side& side) {
+  if (gathering && driver == std::this_thread::get_id()) {
+    gathered.insert(&side);
+  } else {
+    Write(side);
   }
-  Lane& lane = *side.lane;
-  if (lane.writing) return;
-  lane.frame.Clear();
+}
+
+void Transport::Impl::WriteGathered() {
+  gathering = false;
+  for (Side* side : std::exchange(gathered, {})) Write(*side);
+}
+
+void Transport::Impl::Write(Side& side) {
+  if (side.queue.empty() || closing) return;
+  Lane* const old = side.lane;
+  if (old != nullptr && old->writing) return;
+  if (old == nullptr) side.lane = new Lane(this, &side);
+  v1::OpenRequest frame;
   std::size_t bytes = 0;
-  while (!side.queue.empty() && (bytes == 0 || bytes + side.queue.front().bytes <= options.frame_bytes)) {
+  while (!side.queue.empty() && frame.calls_size() < kCallsPerFrame &&
+         (bytes == 0 || bytes + side.queue.front().bytes <= options.frame_bytes)) {
     Outgoing next = std::move(side.queue.front());
     side.queue.pop_front();
     bytes += next.bytes;
     if (next.call.has_invocation()) {
-      lane.sent.insert(next.call.id());
+      side.lane->sent.insert(next.call.id());
       events->OnSent(next.call.id());
     }
-    *lane.frame.add_calls() = std::move(next.call);
+    *frame.add_calls() = std::move(next.call);
   }
-  lane.writing = true;
-  lane.StartWrite(&lane.frame);
+  old == nullptr ? side.lane->Open(side.link->channel, frame) : side.lane->Write(frame);
 }
 
 Transport::Transport(TransportOptions options, Mutex* lock, TransportEvents* events) : impl_(new Impl) {
@@ -250,6 +302,7 @@ Transport::Transport(TransportOptions options, Mutex* lock, TransportEvents* eve
     auto link = std::make_unique<Link>();
     link->index = impl_->links.size();
     link->address = address;
+    for (Side& side : link->sides) side.link = link.get();
     impl_->links.push_back(std::move(link));
   }
   impl_->options = std::move(options);
@@ -260,21 +313,18 @@ Transport::~Transport() {
     MutexLock guard(*impl_->lock);
     impl_->closing = true;
     for (Lane* lane : impl_->lanes) lane->Cancel();
-    while (!impl_->lanes.empty()) impl_->no_lanes.Wait(*impl_->lock);
-    for (auto& link : impl_->links) {
-      link->stub.reset();
-      link->channel.reset();  // ends the watches of its connectivity
-    }
   }
+  const auto lanes = [this] {
+    MutexLock guard(*impl_->lock);
+    return !impl_->lanes.empty();
+  };
+  while (lanes()) impl_->poller.Poll(std::chrono::steady_clock::time_point::max());
   {
-    MutexLock guard(impl_->alarm_lock);
-    if (impl_->alarm) impl_->alarm->Cancel();
+    MutexLock guard(*impl_->lock);
+    for (auto& link : impl_->links) link->channel.reset();  // ends the watches of its connectivity
   }
-  impl_->queue.Shutdown();
-  void* tag;
-  bool ok;
-  while (impl_->queue.Next(&tag, &ok)) {
-    if (tag != nullptr) delete static_cast<Watch*>(tag);
+  impl_->poller.Shutdown();
+  while (impl_->poller.Poll(std::chrono::steady_clock::time_point::max())) {
   }
 }
 
@@ -305,21 +355,20 @@ void Transport::Send(std::size_t router, std::uint64_t id, std::string method, s
   invocation.set_request(std::move(request));
   invocation.set_deadline_ms(deadline_ms);
   link.sides[bulk].queue.push_back(std::move(out));
-  if (link.sides[bulk].lane != nullptr) return impl_->Pump(link, bulk);
+  if (link.sides[bulk].lane != nullptr) return impl_->Pump(link.sides[bulk]);
   impl_->Connect(link);
 }
 
 void Transport::Drop(std::size_t router, std::uint64_t id) {
   Link& link = *impl_->links[router];
-  for (const bool bulk : {false, true}) {
-    Side& side = link.sides[bulk];
+  for (Side& side : link.sides) {
     if (side.lane != nullptr && side.lane->sent.erase(id) > 0) {
       Outgoing cancel;
       cancel.bytes = 16;
       cancel.call.set_id(id);
       cancel.call.set_cancel(true);
       side.queue.push_back(std::move(cancel));
-      impl_->Pump(link, bulk);
+      impl_->Pump(side);
       return;
     }
     const auto it = std::find_if(side.queue.begin(), side.queue.end(),
@@ -337,36 +386,18 @@ void Transport::Reconnect(std::size_t router) {
     if (side.lane != nullptr) side.lane->Cancel();
     side.lane = nullptr;  // reports its calls as lost when it has ended
   }
-  link.stub.reset();
   link.channel.reset();
   link.watching = false;
   link.state = RouterState::kIdle;
 }
 
 void Transport::WaitUntil(Instant when) {
-  void* tag = nullptr;
-  bool ok = false;
-  const Duration left = std::min<Duration>(when - SteadyNow(), std::chrono::seconds(60));
-  const auto deadline = std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(left);
-  if (impl_->queue.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return;
-  if (tag == nullptr) {
-    MutexLock guard(impl_->alarm_lock);
-    impl_->alarm.reset();
-    return;
-  }
-  std::unique_ptr<Watch> watch(static_cast<Watch*>(tag));
-  {
-    MutexLock guard(*impl_->lock);
-    impl_->OnConnectivity(*watch->link, watch->generation);
-  }
-  impl_->events->Flush();
+  impl_->driver = std::this_thread::get_id();
+  impl_->poller.Poll(std::chrono::steady_clock::time_point(when.time_since_epoch()));
 }
 
 void Transport::Wake() {
-  MutexLock guard(impl_->alarm_lock);
-  if (impl_->alarm) return;
-  impl_->alarm = std::make_unique<grpc::Alarm>();
-  impl_->alarm->Set(&impl_->queue, std::chrono::system_clock::now(), nullptr);
+  impl_->poller.Wake();
 }
 
 }  // namespace coffer::client

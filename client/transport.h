@@ -55,7 +55,8 @@ class Transport {
  public:
   // Throws std::runtime_error when a TLS file can't be used.
   Transport(TransportOptions options, Mutex* lock, TransportEvents* events);
-  // Ends all streams and waits until no event can come any more. Without the lock.
+  // Ends all streams and waits until no event can come any more, which it handles itself: nobody else may be in WaitUntil.
+  // Without the lock.
   ~Transport();
 
   std::size_t size() const;
@@ -75,7 +76,7 @@ class Transport {
   // Makes a new connection in place of one that seems dead; its calls are lost.
   void Reconnect(std::size_t router);
 
-  // Blocks the driver thread until `when`, an event, or Wake; handles changes of connectivity. Without the lock.
+  // Blocks the driver thread until `when`, an event, or Wake; all events are handled by it, here. Without the lock.
   void WaitUntil(Instant when);
   // Ends a WaitUntil under way, or the next one at once. With or without the lock.
   void Wake();

@@ -11,9 +11,12 @@ thread_local AnswerBatch* current = nullptr;
 
 }  // namespace
 
-AnswerBatch::AnswerBatch() { current = this; }
+AnswerBatch::AnswerBatch() : outer_(current == nullptr) {
+  if (outer_) current = this;
+}
 
 AnswerBatch::~AnswerBatch() {
+  if (!outer_) return;
   current = nullptr;
   for (const auto& held : held_) held->Send();
 }

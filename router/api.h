@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +12,8 @@
 #include "google/rpc/status.pb.h"
 
 namespace coffer::router {
+
+enum class Method : std::uint8_t;  // router/core/methods.h
 
 // Where the answers of one call go. Called on any thread, one call at a time; never again after OnEnd.
 class ResponseSink {
@@ -24,7 +28,8 @@ class ResponseSink {
 };
 
 // While one lives on a thread, a front that gathers answers may hold back what is answered on that thread; all of it leaves when
-// the batch ends: one frame for all the answers of one round instead of one for the first and one for the rest. Not nested.
+// the batch ends: one frame for all the answers of one round instead of one for the first and one for the rest. Within another one it does
+// nothing: the outer one sends.
 class AnswerBatch {
  public:
   AnswerBatch();
@@ -41,6 +46,7 @@ class AnswerBatch {
   static bool Hold(std::shared_ptr<Held> held);
 
  private:
+  bool outer_;
   std::vector<std::shared_ptr<Held>> held_;
 };
 
@@ -67,6 +73,12 @@ class Api {
   virtual std::shared_ptr<CallHandle> Invoke(std::string_view method, std::string request,
                                              std::chrono::steady_clock::time_point deadline, const Caller& caller,
                                              std::shared_ptr<ResponseSink> sink) = 0;
+  // The response to a unary call that can be answered without waiting for anything, which is its end too; nothing: Invoke it.
+  // Spares a front all that a call under way needs.
+  virtual std::optional<std::string> AnswerNow(Method, std::string_view /*request*/,
+                                               std::chrono::steady_clock::time_point /*deadline*/) {
+    return std::nullopt;
+  }
   // False while draining or before a layout is known: health says NOT_SERVING.
   virtual bool Serving() const = 0;
 };

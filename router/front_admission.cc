@@ -17,6 +17,22 @@ void Admission::Permit::Release() {
   if (Admission* owner = std::exchange(owner_, nullptr)) owner->Leave(peer_, bytes_);
 }
 
+Status Admission::Permit::Add(std::uint64_t bytes) {
+  Status status = owner_->Grow(peer_, bytes);
+  if (IsOk(status)) bytes_ += bytes;
+  return status;
+}
+
+Status Admission::Grow(const std::string& peer, std::uint64_t bytes) {
+  MutexLock lock(mutex_);
+  Use& mine = peers_[peer];
+  if (all_.bytes + bytes > limits_.bytes) return TooManyBytes(limits_.bytes);
+  if (mine.bytes + bytes > limits_.peer_bytes) return TooManyBytes(limits_.peer_bytes);
+  all_.bytes += bytes;
+  mine.bytes += bytes;
+  return Ok();
+}
+
 Status Admission::Enter(const std::string& peer, std::uint64_t bytes, Permit* permit) {
   MutexLock lock(mutex_);
   const auto found = peers_.find(peer);

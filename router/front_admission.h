@@ -30,6 +30,8 @@ class Admission {
     Permit& operator=(Permit&& other) noexcept;
     ~Permit() { Release(); }
     explicit operator bool() const { return owner_ != nullptr; }
+    // More bytes for the same call; OK, or RESOURCE_EXHAUSTED. Only of a permit that was given.
+    Status Add(std::uint64_t bytes);
     void Release();
 
    private:
@@ -49,6 +51,7 @@ class Admission {
   Use InUse() const;
 
  private:
+  Status Grow(const std::string& peer, std::uint64_t bytes);
   void Leave(const std::string& peer, std::uint64_t bytes);
 
   const AdmissionLimits limits_;

@@ -8,16 +8,63 @@ namespace {
 
 using grpc::ByteBuffer;
 
-class UnaryCall final : public grpc::ServerUnaryReactor,
-                        public ResponseSink,
-                        public std::enable_shared_from_this<UnaryCall> {
+// What the calls that arrive one by one have in common: they may enter or not, and then one request is read.
+class LoneCall : public link::PolledServerStream, public ResponseSink {
  public:
-  UnaryCall(const FrontState& state, Method method, ByteBuffer* response)
-      : record_(state, method), response_(response) {}
+  LoneCall(FrontState* state, Method method, std::unique_ptr<link::IncomingCall> call)
+      : link::PolledServerStream(std::move(call)), record_(*state, method), state_(*state), caller_(CallerOf(context())) {}
 
-  void Begin(FrontState* state, const grpc::CallbackServerContext& context, const ByteBuffer& request) {
+ protected:
+  // The first thing: before anything of the request is read.
+  Status Enter() {
+    Status status = state_.admission.Enter(caller_.peer, 0, &permit_);
+    if (IsOk(status) && state_.draining) status = Stopping();
+    if (IsOk(status)) status = DeadlineOf(context(), record_.method(), &deadline_);
+    if (IsOk(status)) StartRead(&request_);
+    return status;
+  }
+  // With the request that was read, or without one.
+  Status Invoke(bool read, const std::shared_ptr<ResponseSink>& self) {
+    if (!read) return Unparsable(NameOf(record_.method()));
+    Status status = permit_.Add(request_.Length());
+    if (!IsOk(status)) return status;
+    std::string bytes = BytesOf(request_);
+    request_.Clear();
+    if (auto response = state_.api.AnswerNow(record_.method(), bytes, deadline_)) {
+      self->OnResponse(std::move(*response));
+      self->OnEnd(Ok());
+      return status;
+    }
+    canceller_.Set(state_.api.Invoke(NameOf(record_.method()), std::move(bytes), deadline_, caller_, self));
+    return status;
+  }
+
+  const CallRecord record_;
+  FrontState& state_;
+  Admission::Permit permit_;
+  Canceller canceller_;
+
+ private:
+  const Caller caller_;
+  std::chrono::steady_clock::time_point deadline_;
+  ByteBuffer request_;  // of the read in flight
+};
+
+class UnaryCall final : public LoneCall, public std::enable_shared_from_this<UnaryCall> {
+ public:
+  using LoneCall::LoneCall;
+
+  void Begin() {
     self_ = shared_from_this();
-    canceller_.Set(EnterAndInvoke(state, record_.method(), context, request, &permit_, self_));
+    if (Status status = Enter(); !IsOk(status)) OnEnd(std::move(status));
+  }
+
+  void OnReadDone(bool ok) override {
+    {
+      MutexLock lock(mutex_);
+      if (finished_) return;
+    }
+    if (Status status = Invoke(ok, self_); !IsOk(status)) OnEnd(std::move(status));
   }
 
   void OnResponse(std::string message) override {
@@ -28,7 +75,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   void OnEnd(Status status) override {
     canceller_.Ended();
     permit_.Release();  // before the caller hears of the end, who may then call again
-    FinishOnce(std::move(status));
+    FinishOnce(status);
   }
 
   // The answer is not wanted any more, so it is not waited for.
@@ -37,45 +84,51 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
     FinishOnce(Cancelled());
   }
 
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    ReleaseCall();
+    self_.reset();
+  }
 
  private:
-  void FinishOnce(Status status) {
+  void FinishOnce(const Status& status) {
+    std::string answer;
     {
       MutexLock lock(mutex_);
       if (finished_) return;
       finished_ = true;
-      if (IsOk(status)) *response_ = BufferOf(std::move(answer_));
+      answer.swap(answer_);
     }
     record_.End(CodeOf(status));
-    Finish(ToGrpc(status));
+    if (!IsOk(status)) return Finish(ToGrpc(status));
+    const ByteBuffer response = BufferOf(std::move(answer));
+    StartWriteAndFinish(&response, grpc::Status::OK);
   }
 
-  const CallRecord record_;
-  Admission::Permit permit_;
-  Canceller canceller_;
   std::shared_ptr<UnaryCall> self_;  // until OnDone
   Mutex mutex_;
   std::string answer_ ABSL_GUARDED_BY(mutex_);
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // afterwards response_ is gRPC's
-  ByteBuffer* const response_;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
-                            public ResponseSink,
-                            public Drainable,
-                            public std::enable_shared_from_this<StreamingCall> {
+class StreamingCall final : public LoneCall, public Drainable, public std::enable_shared_from_this<StreamingCall> {
  public:
-  StreamingCall(FrontState& state, Method method)
-      : record_(state, method),
-        to_drain_(state.to_drain),
-        writable_bytes_(state.options.writable_bytes),
-        most_bytes_(state.options.stream.reply_bytes) {}
+  StreamingCall(FrontState* state, Method method, std::unique_ptr<link::IncomingCall> call)
+      : LoneCall(state, method, std::move(call)),
+        writable_bytes_(state->options.writable_bytes),
+        most_bytes_(state->options.stream.reply_bytes) {}
 
-  void Begin(FrontState* state, const grpc::CallbackServerContext& context, const ByteBuffer& request) {
+  void Begin() {
     self_ = shared_from_this();
-    if (MayLast(record_.method())) to_drain_.Add(self_);
-    canceller_.Set(EnterAndInvoke(state, record_.method(), context, request, &permit_, self_));
+    if (Status status = Enter(); !IsOk(status)) return End(std::move(status));
+    if (MayLast(record_.method())) state_.to_drain.Add(self_);
+  }
+
+  void OnReadDone(bool ok) override {
+    {
+      MutexLock lock(mutex_);
+      if (end_) return;
+    }
+    if (Status status = Invoke(ok, self_); !IsOk(status)) End(std::move(status));
   }
 
   // Only calls that may last are told: the others end by themselves.
@@ -132,7 +185,8 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
   }
 
   void OnDone() override {
-    to_drain_.Remove(this);
+    state_.to_drain.Remove(this);
+    ReleaseCall();
     self_.reset();
   }
 
@@ -170,12 +224,8 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
     Finish(ToGrpc(status));
   }
 
-  const CallRecord record_;
-  DrainList& to_drain_;
   const std::uint64_t writable_bytes_;
   const std::uint64_t most_bytes_;
-  Admission::Permit permit_;
-  Canceller canceller_;
   std::shared_ptr<StreamingCall> self_;  // until OnDone
   mutable Mutex mutex_;
   std::deque<std::string> queue_ ABSL_GUARDED_BY(mutex_);
@@ -187,36 +237,26 @@ class StreamingCall final : public grpc::ServerWriteReactor<ByteBuffer>,
   ByteBuffer buffer_;                    // of the write in flight
 };
 
+// Deletes itself.
+class RefusedCall final : public link::PolledServerStream {
+ public:
+  explicit RefusedCall(std::unique_ptr<link::IncomingCall> call) : link::PolledServerStream(std::move(call)) {}
+  void End(const Status& status) { Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
 }  // namespace
 
-grpc::ServerUnaryReactor* StartUnary(FrontState* state, Method method, grpc::CallbackServerContext* context,
-                                     const ByteBuffer* request, ByteBuffer* response) {
-  auto call = std::make_shared<UnaryCall>(*state, method, response);
-  call->Begin(state, *context, *request);
-  return call.get();
+void StartUnary(FrontState* state, Method method, std::unique_ptr<link::IncomingCall> call) {
+  std::make_shared<UnaryCall>(state, method, std::move(call))->Begin();
 }
 
-grpc::ServerWriteReactor<ByteBuffer>* StartServerStreaming(FrontState* state, Method method,
-                                                           grpc::CallbackServerContext* context,
-                                                           const ByteBuffer* request) {
-  auto call = std::make_shared<StreamingCall>(*state, method);
-  call->Begin(state, *context, *request);
-  return call.get();
+void StartServerStreaming(FrontState* state, Method method, std::unique_ptr<link::IncomingCall> call) {
+  std::make_shared<StreamingCall>(state, method, std::move(call))->Begin();
 }
 
-std::shared_ptr<CallHandle> EnterAndInvoke(FrontState* state, Method method, const grpc::CallbackServerContext& context,
-                                           const ByteBuffer& request, Admission::Permit* permit,
-                                           const std::shared_ptr<ResponseSink>& sink) {
-  const Caller caller = CallerOf(context);
-  std::chrono::steady_clock::time_point deadline;
-  Status status = state->admission.Enter(caller.peer, request.Length(), permit);
-  if (IsOk(status) && state->draining) status = Stopping();
-  if (IsOk(status)) status = DeadlineOf(context, method, &deadline);
-  if (!IsOk(status)) {
-    sink->OnEnd(std::move(status));
-    return nullptr;
-  }
-  return state->api.Invoke(NameOf(method), BytesOf(request), deadline, caller, sink);
+void Refuse(std::unique_ptr<link::IncomingCall> call, const Status& status) {
+  (new RefusedCall(std::move(call)))->End(status);
 }
 
 void Canceller::Set(std::shared_ptr<CallHandle> handle) {

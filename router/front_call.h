@@ -8,18 +8,12 @@
 
 namespace coffer::router {
 
-// Both return what the generated handler must return; they own themselves. `state` must outlive the call.
-grpc::ServerUnaryReactor* StartUnary(FrontState* state, Method method, grpc::CallbackServerContext* context,
-                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response);
-grpc::ServerWriteReactor<grpc::ByteBuffer>* StartServerStreaming(FrontState* state, Method method,
-                                                                 grpc::CallbackServerContext* context,
-                                                                 const grpc::ByteBuffer* request);
+// One call that has arrived; it ends by itself. `state` must outlive it.
+void StartUnary(FrontState* state, Method method, std::unique_ptr<link::IncomingCall> call);
+void StartServerStreaming(FrontState* state, Method method, std::unique_ptr<link::IncomingCall> call);
 
-// Admission, then Api::Invoke for the calls that arrive one by one; ends `sink` by itself when the call may not enter.
-// The permit must live as long as the work. Returns null when the call ended here.
-std::shared_ptr<CallHandle> EnterAndInvoke(FrontState* state, Method method, const grpc::CallbackServerContext& context,
-                                           const grpc::ByteBuffer& request, Admission::Permit* permit,
-                                           const std::shared_ptr<ResponseSink>& sink);
+// A call that is answered with nothing but this.
+void Refuse(std::unique_ptr<link::IncomingCall> call, const Status& status);
 
 // The handle of a call that may be cancelled before Invoke has returned it. Thread-safe.
 class Canceller {

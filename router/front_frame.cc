@@ -140,6 +140,12 @@ grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_
   std::vector<grpc::Slice> slices;
   std::string flat;
   std::size_t taken = 0;
+  for (const EncodedReply& reply : *replies) {
+    if (taken >= frame_bytes) break;
+    taken += reply.head.size() + reply.tail.size() + (reply.body.size() < kInline ? reply.body.size() : 0);
+  }
+  flat.reserve(taken);
+  taken = 0;
   while (!replies->empty() && (taken == 0 || taken + replies->front().bytes() <= frame_bytes)) {
     EncodedReply reply = std::move(replies->front());
     replies->pop_front();

@@ -1,8 +1,7 @@
 #include "router/front_server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 
 #include <stdexcept>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "proto/link/endpoint.h"
 #include "proto/mutex.h"
 #include "router/front_probe.h"
+#include "router/front_queue.h"
 #include "router/front_services.h"
 #include "router/front_state.h"
 
@@ -36,16 +36,6 @@ void Configure(const FrontOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 4'000);
 }
 
-// Both are switches of the whole process, read when a server is built.
-void EnableHealthAndReflection() {
-  static const bool once = [] {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    return true;
-  }();
-  (void)once;
-}
-
 link::CallerCertificate CallerCertificateOf(const FrontOptions& options) {
   if (options.require_certificate) return link::CallerCertificate::kRequired;
   return options.tls.ca.empty() ? link::CallerCertificate::kNone : link::CallerCertificate::kOptional;
@@ -53,16 +43,15 @@ link::CallerCertificate CallerCertificateOf(const FrontOptions& options) {
 
 class Server final : public FrontServer {
  public:
-  Server(FrontOptions options, Api* api) : state_(std::move(options), api), services_(MakeServices(&state_)) {
-    EnableHealthAndReflection();
+  Server(FrontOptions options, Api* api) : state_(std::move(options), api) {
+    state_.health.Set(api->Serving());
     const FrontOptions& o = state_.options;
-    grpc::ServerBuilder builder;
-    Configure(o, &builder);
-    builder.AddListeningPort(o.listen, link::ServerCredentialsFor(o.tls, CallerCertificateOf(o)), &port_);
-    for (const auto& service : services_) builder.RegisterService(service.get());
-    server_ = builder.BuildAndStart();
-    if (!server_ || port_ == 0) throw std::runtime_error(link::WhyNotListening(o.listen));
-    PublishHealth(api->Serving());
+    Listen();
+    taker_ = std::make_unique<link::CallTaker>(
+        poller_, [this](link::IncomingCall* call, link::CallTaker* taker) { Request(call, taker); },
+        [this](std::unique_ptr<link::IncomingCall> call) { OnCall(std::move(call)); });
+    if (own_poller_) polling_ = std::thread([this] { PollToTheEnd(); });
+    taker_->Ask();
     health_ = std::thread([this] { FollowHealth(); });
     if (o.on_dead && o.probe_interval.count() > 0) {
       ListenerProbe::Options probe;
@@ -81,8 +70,8 @@ class Server final : public FrontServer {
   void Drain() override {
     state_.draining = true;
     {
-      MutexLock lock(mutex_);
-      PublishHealth(false);
+      MutexLock lock(mutex_);  // not between FollowHealth's question and what it makes of the answer
+      state_.health.Set(false);
     }
     state_.to_drain.DrainAll();
   }
@@ -98,7 +87,9 @@ class Server final : public FrontServer {
     probe_.reset();
     health_.join();
     server_->Shutdown(std::chrono::system_clock::now() + patience);
-    server_->Wait();
+    state_.calls.AwaitNone();
+    server_.reset();
+    CloseQueues();
   }
 
   Load load() const override {
@@ -107,31 +98,77 @@ class Server final : public FrontServer {
   }
 
  private:
-  // Only what has changed: watchers of health hear of every setting.
-  void PublishHealth(bool serving) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (published_ == static_cast<int>(serving)) return;
-    published_ = serving;
-    auto* health = server_->GetHealthCheckService();
-    health->SetServingStatus("", serving);
-    for (const std::string& name : ServiceNames()) health->SetServingStatus(name, serving);
+  // Throws; nothing is polled yet.
+  void Listen() {
+    const FrontOptions& o = state_.options;
+    grpc::ServerBuilder builder;
+    Configure(o, &builder);
+    builder.AddListeningPort(o.listen, link::ServerCredentialsFor(o.tls, CallerCertificateOf(o)), &port_);
+    builder.RegisterAsyncGenericService(&service_);
+    auto queue = builder.AddCompletionQueue();
+    if (o.poller) {
+      builder.AddListeningPort("", std::make_shared<SharedQueue>(o.poller));
+      poller_ = o.poller;
+      unused_queue_ = std::move(queue);  // a builder insists on one of its own; nothing is ever asked of it
+    } else {
+      own_poller_ = std::make_unique<link::Poller>(std::move(queue));
+      poller_ = own_poller_.get();
+    }
+    server_ = builder.BuildAndStart();
+    if (server_ && port_ != 0) return;
+    server_.reset();
+    if (own_poller_) polling_ = std::thread([this] { PollToTheEnd(); });
+    CloseQueues();
+    throw std::runtime_error(link::WhyNotListening(o.listen));
+  }
+
+  void PollToTheEnd() {
+    while (own_poller_->Poll(steady_clock::time_point::max())) {
+    }
+  }
+
+  void CloseQueues() {
+    if (own_poller_) own_poller_->Shutdown();
+    if (polling_.joinable()) polling_.join();
+    if (!unused_queue_) return;
+    unused_queue_->Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (unused_queue_->Next(&tag, &ok)) {
+    }
+  }
+
+  void Request(link::IncomingCall* call, link::CallTaker* taker) {
+    call->owner = state_.calls.Enter();
+    service_.RequestCall(&call->context, &call->stream, poller_->queue(), poller_->queue(),
+                         static_cast<link::Poller::Event*>(taker));
+  }
+
+  void OnCall(std::unique_ptr<link::IncomingCall> call) {
+    taker_->Ask();
+    Serve(&state_, std::move(call));
   }
 
   void FollowHealth() {
     MutexLock lock(mutex_);
     const auto stopped = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; };
     while (!wake_.WaitFor(mutex_, state_.options.health_interval, stopped)) {
-      PublishHealth(state_.api.Serving() && !state_.draining);
+      state_.health.Set(state_.api.Serving() && !state_.draining);
     }
   }
 
   FrontState state_;
-  const std::vector<std::unique_ptr<grpc::Service>> services_;
   int port_ = 0;
+  link::Poller* poller_ = nullptr;
+  std::unique_ptr<link::Poller> own_poller_;  // none with FrontOptions::poller
+  std::unique_ptr<grpc::ServerCompletionQueue> unused_queue_;
+  grpc::AsyncGenericService service_;
+  std::unique_ptr<link::CallTaker> taker_;
   std::unique_ptr<grpc::Server> server_;
+  std::thread polling_;  // of own_poller_
   Mutex mutex_;
   Condition wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  int published_ ABSL_GUARDED_BY(mutex_) = -1;  // the health last told, -1 none
   std::thread health_;
   std::unique_ptr<ListenerProbe> probe_;
 };

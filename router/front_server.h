@@ -16,6 +16,10 @@
 #include "router/core/methods.h"
 #include "router/front_admission.h"
 
+namespace coffer::link {
+class Poller;
+}
+
 namespace coffer::router {
 
 // Told about every call. Called on any thread; must not block.
@@ -43,6 +47,8 @@ struct FrontOptions {
   int max_message_bytes = 17 << 20;          // 16 MiB of request and the envelope around it
   std::chrono::milliseconds health_interval{100};  // how soon health follows Api::Serving
   std::chrono::milliseconds probe_interval{5'000}; // how often the listener is tried from outside; 0: never
+  // Polled by another thread until after Stop: the front's calls come and end there. Null: the front has a thread of its own.
+  link::Poller* poller = nullptr;
   FrontObserver* observer = nullptr;         // may be null; must outlive the server
   // The listener has died while the process lives (gRPC 1.51 never accepts again after running out of descriptors once).
   // Called once, on a thread of the server, with a message for the operator; the process should end.

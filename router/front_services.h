@@ -1,8 +1,5 @@
-// The generated services, with every method handed on as bytes. Generated raw handlers keep reflection working.
+// Which call goes where: every service of the public port, by the names of their methods.
 #pragma once
-
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/codegen/service_type.h>
 
 #include <memory>
 #include <string>
@@ -12,9 +9,12 @@
 
 namespace coffer::router {
 
-// All services of coffer.v1; they and `state` must outlive the server.
-std::vector<std::unique_ptr<grpc::Service>> MakeServices(FrontState* state);
-// Their full names, for health.
+// A call of any method, on the thread that polls; it ends by itself. `state` must outlive it.
+void Serve(FrontState* state, std::unique_ptr<link::IncomingCall> call);
+
+// Full names of the services of coffer.v1, for health.
 std::vector<std::string> ServiceNames();
+// And of all that answer here.
+std::vector<std::string> ReflectedServices();
 
 }  // namespace coffer::router

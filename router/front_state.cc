@@ -103,7 +103,7 @@ steady_clock::time_point LessMargin(steady_clock::duration left) {
   return steady_clock::now() + std::max(left - margin, steady_clock::duration::zero());
 }
 
-Status DeadlineOf(const grpc::CallbackServerContext& context, Method method,
+Status DeadlineOf(const grpc::ServerContextBase& context, Method method,
                   steady_clock::time_point* deadline) {
   const auto given = context.deadline();
   if (given == std::chrono::system_clock::time_point::max()) {
@@ -117,7 +117,7 @@ Status DeadlineOf(const grpc::CallbackServerContext& context, Method method,
   return Ok();
 }
 
-Caller CallerOf(const grpc::CallbackServerContext& context) {
+Caller CallerOf(const grpc::ServerContextBase& context) {
   Caller caller;
   caller.peer = HostOf(context.peer());
   const auto auth = context.auth_context();

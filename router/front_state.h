@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 
+#include "proto/link/poller.h"
 #include "proto/mutex.h"
+#include "router/front_health.h"
 #include "router/front_server.h"
 
 namespace coffer::router {
@@ -32,6 +34,30 @@ class DrainList {
   std::map<const Drainable*, std::weak_ptr<Drainable>> all_ ABSL_GUARDED_BY(mutex_);
 };
 
+// How many calls gRPC has not let go of. Thread-safe.
+class Presence {
+ public:
+  // One of them, until it is destroyed.
+  std::shared_ptr<void> Enter() {
+    MutexLock lock(mutex_);
+    ++count_;
+    return std::shared_ptr<void>(this, [](void* presence) { static_cast<Presence*>(presence)->Leave(); });
+  }
+  void AwaitNone() {
+    MutexLock lock(mutex_);
+    while (count_ != 0) none_.Wait(mutex_);
+  }
+
+ private:
+  void Leave() {
+    MutexLock lock(mutex_);
+    if (--count_ == 0) none_.NotifyAll();
+  }
+  Mutex mutex_;
+  Condition none_;
+  std::size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
 struct FrontState {
   FrontState(FrontOptions o, Api* a) : options(std::move(o)), api(*a), admission(options.admission) {}
 
@@ -40,8 +66,10 @@ struct FrontState {
   Admission admission;
   std::atomic<bool> draining{false};
 
+  Health health;
   std::atomic<std::uint64_t> streams{0};  // coalescing streams that have not ended
   DrainList to_drain;
+  Presence calls;
 };
 
 // Notes when a call began and tells the observer how it ended.
@@ -71,10 +99,10 @@ bool IsReading(Method method);
 std::chrono::steady_clock::time_point LessMargin(std::chrono::steady_clock::duration left);
 // Of a unary or server-streaming call; DEADLINE_REQUIRED when there is none and the method may not
 // last, or when it has passed already.
-Status DeadlineOf(const grpc::CallbackServerContext& context, Method method,
+Status DeadlineOf(const grpc::ServerContextBase& context, Method method,
                   std::chrono::steady_clock::time_point* deadline);
 
-Caller CallerOf(const grpc::CallbackServerContext& context);
+Caller CallerOf(const grpc::ServerContextBase& context);
 // "ipv4:10.0.0.7:4711" gives "10.0.0.7"; of an IPv6 address the first 64 bits, which one customer has to himself.
 std::string HostOf(const std::string& grpc_peer);
 

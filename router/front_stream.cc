@@ -43,9 +43,8 @@ class StreamSession::Call final : public ResponseSink {
   std::optional<std::string> answer_;
 };
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamSession::Start(
-    FrontState* state, grpc::CallbackServerContext* context) {
-  auto session = std::make_shared<StreamSession>(state, CallerOf(*context));
+void StreamSession::Start(FrontState* state, std::unique_ptr<link::IncomingCall> call) {
+  auto session = std::make_shared<StreamSession>(state, std::move(call));
   session->self_ = session;
   state->streams += 1;
   state->to_drain.Add(session);
@@ -56,7 +55,6 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamSession::Star
     session->broken_ = ToGrpc(status);
   }
   session->Proceed();
-  return session.get();
 }
 
 void StreamSession::Drain() {
@@ -86,6 +84,7 @@ void StreamSession::OnReadDone(bool ok) {
     Break(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "a frame on the stream is no coffer.v1.OpenRequest of at most " +
                                                                std::to_string(kMaxCallsPerFrame) + " calls"));
   } else {
+    const AnswerBatch batch;
     for (StreamCall& call : calls) Accept(std::move(call));
   }
   {
@@ -105,6 +104,7 @@ void StreamSession::Accept(StreamCall call) {
     MutexLock lock(mutex_);
     return Enqueue(EncodeReply(call.id, std::nullopt, &status));
   }
+  if (AnsweredNow(call, *method)) return;
   auto sink = std::make_shared<Call>(shared_from_this(), call.id, bytes, *method);
   const Status status = Open(call, sink, &sink->permit);
   if (!IsOk(status)) {
@@ -118,6 +118,29 @@ void StreamSession::Accept(StreamCall call) {
   }
   const auto deadline = LessMargin(std::chrono::milliseconds(call.deadline_ms));
   sink->canceller.Set(state_.api.Invoke(NameOf(*method), std::move(call.request), deadline, caller_, sink));
+}
+
+// It holds no place among the calls under way, because it never is: its bytes count where all answers count.
+bool StreamSession::AnsweredNow(const StreamCall& call, Method method) {
+  if (call.deadline_ms == 0) return false;
+  {
+    MutexLock lock(mutex_);
+    if (draining_ || broken_ || finished_ || calls_.contains(call.id)) return false;
+  }
+  const CallRecord record(state_, method);
+  auto response = state_.api.AnswerNow(method, call.request, LessMargin(std::chrono::milliseconds(call.deadline_ms)));
+  if (!response) return false;
+  const std::uint64_t most = state_.options.stream.reply_bytes;
+  Status status;
+  {
+    MutexLock lock(mutex_);
+    if (reply_bytes_ + response->size() > most) status = TooManyBytes(most);
+    if (!IsOk(status)) response.reset();
+    Enqueue(EncodeReply(call.id, std::move(response), &status));
+  }
+  record.End(CodeOf(status));
+  AnswerBatch::Hold(shared_from_this());  // there is one: OnReadDone's
+  return true;
 }
 
 Status StreamSession::Open(const StreamCall& call, const std::shared_ptr<Call>& sink, Admission::Permit* permit) {
@@ -247,6 +270,7 @@ void StreamSession::Proceed() {
 void StreamSession::OnDone() {
   state_.to_drain.Remove(this);
   state_.streams -= 1;
+  ReleaseCall();
   self_.reset();
 }
 

@@ -16,16 +16,16 @@
 namespace coffer::router {
 
 // One stream. Owns itself until gRPC is done with it and its calls have let go.
-class StreamSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+class StreamSession final : public link::PolledServerStream,
                             public Drainable,
                             public AnswerBatch::Held,
                             public std::enable_shared_from_this<StreamSession> {
  public:
   // `state` must outlive the stream and its calls.
-  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(FrontState* state,
-                                                                            grpc::CallbackServerContext* context);
+  static void Start(FrontState* state, std::unique_ptr<link::IncomingCall> call);
   // Use Start.
-  StreamSession(FrontState* state, Caller caller) : state_(*state), caller_(std::move(caller)) {}
+  StreamSession(FrontState* state, std::unique_ptr<link::IncomingCall> call)
+      : link::PolledServerStream(std::move(call)), state_(*state), caller_(CallerOf(context())) {}
 
   // The server is draining: new calls are refused, those that may last are ended, and the stream ends once nothing is under way.
   void Drain() override;
@@ -41,6 +41,8 @@ class StreamSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   class Call;
 
   void Accept(StreamCall call);
+  // Whether the call is over already: it could be answered without waiting for anything, and was.
+  bool AnsweredNow(const StreamCall& call, Method method);
   // Whether the call may begin; opens it.
   Status Open(const StreamCall& call, const std::shared_ptr<Call>& sink, Admission::Permit* permit);
   void CancelCall(std::uint64_t id);

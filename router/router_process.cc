@@ -104,6 +104,7 @@ class Process final : public RouterProcess, private link::Handler {
   // ---- Api
   std::shared_ptr<CallHandle> Invoke(std::string_view method, std::string request, SteadyClock::time_point deadline,
                                      const Caller& caller, std::shared_ptr<ResponseSink> sink) override;
+  std::optional<std::string> AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) override;
   bool Serving() const override { return has_layout_ && !draining_; }
 
   // ---- RouterProcess
@@ -123,6 +124,7 @@ class Process final : public RouterProcess, private link::Handler {
   }
   int peer_port() const override { return options_.listen.empty() ? 0 : hub_->port(); }
   NodeId id() const override { return id_; }
+  link::Poller* poller() override { return hub_->poller(); }
   void Drain() override { draining_ = true; }
   std::size_t calls_under_way() const override { return calls_; }
   void SetSecrets(link::Keyring keyring) override { hub_->SetSecrets(std::move(keyring)); }
@@ -222,6 +224,8 @@ class Process final : public RouterProcess, private link::Handler {
   bool waiting_ ABSL_GUARDED_BY(inbox_mutex_) = false;  // the driver waits in Poll, and has not been woken
   bool stopping_ ABSL_GUARDED_BY(inbox_mutex_) = false;
 
+  RouterCore* core_ = nullptr;        // the driver's, while it runs
+  v1::GetRequest get_;                // the driver's: its strings keep their room
   std::map<CallId, Client> clients_;  // the driver's, and after it Stop's
 
   Mutex notices_mutex_;
@@ -290,6 +294,13 @@ std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, std::string
   return handle;
 }
 
+// On the driver's thread the core may be asked directly: what comes over the front's connections is handled between two rounds.
+std::optional<std::string> Process::AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) {
+  if (method != Method::kChunksGet || driver_id_ != std::this_thread::get_id()) return std::nullopt;
+  if (!get_.ParseFromArray(request.data(), static_cast<int>(request.size()))) return std::nullopt;
+  return core_->GetCached(Now(), get_, ToInstant(deadline));
+}
+
 link::RefusalInfo Process::Admit(const link::Identity& peer, const std::string& certificate_name) {
   const auto known = layout();
   if (!known) return {};
@@ -352,6 +363,7 @@ void Process::Drive() {
     return it == clients_.end() || it->second.sink->Writable();
   };
   RouterCore core(std::move(config), RandomWord(), Now());
+  core_ = &core;
   driver_id_ = std::this_thread::get_id();
   std::deque<Input> batch;
   for (;;) {

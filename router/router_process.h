@@ -61,6 +61,8 @@ class RouterProcess : public Api {
   // The port members dial; 0 when it does not listen.
   virtual int peer_port() const = 0;
   virtual NodeId id() const = 0;
+  // The driver's, until Stop: a front whose calls come over it pays no change of threads for them.
+  virtual link::Poller* poller() = 0;
   // The cluster's secrets changed: links are made by the new ones from now on.
   virtual void SetSecrets(link::Keyring keyring) = 0;
   // From now on Serving() is false; calls go on. The first step of a shutdown: load balancers look elsewhere.

@@ -291,6 +291,7 @@ void Server::StartFront() {
   o.tls = config_.public_tls;
   o.require_certificate = config_.public_tls_required;
   o.observer = &call_metrics_;
+  o.poller = router_->poller();
   o.on_dead = [this](const std::string& message) { Fail(message); };
   front_ = router::FrontServer::Start(std::move(o), router_.get());
   log_.Info("the API is up", {{"listen", config_.public_listen}, {"port", std::to_string(front_->port())},

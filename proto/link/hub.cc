@@ -64,7 +64,7 @@ void HubImpl::Open() {
   }
   channel_credentials_ = ChannelCredentialsFor(options_.tls);
   if (options_.listen.empty()) {
-    poller_ = std::make_unique<Poller>(std::make_unique<grpc::CompletionQueue>());
+    poller_ = std::make_unique<Poller>(grpc::ServerBuilder().AddCompletionQueue());
   } else {
     Listen();
   }
@@ -84,9 +84,8 @@ void HubImpl::Listen() {
   builder.AddListeningPort(ListenTarget(options_.listen),
                            ServerCredentialsFor(options_.tls, CallerCertificate::kRequired), &port_);
   builder.RegisterService(&service_);
-  auto queue = builder.AddCompletionQueue();
-  grpc::ServerCompletionQueue* const calls = queue.get();
-  poller_ = std::make_unique<Poller>(std::move(queue));
+  poller_ = std::make_unique<Poller>(builder.AddCompletionQueue());
+  grpc::ServerCompletionQueue* const calls = poller_->queue();
   server_ = builder.BuildAndStart();
   if (!server_ || port_ == 0) {
     server_.reset();

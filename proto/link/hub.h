@@ -28,6 +28,7 @@ class HubImpl final : public Hub, public SessionHost {
   void Flush() override;
   void Poll(std::chrono::steady_clock::time_point until) override { poller_->Poll(until); }
   void Wake() override { poller_->Wake(); }
+  Poller* poller() override { return poller_.get(); }
   bool Linked(const NodeId& peer) const override;
   void Drop(const NodeId& peer, const std::string& why) override;
   void SetIdentity(Identity self) override;

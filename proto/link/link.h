@@ -116,6 +116,8 @@ struct HubStats {
   std::uint64_t queued_bytes = 0;        // now: waiting or being written, all peers
 };
 
+class Poller;
+
 // All links of a process. Thread-safe.
 class Hub {
  public:
@@ -137,6 +139,8 @@ class Hub {
   virtual void Poll(std::chrono::steady_clock::time_point until) = 0;
   // Ends a Poll that waits, or the next one.
   virtual void Wake() = 0;
+  // What Poll polls, for others of the process that want their events on the same thread; theirs must be over before Stop.
+  virtual Poller* poller() = 0;
   virtual bool Linked(const NodeId& peer) const = 0;
   // Ends all links to the peer.
   virtual void Drop(const NodeId& peer, const std::string& why) = 0;

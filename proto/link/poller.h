@@ -4,6 +4,7 @@
 #pragma once
 
 #include <grpcpp/alarm.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/async_stream.h>
 
@@ -28,11 +29,12 @@ class Poller {
     ~Event() = default;
   };
 
-  explicit Poller(std::unique_ptr<grpc::CompletionQueue> queue) : queue_(std::move(queue)) {}
+  // A queue of gRPC's ServerBuilder, which alone makes those that servers take.
+  explicit Poller(std::unique_ptr<grpc::ServerCompletionQueue> queue) : queue_(std::move(queue)) {}
   // After Shutdown, once Poll has said false.
   ~Poller() = default;
 
-  grpc::CompletionQueue* queue() { return queue_.get(); }
+  grpc::ServerCompletionQueue* queue() { return queue_.get(); }
 
   // Runs what has ended; waits until `until` at most for the first. False: shut down, and nothing is left.
   bool Poll(std::chrono::steady_clock::time_point until);
@@ -63,7 +65,7 @@ class Poller {
   };
   void Leave();
 
-  const std::unique_ptr<grpc::CompletionQueue> queue_;
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   Mutex mutex_;
   Condition unused_;  // with mutex_
   std::atomic<int> users_{0};
@@ -76,8 +78,9 @@ class Poller {
 // A call that has arrived: it and its stream of raw frames.
 struct IncomingCall {
   explicit IncomingCall(Poller* poller) : user(poller) {}
+  std::shared_ptr<void> owner;  // of whoever took the call; let go of when nothing else of it is left
   Poller::User user;
-  grpc::ServerContext context;
+  grpc::GenericServerContext context;
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream{&context};
   // Set by the stream that serves the call; its end is an event of its own.
   std::function<void()> on_end;
@@ -106,6 +109,8 @@ class PolledServerStream {
   void StartWrite(const grpc::ByteBuffer* frame);
   void StartWriteAndFinish(const grpc::ByteBuffer* frame, const grpc::Status& status);
   void Finish(const grpc::Status& status);
+  // In OnDone: lets go of the call at once, though others hold the stream still. There is no context afterwards.
+  void ReleaseCall() { call_.reset(); }
 
  private:
   struct Step final : Poller::Event {
@@ -117,7 +122,7 @@ class PolledServerStream {
   void Nothing(bool) {}
   void Drop();
 
-  const std::unique_ptr<IncomingCall> call_;
+  std::unique_ptr<IncomingCall> call_;
   Step read_{this, &PolledServerStream::OnReadDone};
   Step write_{this, &PolledServerStream::OnWriteDone};
   Step finish_{this, &PolledServerStream::Nothing};

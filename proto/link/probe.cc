@@ -63,7 +63,7 @@ Outcome Ask(DialAim aim, const Keyring& keyring, const Identity& self, const Tls
   options.dial_timeout = std::min(options.dial_timeout, timeout);
   options.handshake_timeout = timeout;
   const auto now = std::chrono::steady_clock::now();
-  Poller poller(std::make_unique<grpc::CompletionQueue>());
+  Poller poller(grpc::ServerBuilder().AddCompletionQueue());
   // What gRPC leaves behind dies here, when the stream is over.
   std::shared_ptr<void> remains;
   Asker asker(self);

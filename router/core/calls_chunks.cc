@@ -8,6 +8,7 @@
 
 #include "cluster/placement.h"
 #include "router/core/call.h"
+#include "router/core/get_response.h"
 #include "router/core/validate.h"
 
 namespace coffer::router {
@@ -20,37 +21,6 @@ constexpr std::size_t kHasAtOnce = 128;
 constexpr Duration kFrontPoll = std::chrono::milliseconds(10);
 // How long the cache's disk may take before a node is asked.
 constexpr Duration kDiskPatience = std::chrono::milliseconds(100);
-
-void AppendVarint(std::string& out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-// A serialised GetResponse, by hand: the chunk is copied once instead of twice. Equal to what protobuf writes.
-std::string EncodeGetResponse(std::string_view data, std::uint64_t total_size) {
-  std::string out;
-  out.reserve(data.size() + 24);
-  if (!data.empty()) {
-    out.push_back('\x0a');
-    AppendVarint(out, data.size());
-    out.append(data);
-  }
-  if (total_size != 0) {
-    out.push_back('\x10');
-    AppendVarint(out, total_size);
-  }
-  return out;
-}
-
-// The range of a whole chunk, by the rule of GetRequest; nothing: out of range.
-std::optional<std::string_view> Cut(std::string_view chunk, std::uint64_t offset, std::uint64_t length) {
-  if (offset == 0 && length == 0) return chunk;
-  if (offset > chunk.size() || (offset == chunk.size() && length != 0)) return std::nullopt;
-  return chunk.substr(offset, length == 0 ? std::string_view::npos : length);
-}
 
 Status OutOfRange(const BlockId& id, std::uint64_t offset, std::uint64_t size) {
   return MakeError(Code::kOutOfRange, "OUT_OF_RANGE",

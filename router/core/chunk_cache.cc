@@ -31,8 +31,11 @@ std::uint64_t ChunkCache::Shard::Tables() const {
          policy->memory_bytes() + left.memory_bytes();
 }
 
-Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
-  const Key key{zone, id};
+Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) { return Find(now, {zone, id}, true); }
+
+Payload ChunkCache::FindHit(Instant now, const ZoneId& zone, const BlockId& id) { return Find(now, {zone, id}, false); }
+
+Payload ChunkCache::Find(Instant now, const Key& key, bool count_miss) {
   Shard& shard = *shards_[ShardOf(hash_(key))];
   MutexLock lock(shard.mutex);
   auto it = shard.places.find(key);
@@ -41,12 +44,13 @@ Payload ChunkCache::Find(Instant now, const ZoneId& zone, const BlockId& id) {
     it = shard.places.end();
   }
   if (it == shard.places.end()) {
+    if (!count_miss) return nullptr;
     misses_.fetch_add(1, std::memory_order_relaxed);
-    HitsOf(shard, zone).misses += 1;
+    HitsOf(shard, key.zone).misses += 1;
     return nullptr;
   }
   hits_.fetch_add(1, std::memory_order_relaxed);
-  HitsOf(shard, zone).hits += 1;
+  HitsOf(shard, key.zone).hits += 1;
   shard.policy->Touch(it->second);
   shard.entries[it->second].read_again = true;
   return shard.entries[it->second].chunk;

@@ -62,6 +62,8 @@ class ChunkCache {
 
   // The whole chunk, or null. Counted as a hit or a miss.
   Payload Find(Instant now, const ZoneId& zone, const BlockId& id);
+  // As Find, but what is not there is not counted: for those who ask Find then.
+  Payload FindHit(Instant now, const ZoneId& zone, const BlockId& id);
   // Keeps a whole chunk that was read in answer to a question asked at `asked`, unless it is too large, or was removed since then.
   void Insert(Instant asked, const ZoneId& zone, const BlockId& id, Payload chunk);
   // Keeps a chunk again that left through `overflow`, was read by a node at `read_at`, and is known not to be removed since.
@@ -113,6 +115,7 @@ class ChunkCache {
     std::set<ZoneId> removed_zones ABSL_GUARDED_BY(mutex);  // zones that were deleted
   };
 
+  Payload Find(Instant now, const Key& key, bool count_miss);
   static ZoneHits& HitsOf(Shard& shard, const ZoneId& zone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   void Keep(Shard& shard, std::uint64_t hash, Entry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   std::size_t ShardOf(std::uint64_t hash) const { return (hash >> 56) % shards_.size(); }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "cluster/placement.h"
+#include "router/core/get_response.h"
 #include "router/core/router_state.h"
 #include "router/core/validate.h"
 
@@ -99,19 +100,23 @@ void RouterCore::State::End(CallId call, Status status) {
   if (it == calls_.end() || it->second.ended) return;
   Active& active = it->second;
   active.ended = true;
-  MethodCounters& counters = counters_.methods[static_cast<std::size_t>(active.method)];
-  const double seconds = std::chrono::duration<double>(now_ - active.began).count();
+  --counters_.methods[static_cast<std::size_t>(active.method)].under_way;
+  Count(active.method, active.began, CodeOf(status));
+  out_.replies.push_back({call, {}, std::move(status)});
+}
+
+void RouterCore::State::Count(Method method, Instant began, Code code) {
+  MethodCounters& counters = counters_.methods[static_cast<std::size_t>(method)];
+  const double seconds = std::chrono::duration<double>(now_ - began).count();
   const auto bucket = std::lower_bound(kLatencyBuckets.begin(), kLatencyBuckets.end(), seconds) - kLatencyBuckets.begin();
   ++counters.calls;
-  --counters.under_way;
   ++counters.ended_by_latency[static_cast<std::size_t>(bucket)];
-  ++counters.ended_by_code[static_cast<std::size_t>(std::clamp(status.code(), 0, 16))];
+  ++counters.ended_by_code[static_cast<std::size_t>(std::clamp(static_cast<int>(code), 0, 16))];
   counters.seconds += seconds;
-  if (const Load load = LoadOf(active.method); load != Load::kNone) {
+  if (const Load load = LoadOf(method); load != Load::kNone) {
     ++(load == Load::kGet ? gets_ : puts_);
-    load_.Answered(now_, now_ - active.began);
+    load_.Answered(now_, now_ - began);
   }
-  out_.replies.push_back({call, {}, std::move(status)});
 }
 
 void RouterCore::State::WakeAt(CallId call, Instant at) {
@@ -189,6 +194,17 @@ void RouterCore::State::Invoke(CallId id, Request request, std::uint64_t bytes, 
   if (!layout_) active.deadline = std::min(deadline, now_ + config_.layout_patience);
   deadlines_.insert({active.deadline, id});
   if (layout_) Begin(id);
+}
+
+std::optional<std::string> RouterCore::State::GetCached(const v1::GetRequest& request, Instant deadline) {
+  if (!layout_ || leaving_ || deadline <= now_ || request.id().size() != BlockId::kSize) return std::nullopt;
+  if (request.offset() != 0 || request.length() != 0) return std::nullopt;
+  const ZoneId* const zone = CachedZone(request.zone());
+  if (!zone) return std::nullopt;
+  const Payload chunk = cache_.FindHit(now_, *zone, BlockId::Must(request.id()));
+  if (!chunk) return std::nullopt;
+  Count(Method::kChunksGet, now_, Code::kOk);
+  return EncodeGetResponse(*chunk, chunk->size());
 }
 
 // The layout is known: make the handler and start it.

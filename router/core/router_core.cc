@@ -370,6 +370,11 @@ RouterCore::Output RouterCore::DiskFailed(Instant now, std::string why) {
   return state_->Pump();
 }
 
+std::optional<std::string> RouterCore::GetCached(Instant now, const v1::GetRequest& request, Instant deadline) {
+  state_->now_ = now;
+  return state_->GetCached(request, deadline);
+}
+
 RouterCore::Output RouterCore::Tick(Instant now) {
   state_->now_ = now;
   return state_->Pump();

@@ -100,6 +100,8 @@ class RouterCore {
 
   // A public call; `bytes` is the size of its request, for the bounds. Ids are chosen by the owner, never reused.
   Output Invoke(Instant now, CallId call, Request request, std::uint64_t bytes, Instant deadline);
+  // The response to a get of a whole chunk that the cache holds: the call is over with it, and counted. Nothing: Invoke it.
+  std::optional<std::string> GetCached(Instant now, const v1::GetRequest& request, Instant deadline);
   // The caller lost interest; the end (CANCELLED) is in the output unless the call has ended already.
   Output Cancel(Instant now, CallId call);
   // Any message from a linked peer.

@@ -62,6 +62,9 @@ struct RouterCore::State final : CallHost {
   // ---- calls
   void Invoke(CallId id, Request request, std::uint64_t bytes, Instant deadline);
   void Begin(CallId id);
+  std::optional<std::string> GetCached(const v1::GetRequest& request, Instant deadline);
+  // For the figures and the status.
+  void Count(Method method, Instant began, Code code);
   template <class F>
   void With(CallId id, F handle);
   void Remove(CallId id);

@@ -56,6 +56,9 @@ class FakeApi : public Api {
   }
 
   bool Serving() const override { return serving; }
+  std::optional<std::string> AnswerNow(Method, std::string_view request, std::chrono::steady_clock::time_point) override {
+    return at_once ? at_once(request) : std::nullopt;
+  }
 
   // The next call that arrives, or has arrived.
   std::shared_ptr<Pending> Next() {
@@ -79,6 +82,8 @@ class FakeApi : public Api {
   std::atomic<bool> serving{true};
   // Runs on the front's own thread after each arrival; set before the first call.
   std::function<void()> arrived;
+  // What can be answered without waiting; set before the first call.
+  std::function<std::optional<std::string>(std::string_view)> at_once;
 
  private:
   class Handle : public CallHandle {

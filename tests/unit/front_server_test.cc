@@ -9,6 +9,7 @@
 #include "front_fixture.h"
 #include "proto/link/certificates.h"
 #include "proto/link/credentials.h"
+#include "proto/link/poller.h"
 #include "router/front_probe.h"
 #include "router/front_services.h"
 
@@ -64,6 +65,78 @@ TEST_CASE("reflection lists the services") {
     CAPTURE(name);
     CHECK(response.find(name) != std::string::npos);
   }
+}
+
+TEST_CASE("whoever watches health hears of each change until the server drains") {
+  Front front;
+  grpc::CompletionQueue queue;
+  grpc::GenericStub stub(front.channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  auto call = stub.PrepareCall(&context, "/grpc.health.v1.Health/Watch", &queue);
+  const auto next = [&queue] {
+    void* tag;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  const auto heard = [&] {
+    grpc::ByteBuffer answer;
+    call->Read(&answer, nullptr);
+    return next() ? static_cast<int>(BytesOf(answer).back()) : 0;
+  };
+  call->StartCall(nullptr);
+  REQUIRE(next());
+  call->WriteLast(BufferOf(""), {}, nullptr);
+  REQUIRE(next());
+  CHECK(heard() == kServing);
+  front.api.serving = false;
+  CHECK(heard() == kNotServing);
+  front.api.serving = true;
+  CHECK(heard() == kServing);
+  front.server->Drain();
+  while (heard() != 0) {  // that it serves no more may be said before the end, or not
+  }
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  next();
+  CHECK(status.error_code() == grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_CASE("reflection gives the file of a service and of its messages") {
+  Front front;
+  std::string response;
+  // ServerReflectionRequest{file_containing_symbol: "coffer.v1.Chunks"}.
+  const std::string request = "\x22\x10" "coffer.v1.Chunks";
+  const std::string method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+  REQUIRE(Exchange(front.channel, method, request, &response).ok());
+  CHECK(response.find("coffer/v1/chunks.proto") != std::string::npos);
+  CHECK(response.find("google/rpc/status.proto") != std::string::npos);  // which it imports
+}
+
+TEST_CASE("the front's calls can come over a poller of its owner") {
+  FakeApi api;
+  link::Poller poller(grpc::ServerBuilder().AddCompletionQueue());
+  std::thread owner([&poller] {
+    while (poller.Poll(std::chrono::steady_clock::time_point::max())) {
+    }
+  });
+  std::thread::id arrived_on;
+  api.arrived = [&] { arrived_on = std::this_thread::get_id(); };
+  FrontOptions options;
+  options.listen = "127.0.0.1:0";
+  options.poller = &poller;
+  auto server = FrontServer::Start(options, &api);
+  const auto channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials());
+  std::string response;
+  auto got = std::async(std::launch::async, [&] { return Exchange(channel, "/coffer.v1.Chunks/Get", "", &response); });
+  api.Next()->Answer("here");
+  CHECK(got.get().ok());
+  CHECK(response == "here");
+  const auto owned = owner.get_id();
+  server->Stop(milliseconds(0));
+  poller.Shutdown();
+  owner.join();
+  CHECK(arrived_on == owned);
 }
 
 TEST_CASE("a port in use is an error that says so") {

@@ -77,6 +77,39 @@ TEST_CASE("answers of one batch leave in one frame when it ends") {
   CHECK(open.Next().response() == "at once");
 }
 
+TEST_CASE("what can be answered at once is never under way, and all of it leaves in one frame") {
+  FrontOptions options;
+  options.stream.calls = 1;
+  options.stream.reply_bytes = 1000;
+  Front front(options);
+  front.api.at_once = [](std::string_view request) -> std::optional<std::string> {
+    if (request == "large") return std::string(2000, 'x');
+    return request.starts_with("known") ? std::optional<std::string>(std::string(request) + "!") : std::nullopt;
+  };
+  OpenStream open(front);
+  v1::OpenRequest frame;
+  for (std::uint64_t id = 1; id <= 20; ++id) OpenStream::Add(&frame, id, kGet, "known" + std::to_string(id));
+  OpenStream::Add(&frame, 21, kGet, "known too, without a deadline", 0);
+  OpenStream::Add(&frame, 22, kGet, "large");
+  OpenStream::Add(&frame, 23, kGet, "unknown");
+  REQUIRE(open.stream->Write(frame));
+  for (std::uint64_t id = 1; id <= 20; ++id) {
+    const v1::Reply reply = open.Next();
+    CHECK(reply.id() == id);
+    CHECK(reply.response() == "known" + std::to_string(id) + "!");
+    CHECK(reply.has_status());
+    CHECK(reply.status().code() == 0);
+  }
+  CHECK(ReasonOf(open.Next().status()) == "DEADLINE_REQUIRED");
+  CHECK(ReasonOf(open.Next().status()) == "TOO_MANY_BYTES");
+  CHECK(open.frames == 1);
+  auto unknown = front.api.Next();
+  CHECK(unknown->request == "unknown");
+  CHECK(front.server->load().calls == 2);  // the stream itself, and this one
+  unknown->Answer("found");
+  CHECK(open.Next().id() == 23);
+}
+
 TEST_CASE("answers come in any order, told apart by id") {
   Front front;
   OpenStream open(front);

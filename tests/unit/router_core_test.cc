@@ -363,6 +363,40 @@ TEST_CASE("ranges are cut by the rule of the proto, from a node and from the cac
   }
 }
 
+TEST_CASE("a whole chunk in the cache is given at once, and counted as any call") {
+  RouterWorld world(3);
+  world.AddZone("shop");
+  world.Settle();
+  world.Do(Put("shop", Id(1), "0123456789"));
+  const Instant later = world.now() + seconds(5);
+  const auto now = [&](const v1::GetRequest& request) { return world.core().GetCached(world.now(), request, later); };
+  const auto gets = [&] { return world.core().Counters().methods[static_cast<std::size_t>(Method::kChunksGet)]; };
+  CHECK_FALSE(now(Get("shop", Id(1))));  // not read yet
+  CHECK(world.core().Counters().cache.misses == 0);
+  const std::string told = world.Do(Get("shop", Id(1))).responses.at(0);
+  const auto before = gets();
+
+  REQUIRE(now(Get("shop", Id(1))));
+  CHECK(*now(Get("shop", Id(1))) == told);
+  CHECK(gets().calls == before.calls + 2);
+  CHECK(gets().ended_by_code[0] == before.ended_by_code[0] + 2);
+  CHECK(gets().under_way == 0);
+  CHECK(world.core().Counters().cache.hits == 2);
+
+  // All else takes the way of a call.
+  CHECK_FALSE(now(Get("shop", Id(2))));
+  CHECK_FALSE(now(Get("shop", Id(1), 3)));
+  CHECK_FALSE(now(Get("shop", Id(1), 0, 3)));
+  CHECK_FALSE(now(Get("nowhere", Id(1))));
+  v1::GetRequest short_id = Get("shop", Id(1));
+  short_id.set_id("short");
+  CHECK_FALSE(now(short_id));
+  CHECK_FALSE(world.core().GetCached(world.now(), Get("shop", Id(1)), world.now()));  // too late
+  CHECK(gets().calls == before.calls + 2);
+  world.Feed(world.core().Leave(world.now()));
+  CHECK_FALSE(now(Get("shop", Id(1))));
+}
+
 TEST_CASE("a cached chunk is served without a node, and not after its deletion") {
   RouterWorld world(1);
   world.AddZone("shop");
