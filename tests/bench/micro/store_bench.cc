@@ -1,4 +1,5 @@
-// What the node's store costs by itself: puts in groups of 1 and 64, and gets, of 1 KiB to 1 MiB.
+// What the node's store costs by itself: puts in groups of 1 and 64, and gets, of 1 KiB to 1 MiB;
+// gets of 100 bytes by how many are stored.
 //
 // The folder is made under $TMPDIR (or /tmp): point it at the disk that is to be measured.
 #include <benchmark/benchmark.h>
@@ -126,6 +127,22 @@ void Get(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 
+// Any of so many small records.
+void GetAmong(benchmark::State& state) {
+  Fixture store;
+  const Payload value = ValueOf(100);
+  const auto records = static_cast<std::uint64_t>(state.range(0));
+  for (std::uint64_t i = 0; i < records; i += 1000) store.Put(i, 1000, value);
+  std::uint64_t next = 0;
+  for (auto _ : state) {
+    Payload read;
+    if (!store.Get(next, &read)) state.SkipWithError("not found");
+    next = (next + 7919) % records;
+    benchmark::DoNotOptimize(read);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+
 constexpr std::int64_t kSizes[] = {1 << 10, 4 << 10, 8 << 10, 16 << 10, 64 << 10, 1 << 20};
 
 // A fixed number of rounds: the library would try several numbers, each in a new store that must be filled first.
@@ -141,6 +158,9 @@ void Register() {
     const std::int64_t rounds = std::clamp<std::int64_t>((1 << 30) / size, 1000, 40'000);
     benchmark::RegisterBenchmark("Get", Get)->ArgNames({"bytes"})->Arg(size)->Iterations(rounds)
         ->UseRealTime()->Unit(benchmark::kMicrosecond);
+  }
+  for (const std::int64_t records : {10'000, 100'000, 1'000'000}) {
+    benchmark::RegisterBenchmark("GetAmong", GetAmong)->ArgNames({"records"})->Arg(records)->Iterations(100'000)->Unit(benchmark::kMicrosecond);
   }
 }
 
