@@ -1,7 +1,4 @@
 // The part of the hub that has to do with secrets: changing them, and what those ask who are not members.
-#include <algorithm>
-#include <iterator>
-
 #include "proto/link/hub.h"
 
 namespace coffer::link {
@@ -28,7 +25,9 @@ void Handler::OnErrand(const std::string&, const wire::Errand&, std::function<vo
 std::vector<SessionPtr> HubImpl::Stale(const Peer& peer) const {
   std::vector<SessionPtr> stale;
   for (const auto& lane : peer.lanes) {
-    std::copy_if(lane.begin(), lane.end(), std::back_inserter(stale), [this](const SessionPtr& s) { return !keyring_.Has(s->secret()); });
+    for (const SessionPtr& session : lane) {
+      if (!keyring_.Has(session->secret())) stale.push_back(session);
+    }
   }
   return stale;
 }

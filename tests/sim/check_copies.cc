@@ -111,7 +111,9 @@ bool CopyChecker::Survives(const cluster::Layout& forced, bool stale, PartitionI
 
 std::vector<std::string> CopyChecker::LostChunks(const cluster::Layout& forced, bool stale) const {
   std::vector<std::string> lost;
-  for (const auto& [id, chunk] : chunks_.all()) {
+  for (const auto& one : chunks_.all()) {  // named, not bound: what follows captures them
+    const auto& id = one.first;
+    const auto& chunk = one.second;
     const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(id), forced.partition_count());
     const bool promised = chunk.known.acknowledged || chunk.known.deleted;
     const bool held = Survives(forced, stale, p, [&](const SimNode& n) { return promised && !ChunkOn(n, p, id, chunk.known); });
@@ -122,7 +124,9 @@ std::vector<std::string> CopyChecker::LostChunks(const cluster::Layout& forced, 
 
 std::vector<CopyChecker::LostChain> CopyChecker::LostChains(const cluster::Layout& forced, bool stale) const {
   std::vector<LostChain> lost;
-  for (const auto& [chain, known] : chains_.Facts()) {
+  for (const auto& one : chains_.Facts()) {
+    const auto& chain = one.first;
+    const auto& known = one.second;
     const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(chain), forced.partition_count());
     node::RecordHeader header;
     const bool deleted = Survives(forced, stale, p, [&](const SimNode& n) {
