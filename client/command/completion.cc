@@ -65,7 +65,7 @@ void AddCompletion(CLI::App& app, Session& session) {
   cmd->footer("  source <(coffer completion bash)\n  coffer completion bash > /etc/bash_completion.d/coffer");
   auto shell = std::make_shared<std::string>();
   cmd->add_option("shell", *shell, "bash")->required()->check(CLI::IsMember({"bash"}));
-  cmd->callback([&session, &app] {
+  cmd->callback([&session, &app, shell] {  // with what the option is parsed into
     session.action = [&session, &app] {
       session.out() << Script(&app);
       return static_cast<int>(kExitOk);
