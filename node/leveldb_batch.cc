@@ -267,8 +267,8 @@ leveldb::Status FinishErase(leveldb::DB* db, ValueLog* values, const LongErase& 
     if (more) next = it->key().ToString();
     if (!more) out.Delete(erase.row_key);
     leveldb::WriteOptions options;
-    options.sync = !more;  // what a crash takes back is erased again after it
-    if (auto status = values->Prepare(options.sync, &out); !status.ok()) return status;
+    options.sync = true;  // else more than the log's last record could be torn (log_tail.h)
+    if (auto status = values->Prepare(&out); !status.ok()) return status;
     if (auto status = db->Write(options, &out); !status.ok()) return status;
   }
   return values->Committed();

@@ -206,7 +206,7 @@ leveldb::Status LevelDbWriter::Add(const Queued& queued, LevelDbBatch* batch) {
 leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch) {
   leveldb::WriteOptions sync;
   sync.sync = true;
-  auto status = values_->Prepare(true, batch->result());
+  auto status = values_->Prepare(batch->result());
   if (status.ok()) status = db_->Write(sync, batch->result());
   if (status.ok()) status = values_->Committed();
   if (!status.ok()) return status;

@@ -162,23 +162,20 @@ leveldb::Status ValueLog::TakeSpare(std::uint64_t size, const std::string& path,
   return leveldb::Status::OK();
 }
 
-leveldb::Status ValueLog::Prepare(bool sync, leveldb::WriteBatch* batch) {
+leveldb::Status ValueLog::Prepare(leveldb::WriteBatch* batch) {
   if (auto status = WritePending(); !status.ok()) return status;
   MutexLock lock(mutex_);
-  std::set<std::uint64_t> later;
   for (const std::uint64_t number : touched_) {
     const auto it = segments_.find(number);
     if (it == segments_.end()) continue;
-    const bool empty = it->second.row.live == 0 && number != active_;
-    if (empty && sync) {
+    if (it->second.row.live == 0 && number != active_) {
       batch->Delete(SegmentKey(number));
       emptied_.insert(number);
     } else {
       batch->Put(SegmentKey(number), EncodeSegmentRow(number, it->second.row));
-      if (empty) later.insert(number);
     }
   }
-  touched_ = std::move(later);
+  touched_.clear();
   return leveldb::Status::OK();
 }
 

@@ -54,9 +54,9 @@ class ValueLog {
                       std::string* locator);
   // Forgets a value together with `batch`. An empty locator: one of an older store, or not known, and there may be none.
   void Erase(PartitionId partition, std::string_view key, std::string_view locator, leveldb::WriteBatch* batch);
-  // Writes and syncs what was put, and adds to `batch` what must be known of the segments. Right before the batch is written.
-  // `sync`: the batch will be synced, so that segments which are empty with it may be used again after it.
-  leveldb::Status Prepare(bool sync, leveldb::WriteBatch* batch);
+  // Writes and syncs what was put, and adds to `batch` what must be known of the segments. Right before the batch is written,
+  // with sync: segments which are empty with it may be used again after it.
+  leveldb::Status Prepare(leveldb::WriteBatch* batch);
   // Right after the batch that was prepared is durable.
   leveldb::Status Committed();
   // Adds to `batch` that no header points into the segment any more, whatever was counted.

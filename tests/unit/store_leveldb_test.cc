@@ -238,6 +238,30 @@ TEST_CASE("leveldb store: a large erasure cut short by power loss is complete af
   CHECK(interrupted);
 }
 
+TEST_CASE("leveldb store: each step of a large erasure is synced before the next", "[leveldb]") {
+  // Else more than the last record of the log could be torn, and the store would pass for damaged (node/log_tail.h).
+  struct Unsynced : DiskFaults {
+    std::atomic<int> now{0};
+    std::atomic<int> most{0};
+    int BeforeWrite(const std::string& path, std::size_t) override {
+      if (path.ends_with(".log")) most = std::max(most.load(), ++now);
+      return 0;
+    }
+    void Synced(const std::string& path, std::uint64_t) override {
+      if (path.ends_with(".log")) now = 0;
+    }
+  } faults;
+  TemporaryFolder parent;
+  auto options = SmallOptions(parent.path() + "/store");
+  options.erase_at_once = 20;
+  options.faults = &faults;
+  const auto store = MustOpen(options);
+  for (std::uint64_t i = 0; i < 200; ++i) REQUIRE(WriteAndWait(*store, BatchOf(i)));
+  faults.most = 0;
+  REQUIRE(WriteAndWait(*store, {{StoreBatch::ErasePartition{1}}}));
+  CHECK(faults.most <= 2);  // a record that ends in the next block of the log takes two writes
+}
+
 TEST_CASE("leveldb store: space of an erased partition is given back", "[leveldb]") {
   TemporaryFolder parent;
   const auto store = MustOpen(SmallOptions(parent.path() + "/store"));
