@@ -17,7 +17,7 @@ class Clock(ClusterTest):
         fresh.write_text(f"{offset}\n")
         fresh.rename(control)
 
-    def test_jumps_of_an_hour(self):
+    def with_own_clocks(self):
         if not os.path.exists(FAKETIME):
             self.skipTest("libfaketime is not installed")
         c = self.cluster()
@@ -26,6 +26,22 @@ class Clock(ClusterTest):
             member.environment = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(c.folder / f"{name}.time"),
                                   "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
         c.start()
+        return c
+
+    def test_drift(self):
+        """One clock runs half as fast again as it should, another at half speed."""
+        c = self.with_own_clocks()
+        workers = Workers(c)
+        self.addCleanup(workers.close)
+        with workers:
+            for name, rate in [("node-1", "x1.5"), ("node-2", "x0.5"), ("router", "x1.5")]:
+                self.jump(c, name, f"+0 {rate}")
+            workers.wait_progress(300)
+        workers.verify(self)
+        c.wait_healthy()
+
+    def test_jumps_of_an_hour(self):
+        c = self.with_own_clocks()
         epoch = c.status()["epoch"]
         workers = Workers(c)
         self.addCleanup(workers.close)

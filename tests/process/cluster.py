@@ -55,14 +55,15 @@ def wait_until(condition, what, seconds=60):
 
 
 class Member:
-    """One cofferd. Its settings are kept between starts; `start(**changes)` changes them for good. `prefix` is put before the
-    command, `environment` is added to the process's; both are read at each start."""
+    """One cofferd. Its settings are kept between starts; `start(**changes)` changes them for good. `program` is its file in BIN,
+    `prefix` is put before the command, `environment` is added to the process's; all are read at each start."""
 
     def __init__(self, folder, name, **settings):
         self.name = name
         self.data = folder / name
         self.log = folder / f"{name}.log"
         self.process = None
+        self.program = "cofferd"
         self.prefix = []
         self.environment = {}
         self.settings = {"name": name, "data": str(self.data), "metrics_listen": "none", **settings}
@@ -70,7 +71,7 @@ class Member:
     def start(self, **changes):
         assert not self.running, f"{self.name} runs already"
         self.settings.update(changes)
-        arguments = [*self.prefix, str(BIN / "cofferd")]
+        arguments = [*self.prefix, str(BIN / self.program)]
         for key, value in self.settings.items():
             if value is not None:
                 arguments += ["--" + key.replace("_", "-"), str(value)]

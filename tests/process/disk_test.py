@@ -1,5 +1,6 @@
 """Disks that fail, hang, fill up or come back damaged under clients at work. Faults 11, 12, 13, 22, 23; the rows "EIO on write,
 fsync", "disk slow, fsync hung", "ENOSPC" and "bit flips" of the fault matrix."""
+import errno
 import os
 import random
 import subprocess
@@ -68,6 +69,45 @@ class Failing(DiskTest):
     def test_write_fails(self):
         self.fails("write")
 
+    def test_read_fails(self):
+        """Nothing can be read of one disk: all is read from the other copies, and the node writes it anew or ends."""
+        c = self.cluster(cache_bytes="0B")
+        control = self.with_bad_disk(c, "node-2")
+        c.start()
+        contents = {c.put(content): content for content in (os.urandom(40 << 10) for _ in range(12))}
+        node = c["node-2"]
+
+        def noticed():
+            for id, content in contents.items():
+                self.assertTrue(c.get(id) == content, "a wrong byte was read")
+            return not node.running or int(c.member_status("node-2").get("bad_blocks", 0)) > 0
+        control.write_text("read")
+        wait_until(noticed, "node-2 notices that it can't read")
+        control.unlink()
+        if not node.running:
+            node.start()
+        c.wait_healthy()
+        c["node-1"].kill()
+        self.wait_writable(c)
+        for id, content in contents.items():
+            wait_until(lambda: c.get(id) == content, "what node-2 could not read is there")
+
+    def test_a_hundred_times_slower(self):
+        """Every sync takes a quarter of a second more: what needs this disk is slow, nothing is wrong, and the rest goes on."""
+        c = self.cluster()
+        control = self.with_bad_disk(c, "node-2")
+        c.start()
+        workers = self.work(c, patience=8)
+        with workers:
+            workers.wait_progress(100)
+            control.write_text("slow 250")
+            workers.wait_progress(100, seconds=120)
+            control.unlink()
+            c.wait_healthy()
+            workers.wait_progress(50)
+        workers.verify(self)
+        self.assertTrue(c["node-2"].running, c["node-2"].tail())
+
     def test_sync_hangs(self):
         """The network lives, the disk does not answer: its partitions move, and it catches up when the disk is back."""
         c = self.cluster()
@@ -89,14 +129,54 @@ class Failing(DiskTest):
 
 
 class Full(DiskTest):
-    def test_small_disk_fills_and_is_freed(self):
+    def on_small_disk(self, node, megabytes):
         if os.environ.get(INSIDE) != "inside":
             raise unittest.SkipTest(os.environ.get(INSIDE, "not entered"))
+        node.data.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", node.data], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", node.data])
+
+    def test_every_disk_to_the_last_byte(self):
+        """Another program takes all room of all nodes at once, the reserve too. Whoever ends says why; what was acknowledged is
+        there when there is room again, and writes go on."""
+        c = self.cluster(disk_reserve="32MiB")
+        for node in c.nodes:
+            self.on_small_disk(node, 160)
+        c.start()
+        kept = {c.put(b"kept %d" % i): b"kept %d" % i for i in range(10)}
+        workers = self.work(c, large=True)
+        fillers = [node.data / "filler" for node in c.nodes]
+        with workers:
+            workers.wait_progress(100)
+            for filler in fillers:
+                self.fill(filler)
+            wait_until(lambda: any("DISK_FULL" in o.why for o in workers.history.taken()[-500:]), "a write is refused with the reason")
+            for node in c.nodes:
+                self.assertTrue(node.running, node.tail())
+            for id, content in kept.items():
+                self.assertEqual(c.get(id), content)
+            for filler in fillers:
+                filler.unlink()
+            c.wait_healthy()
+            workers.wait_progress(100)
+        workers.verify(self)
+        for node in c.nodes:
+            self.assertTrue(node.running, node.tail())
+
+    def fill(self, path):
+        """Until not one byte more is taken."""
+        with open(path, "ab", buffering=0) as f:
+            for piece in (1 << 20, 4096, 1):
+                try:
+                    while f.write(bytes(piece)):
+                        pass
+                except OSError as e:
+                    self.assertEqual(e.errno, errno.ENOSPC)
+
+    def test_small_disk_fills_and_is_freed(self):
         c = self.cluster(disk_reserve="48MiB")
         node = c["node-2"]
-        node.data.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "none", node.data], check=True)
-        self.addCleanup(subprocess.run, ["umount", "--lazy", node.data])
+        self.on_small_disk(node, 256)
         c.start()
         ids = [c.put(b"deleted while it is full %d" % i) for i in range(20)]
         workers = self.work(c, large=True)

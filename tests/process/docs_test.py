@@ -1,4 +1,5 @@
 """Documents that can be held to the programs: settings, codes, links, files that are named."""
+import functools
 import pathlib
 import re
 import subprocess
@@ -7,6 +8,33 @@ import cluster
 from cluster import BIN, ClusterTest, environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@functools.cache
+def sources():
+    """What tests are registered by, the unit tests and the simulator's, and the planted bugs, as texts."""
+    cmake = "\n".join(p.read_text() for p in [*ROOT.glob("tests/**/*.cmake"), *ROOT.glob("tests/**/CMakeLists.txt")])
+    cases = "\n".join(p.read_text() for p in [*ROOT.glob("tests/unit/*_test.cc"), *ROOT.glob("tests/sim/*_test.cc")])
+    return cmake, cases, (ROOT / "tests/sim/planted_bugs.cc").read_text()
+
+
+def exists(name, case):
+    """Whether a test is there. `program_test` "how a case begins", `file Class.test_method` of tests/process, `sim_test`, `check_x.h` or
+    a planted bug; … stands for any end of a name."""
+    cmake, cases, bugs = sources()
+    if case:
+        return f"{name}\n" in re.sub(r"[ )]", "\n", cmake) and f'TEST_CASE("{case.rstrip("…")}' in cases
+    if (process := re.fullmatch(r"(\w+)(?: (\w+)(?:\.(\w+…?))?)?", name)) and (ROOT / f"tests/process/{process[1]}_test.py").exists():
+        text = (ROOT / f"tests/process/{process[1]}_test.py").read_text()
+        method = process[3] and f"    def {process[3]}(self)".replace("…(self)", "")
+        return (not process[2] or f"class {process[2]}(" in text) and (not method or method in text)
+    if name.startswith("check_"):
+        return (ROOT / f"tests/sim/{name.removesuffix('.h')}.h").exists()
+    if name.startswith("sim_scenario_"):
+        return any(ROOT.glob(f"tests/sim/scenarios/{name.removeprefix('sim_scenario_')}.txt"))
+    if name.startswith("sim_finds_"):
+        return re.search(rf"\b{name.removeprefix('sim_finds_')}\b", cmake) is not None
+    return f'"{name}"' in bugs or re.search(rf"\b{re.escape(name)}\b", cmake) is not None
 
 
 class Documents(ClusterTest):
@@ -27,14 +55,27 @@ class Documents(ClusterTest):
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
                 self.assertTrue((document.parent / target).exists(), f"{document.name}: {target}")
 
-    def test_tests_named_in_guarantees_exist(self):
-        text = (ROOT / "docs/guarantees.md").read_text()
-        known = "\n".join(p.read_text() for p in [*ROOT.glob("tests/**/*.cmake"), *ROOT.glob("tests/**/CMakeLists.txt")])
-        for name in re.findall(r"`(\w+_test|demo_quick|compose)`", text):
-            self.assertIn(name, known)
-        for file, name in re.findall(r"`(failover|growth|refusal|damage)(?: (\w+))?`", text):
-            self.assertIn(f"coffer_process_tests({file} ", known)
-            self.assertIn(name, known)
+    def test_tests_named_in_documents_exist(self):
+        """Of docs/guarantees.md the last column, of docs/testing.md the column "tests" of every table that has one."""
+        named = 0
+        for document in ("guarantees", "testing"):
+            column = None
+            for line in (ROOT / f"docs/{document}.md").read_text().splitlines():
+                cells = [cell.strip() for cell in line.split("|")]
+                if len(cells) < 3:
+                    column = None
+                elif column is None:
+                    column = cells.index("tests") if "tests" in cells else 0
+                elif column and not set(cells[column]) <= set("-:"):
+                    for name, case in re.findall(r"`([^`]+)`(?: \"([^\"]+)\")?", cells[column]):
+                        named += 1
+                        self.assertTrue(exists(name, case), f"docs/{document}.md names {name} {case}")
+        self.assertGreater(named, 100)
+
+    def test_every_bug_class_has_tests(self):
+        classes = (ROOT / "docs/testing.md").read_text().split("## Bugs that others had")[1].split("\n## ")[0]
+        rows = re.findall(r"^\| (\d+) \|[^|]+\| (`[^|]+) \|$", classes, re.M)
+        self.assertEqual([int(number) for number, _ in rows], list(range(1, 26)))
 
     def test_sentences_named_in_guarantees_exist(self):
         protocol = (ROOT / "docs/protocol.md").read_text()

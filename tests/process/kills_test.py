@@ -2,14 +2,17 @@
 the rows "SIGKILL", "all killed at once" and "pause" of the fault matrix."""
 import itertools
 import os
+import shutil
 import time
 
 import cluster
+from api import Api
 from cluster import ClusterTest, free_port, wait_until
 from workers import Workers
 
 # Rounds of each loop; the soak makes more.
 ROUNDS = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))
+MINUTES_PAUSED = float(os.environ.get("COFFER_PAUSE_MINUTES", "1"))
 
 
 class HistoryTest(ClusterTest):
@@ -17,6 +20,10 @@ class HistoryTest(ClusterTest):
         workers = Workers(c, **kw)
         self.addCleanup(workers.close)
         return workers
+
+    def until_done(self, c, *command):
+        """A change of the layout, repeated while there is no majority to decide it."""
+        wait_until(lambda: c.cli(*command, code=None).returncode == cluster.OK, f"coffer {' '.join(command)} succeeds", 90)
 
     def wait_writable(self, c):
         c.wait_status(lambda s: s["partitions_writable"] == s["partitions"], "every partition writable")
@@ -74,19 +81,6 @@ class Kills(HistoryTest):
                 workers.wait_progress(50)
         workers.verify(self)
 
-    def test_rolling_restart(self):
-        c = self.started()
-        workers = self.work(c)
-        with workers:
-            for _ in range(ROUNDS):
-                for name in list(c.members):
-                    workers.wait_progress(50)
-                    self.assertEqual(c[name].terminate(), 0, c[name].tail())
-                    c[name].start()
-                    c.wait_healthy()
-            workers.wait_progress(50)
-        workers.verify(self)
-
 
 class Pauses(HistoryTest):
     def test_primary_paused_past_its_deposition(self):
@@ -133,6 +127,100 @@ class Pauses(HistoryTest):
             c.wait_healthy()
             workers.wait_progress(100)
         workers.verify(self)
+
+
+class LongPauses(HistoryTest):
+    """Not among the tests of a change: `tests/soak --only LongPauses`."""
+
+    def test_minutes(self):
+        """A node stands still for minutes, as a virtual machine that is moved, while the others have long given its copies to each
+        other; then all but one do."""
+        c = self.started()
+        workers = self.work(c)
+        with workers:
+            for names in (["node-1"], ["node-2", "node-3", "router"]):
+                workers.wait_progress(100)
+                for name in names:
+                    c[name].pause()
+                began = time.monotonic()
+                wait_until(lambda: time.monotonic() - began > MINUTES_PAUSED * 60, "the pause is over", MINUTES_PAUSED * 60 + 30)
+                for name in names:
+                    c[name].resume()
+                workers.wait_progress(100)
+                c.wait_healthy()
+        workers.verify(self)
+
+
+class Losses(HistoryTest):
+    """Of the soak, for it takes long: `tests/soak --only Losses`."""
+
+    def test_another_node_lost_while_the_first_is_replaced(self):
+        """Of four nodes one dies, and while its copies are made anew a second one. What both held waits: nobody is promoted who may
+        lack something. When the second one is back, all that was acknowledged is there."""
+        c = self.started(nodes=4)
+        api = Api(c.router_address)
+        self.addCleanup(api.close)
+        for number in range(160):
+            api.call("Chunks/Put", timeout=60, zone="default", id=number.to_bytes(32, "big"), data=os.urandom(50 << 10))
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(100)
+            # So slow that it is under way for long.
+            self.until_done(c, "resync", "pause")
+            self.until_done(c, "resync", "limit", "64KiB")
+            c["node-1"].kill()
+            c.wait_status(lambda s: s.get("resync") and int(s["copies"]["one"]) > 0, "the copies of node-1 are to be made anew")
+            self.until_done(c, "resync", "resume")
+            c["node-2"].kill()
+            c.wait_state("node-2", "DOWN")
+            c.wait_status(lambda s: s["partitions_writable"] < s["partitions"], "what both held waits")
+            c["node-2"].start()
+            self.until_done(c, "resync", "limit", "256MiB")
+            c.wait_two_copies(240)
+            workers.wait_progress(100)
+            c["node-1"].start()
+            c.wait_healthy(240)
+        workers.verify(self)
+
+
+class Members(HistoryTest):
+    """Of the soak, for it takes long: `tests/soak --only Members`."""
+
+    def test_added_drained_and_replaced_while_others_die(self):
+        """Members come, go and are replaced under clients at work, each while another one, or the router, is killed and started."""
+        c = self.started(nodes=4)
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50)
+            c.add_node("node-5", join=c.seeds()).start()
+            c["node-1"].kill()
+            c["node-1"].start()
+            c.wait_state("node-5", "UP", 120)
+            c.wait_healthy(240)
+            workers.wait_progress(50)
+            # The command waits for the end: what it began goes on without it.
+            wait_until(lambda: c.cli("--timeout", "2s", "drain", "node-2", code=None) and "DRAIN" in c.member_status("node-2")["state"],
+                       "node-2 is to be drained")
+            c["node-3"].kill()
+            c["node-3"].start()
+            c.wait_state("node-2", "DRAINED", 240)
+            c["node-2"].kill()
+            self.until_done(c, "forget", "node-2", "--yes")
+            workers.wait_progress(50)
+            # Its disk is lost: all it holds has to be elsewhere, too.
+            c.wait_two_copies(240)
+            old = c.member_status("node-4")["id"]
+            c["node-4"].kill()
+            shutil.rmtree(c["node-4"].data)
+            c["node-4"].start()
+            c["router"].kill()
+            c["router"].start()
+            c.wait_status(lambda s: any(m["name"] == "node-4" and m["id"] != old and m["state"] == "MEMBER_STATE_UP" for m in s["members"]),
+                          "node-4 is back under a new id", 120)
+            c.wait_two_copies(240)
+            workers.wait_progress(50)
+        workers.verify(self)
+        self.assertNotIn("node-2", [m["name"] for m in c.status()["members"]])
 
 
 class Witness(HistoryTest):

@@ -225,6 +225,15 @@ TEST_CASE("A17: a layout of another cluster is refused and counted") {
   CHECK(m.agreement().epoch() == Epoch(1));
 }
 
+TEST_CASE("A17: a decided layout with fields of a later version is not adopted without them") {
+  TestMember m(Node(1), 1, &kOne);
+  m.Run(m.agreement().Adopt(m.now, Encode(After(kOne, 7)) + "\xc0\x3e\x01"));
+  m.SyncAll();
+  CHECK_FALSE(m.adopted);
+  CHECK(m.agreement().epoch() == Epoch(1));
+  CHECK(m.disk().layout == Encode(kOne));
+}
+
 TEST_CASE("A17: an older layout changes nothing, one of our epoch with other bytes is counted") {
   const Layout second = After(kOne, 7);
   TestMember m(Node(1), 1, &second);

@@ -245,6 +245,16 @@ TEST_CASE("A19: a layout that is no layout is refused by a voter with the reason
   CHECK_FALSE(sent[0].message.header.accepted().refusal().empty());
 }
 
+TEST_CASE("A19: a layout with fields of a later version is refused by a voter, who says what to do") {
+  TestMember m(Node(1), 1, &kFive);
+  m.Receive(Node(0), Accept(2, {1, Node(0)}, Encode(After(kFive, 6)) + "\xc0\x3e\x01"));
+  CHECK(m.writes() == 0);
+  const auto sent = m.TakeSent(kAccepted);
+  REQUIRE(sent.size() == 1);
+  CHECK_FALSE(sent[0].message.header.accepted().granted());
+  CHECK_THAT(sent[0].message.header.accepted().refusal(), Catch::Contains("update this node"));
+}
+
 TEST_CASE("A20: a stored state that can't be trusted stops the start, with what to do") {
   AgreementState unreadable;
   unreadable.layout = "nonsense";

@@ -1,0 +1,125 @@
+"""Faults of the links between members without any right to change the network: every member is reached through a proxy of its own.
+
+A member listens on a port that nobody is told and advertises the proxy's, so whatever others dial to it passes here, both ways.
+What it dials itself passes the other member's proxy.
+"""
+import random
+import socket
+import threading
+import time
+
+from cluster import Cluster
+
+PIECE = 32 << 10
+
+
+class Proxy:
+    """Passes connections on to `target` ("host:port"). Its faults may be set at any time and count for what comes from then on:
+    `delay` seconds before each piece of up to 32 KiB, `rate` bytes per second of each connection and direction (None: no limit),
+    `flip` the share of pieces of which one bit is flipped, `stalled`: nothing is passed on, and nothing is closed."""
+
+    def __init__(self, target, seed):
+        self.target = target
+        self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
+        self.flipped = 0
+        self.rng = random.Random(seed)
+        self.lock = threading.Lock()
+        self.open = set()
+        self.closed = False
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self.connect, args=(near,), daemon=True).start()
+
+    def connect(self, near):
+        host, port = self.target.split(":")
+        try:
+            far = socket.create_connection((host, int(port)), timeout=5)
+            far.settimeout(None)
+        except OSError:
+            near.close()
+            return
+        with self.lock:
+            self.open |= {near, far}
+        threading.Thread(target=self.carry, args=(near, far), daemon=True).start()
+        self.carry(far, near)
+
+    def carry(self, source, sink):
+        try:
+            while data := source.recv(PIECE):
+                while self.stalled and not self.closed:
+                    time.sleep(0.02)
+                time.sleep(self.delay + (len(data) / self.rate if self.rate else 0))
+                sink.sendall(self.damaged(data), socket.MSG_NOSIGNAL)
+        except OSError:
+            pass
+        # The end of one direction is the end of both: an HTTP/2 connection knows no half.
+        for s in (source, sink):
+            self.end(s)
+
+    def damaged(self, data):
+        with self.lock:
+            if self.rng.random() >= self.flip:
+                return data
+            self.flipped += 1
+            at = self.rng.randrange(len(data) * 8)
+        damaged = bytearray(data)
+        damaged[at // 8] ^= 1 << at % 8
+        return bytes(damaged)
+
+    def end(self, s):
+        with self.lock:
+            self.open.discard(s)
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other direction was faster
+        s.close()
+
+    def cut(self):
+        """Ends every connection; new ones are made as before."""
+        with self.lock:
+            ended = list(self.open)
+        for s in ended:
+            self.end(s)
+
+    def heal(self):
+        self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
+
+    def close(self):
+        self.closed = True
+        self.listener.close()
+        self.cut()
+
+
+class ProxiedCluster(Cluster):
+    """Each member behind a proxy, found in `proxies` by its name."""
+
+    def __init__(self, *args, **kw):
+        self.proxies = {}
+        super().__init__(*args, **kw)
+
+    def add_member(self, name, **settings):
+        member = super().add_member(name, **settings)
+        self.proxies[name] = Proxy(member.settings["listen"], seed=name)
+        member.settings["advertise"] = self.proxies[name].address
+        return member
+
+    def seeds(self):
+        return ",".join(self.proxies[m.name].address for m in self.nodes)
+
+    def heal(self):
+        for proxy in self.proxies.values():
+            proxy.heal()
+
+    def close(self):
+        super().close()
+        for proxy in self.proxies.values():
+            proxy.close()

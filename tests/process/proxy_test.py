@@ -1,0 +1,72 @@
+"""Links that damage, delay and lose their connections, without namespaces. Faults 14, 21; the row "loss, delay, corrupt bytes" of the
+fault matrix."""
+import cluster
+from cluster import ClusterTest, wait_until
+from proxy import ProxiedCluster
+from workers import Workers
+
+
+class ProxyTest(ClusterTest):
+    def proxied(self):
+        c = ProxiedCluster()
+        self.addCleanup(c.close)
+        c.start()
+        return c
+
+    def work(self, c, **kw):
+        workers = Workers(c, **kw)
+        self.addCleanup(workers.close)
+        return workers
+
+
+class Proxied(ProxyTest):
+    def test_slow_cut_and_stalled(self):
+        c = self.proxied()
+        workers = self.work(c)
+        with workers:
+            workers.wait_progress(50, seconds=180)
+            slow = c.proxies["node-2"]
+            slow.delay, slow.rate = 0.02, 1 << 20
+            workers.wait_progress(50, seconds=120)
+            for proxy in c.proxies.values():
+                proxy.cut()
+                workers.wait_progress(20, seconds=180)
+            c.heal()
+            c.wait_healthy(180)
+            # Connections that stand and carry nothing are noticed by their silence.
+            c.proxies["node-3"].stalled = True
+            workers.wait_progress(50, seconds=120)
+            c.heal()
+            c.wait_healthy(180)
+            workers.wait_progress(50, seconds=180)
+        workers.verify(self)
+
+
+class Flipped(ProxyTest):
+    """Not among the tests of a change: an open finding of docs/testing.md may keep the cluster from being well again in time."""
+
+    def test_flipped_bits(self):
+        """A bit of one piece in fifty is flipped on its way, whatever is in it: links end for it, and no wrong byte is stored or
+        read. That TCP finds such bits itself is true of most only."""
+        c = self.proxied()
+        workers = self.work(c, large=True)
+        with workers:
+            workers.wait_progress(50, seconds=180)
+            for proxy in c.proxies.values():
+                proxy.flip = 0.02
+            wait_until(lambda: any("checksum does not verify" in m.said() for m in c.members.values()), "a damaged message is noticed", 180)
+            wait_until(lambda: sum(proxy.flipped for proxy in c.proxies.values()) >= 50, "fifty bits are flipped", 180)
+            c.heal()
+            # A flipped bit in a length makes HTTP/2 wait for what never comes: such a connection stands, and has to be made anew.
+            for proxy in c.proxies.values():
+                proxy.cut()
+            c.wait_healthy(180)
+            workers.wait_progress(50, seconds=180)
+        workers.verify(self)
+        print(f"{sum(proxy.flipped for proxy in c.proxies.values())} bits flipped", flush=True)
+        for member in c.members.values():
+            self.assertTrue(member.running, member.tail())
+
+
+if __name__ == "__main__":
+    cluster.main()
