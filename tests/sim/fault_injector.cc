@@ -192,13 +192,13 @@ bool FaultInjector::AllReturned() const {
   return true;
 }
 
-bool FaultInjector::Intact(const NodeId& id, std::optional<std::size_t> but) const {
+bool FaultInjector::Intact(const NodeId& id, const std::set<std::size_t>& but) const {
   const auto i = cluster_.IndexOf(id);
-  return i && i != but && !cluster_.node(*i).retired;
+  return i && !but.contains(*i) && !cluster_.node(*i).retired;
 }
 
-// Whether without this node's disk a layout has a quorum of voters, and every partition a member of in_sync.
-bool FaultInjector::Carries(const cluster::Layout& layout, std::optional<std::size_t> without) const {
+// Whether without these nodes a layout has a quorum of voters, and every partition a member of in_sync.
+bool FaultInjector::Carries(const cluster::Layout& layout, const std::set<std::size_t>& without) const {
   auto intact = [&](cluster::MemberIndex m) { return Intact(layout.members[m].id, without); };
   if (static_cast<std::size_t>(std::count_if(layout.voters.begin(), layout.voters.end(), intact)) < layout.Quorum()) return false;
   return std::all_of(layout.partitions.begin(), layout.partitions.end(),
@@ -218,10 +218,10 @@ bool FaultInjector::MayLose(std::size_t node) const {
     const bool member = newest->IndexOf(n.id) != cluster::kNoMember;
     if (i != node && member && (!cluster_.Up(i) || n.paused || n.disk.hung_until > cluster_.now())) return false;
   }
-  return Carries(*newest, node);
+  return Carries(*newest, {node});
 }
 
-bool FaultInjector::TooMuchLost() const { return lost_disk_ && layouts_.newest() && !Carries(*layouts_.newest(), std::nullopt); }
+bool FaultInjector::TooMuchLost() const { return lost_disk_ && layouts_.newest() && !Carries(*layouts_.newest(), {}); }
 
 void FaultInjector::Flip(std::size_t node) {
   const auto& newest = layouts_.newest();
@@ -270,8 +270,56 @@ void FaultInjector::MendAll() {
   }
 }
 
+// Who stays off at the heal. Not where more than that is wrong: after `layout force`, with damaged records or a lost disk.
+void FaultInjector::ChooseOff() {
+  const auto& newest = layouts_.newest();
+  if (!newest || lost_disk_ || flipped_ || !stated_off_.empty()) return;
+  std::vector<cluster::Layout> layouts{*newest};
+  const auto add = [&](const std::string& bytes) {
+    std::string error;
+    if (auto layout = cluster::DecodeLayout(bytes, &error); layout && layout->epoch > newest->epoch) layouts.push_back(std::move(*layout));
+  };
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    add(cluster_.node(i).durable.agreement.accepted_layout);
+    for (const auto& save : cluster_.node(i).saves) add(save.second.agreement.accepted_layout);
+  }
+  const auto core_without = [&](const std::set<std::size_t>& off) {
+    std::size_t storage = 0;
+    bool adopted = false;
+    for (std::size_t i = 0; i < cluster_.size(); ++i) {
+      const SimNode& n = cluster_.node(i);
+      const auto m = newest->IndexOf(n.id);
+      if (off.contains(i) || n.retired || m == cluster::kNoMember) continue;
+      storage += n.role == 1 && !newest->members[m].draining;
+      std::string error;
+      const auto known = cluster::DecodeLayout(n.durable.agreement.layout, &error);
+      adopted = adopted || (known && known->epoch == newest->epoch);
+    }
+    return storage >= 2 && adopted && std::all_of(layouts.begin(), layouts.end(), [&](const auto& l) { return Carries(l, off); });
+  };
+  const std::size_t first = cluster_.random().Below(cluster_.size());
+  for (std::size_t k = 0; k < cluster_.size() && off_.size() < static_cast<std::size_t>(scenario_.knob("stay_off")); ++k) {
+    std::set<std::size_t> off = off_;
+    off.insert((first + k) % cluster_.size());
+    if (core_without(off)) off_ = std::move(off);
+  }
+  for (const std::size_t i : off_) {
+    cluster_.Note("FAULT " + cluster_.node(i).name + " stays off");
+    cluster_.Kill(i);
+    ++counts_["nodes that stay off at the heal"];
+  }
+}
+
+bool FaultInjector::HealRest() {
+  for (const std::size_t i : off_) cluster_.Start(i);
+  return !std::exchange(off_, {}).empty();
+}
+
+bool FaultInjector::NeedsRest() const { return !off_.empty() && layouts_.newest() && !Carries(*layouts_.newest(), off_); }
+
 void FaultInjector::Heal() {
   over_ = true;
+  if (scenario_.knob("stay_off") > 0) ChooseOff();
   cluster_.on_send = nullptr;
   cluster_.faults = {};
   cluster_.Unmute();
@@ -285,7 +333,7 @@ void FaultInjector::Heal() {
     // A force that was asked for last may still be carried out: what it names is off until it no longer can be.
     if (stated_off_.contains(i)) {
       cluster_.At(std::chrono::seconds(10), [this, i] { cluster_.Start(i); });
-    } else {
+    } else if (!off_.contains(i)) {
       cluster_.Start(i);
     }
     for (std::size_t j = 0; j < cluster_.size(); ++j) cluster_.SetDelay(i, j, Duration(0));

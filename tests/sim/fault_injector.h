@@ -22,8 +22,13 @@ class FaultInjector {
 
   // Schedules everything from now on.
   void Begin();
-  // Ends all faults: everybody is up, connected, quick. What is lost stays lost.
+  // Ends all faults: everybody is up, connected, quick, but some (`stay_off`) without whom there still is a core (I20): a quorum of voters
+  // and an in_sync member per partition, by the newest layout and by each that was accepted after it. What is lost stays lost.
   void Heal();
+  // The rest starts, too. False: nobody was left off.
+  bool HealRest();
+  // A decision that was under way at the heal has made those who stay off necessary.
+  bool NeedsRest() const;
 
   // After the heal: who retired its id starts again. A header that is damaged on the last in_sync copy is beyond repair (S9); it is given back, as from a backup.
   void GiveBack();
@@ -47,8 +52,9 @@ class FaultInjector {
   void Start(std::size_t n);
   void Kill(std::size_t n);
   void Force(Epoch before, std::uint64_t call);
-  bool Intact(const NodeId& id, std::optional<std::size_t> but) const;
-  bool Carries(const cluster::Layout& layout, std::optional<std::size_t> without) const;
+  bool Intact(const NodeId& id, const std::set<std::size_t>& but) const;
+  bool Carries(const cluster::Layout& layout, const std::set<std::size_t>& without) const;
+  void ChooseOff();
   bool MayLose(std::size_t node) const;
   void Flip(std::size_t node);
   void MendAll();
@@ -61,6 +67,7 @@ class FaultInjector {
   std::set<PartitionId> damaged_;
   std::optional<std::size_t> flipped_;
   std::set<std::size_t> stated_off_;  // by an operator who forces the layout: off until the heal
+  std::set<std::size_t> off_;         // at the heal, until all is well without them
   bool lost_disk_ = false;
   bool over_ = false;
 };

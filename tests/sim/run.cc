@@ -221,14 +221,23 @@ class Runner {
     cluster_.Note("the faults end");
     injector_.Heal();
     const Instant healed = cluster_.now();
-    const bool well = Wait([&] { return cluster_.Settled() && cluster_.AllWritable() && injector_.AllReturned(); }, seconds(scenario_.knob("liveness_s")));
-    too_much_lost_ = injector_.TooMuchLost();
-    if (!well && !Failed() && !too_much_lost_) cluster_.Violate("not well again within the bound after the heal (I20)\n" + cluster_.Describe());
+    WellAgain("the heal");
+    if (!Failed() && injector_.HealRest()) WellAgain("the rest came back");
     recovery_ = cluster_.now() - healed;
     for (auto& client : clients_) client->Stop();
     for (auto& client : zone_clients_) client->Stop();
     for (auto& client : clients_) EndOf(*client);
     for (auto& client : zone_clients_) EndOf(*client);
+  }
+
+  void WellAgain(const std::string& after) {
+    const auto well = [&] {
+      if (injector_.NeedsRest()) injector_.HealRest();
+      return cluster_.Settled() && cluster_.AllWritable() && injector_.AllReturned();
+    };
+    const bool within = Wait(well, seconds(scenario_.knob("liveness_s")));
+    too_much_lost_ = injector_.TooMuchLost();
+    if (!within && !Failed() && !too_much_lost_) cluster_.Violate("not well again within the bound after " + after + " (I20)\n" + cluster_.Describe());
   }
 
   template <class Client>

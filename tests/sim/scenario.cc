@@ -57,6 +57,7 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"chains", 4},         // chains they share
       {"log_keep", 64},
       {"resync_delay_ms", 3000},
+      {"stay_off", 0},       // at most so many nodes stay off at the heal until all is well without them (I20)
       {"safety_s", 20},      // how long the faults go on
       {"liveness_s", 120},   // bound on everything being well again
       {"lose", 0},           // per mille of the messages

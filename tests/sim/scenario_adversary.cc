@@ -88,20 +88,25 @@ class Adversary {
   }
 
   // A learner is complete and proposed; then its disk hangs, and the primary restarts before the add is decided. What the primary
-  // ordered meanwhile, or orders then, the learner lacks (R7.3, R4.1). The decision waits for the primary's return, or the learner would be in_sync by then.
+  // ordered meanwhile, or orders then, the learner lacks (R7.3, R4.1). There are many writes at any time, and some restarts follow the
+  // request for the add, which says that the mark is made; the decision of some waits for the primary's return.
   void RestartWithAnAdd() {
     Stage(5);
-    scenario_.set("readers", 2);
-    scenario_.set("think_ms", 4);
+    scenario_.set("partitions", 1 + Below(3));
+    scenario_.set("clients", 4);
+    scenario_.set("readers", 1);
+    scenario_.set("ids", 100);
+    scenario_.set("think_ms", 2);
     Rotate();
     if (Below(2) == 0) At(200 * kMs, "mincopies", {1});
-    for (int i = 0; i < 6; ++i) {
-      const std::int64_t number = 1 + Below(40);
+    for (int i = 0; i < 10; ++i) {
+      const std::int64_t number = 1 + Below(24);
       const std::int64_t proposed = Below(40) * kMs;
-      if (Below(2) == 0) On("history_done", number, "mute", {*KindNumber("accept"), (200 + Below(600)) * kMs});
+      if (Below(3) == 0) On("history_done", number, "mute", {*KindNumber("accept"), (200 + Below(600)) * kMs});
       On("history_done", number, "hang", {kSender, (1000 + Below(800)) * kMs}, proposed);
-      On("history_done", number, "restart", {kReceiver}, proposed + (10 + Below(100)) * kMs);
+      if (Below(2) == 0) On("history_done", number, "restart", {kReceiver}, proposed + (10 + Below(100)) * kMs);
     }
+    for (int i = 0; i < 5; ++i) On("change_requests", 1 + Below(16), "restart", {kSender}, (5 + Below(90)) * kMs);
   }
 
   // A primary with a slow disk dies when its replica has a delete, and comes back without it: the replica has to undo it (R10.2).

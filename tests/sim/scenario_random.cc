@@ -22,6 +22,8 @@ class Draw {
     Followers();
     if (aim.empty()) MaybeAimFaults(scenario_);
     else AimFaults(scenario_, aim);
+    const std::int64_t seed = scenario_.knob("seed");
+    if (seed % 3 == 1) scenario_.set("stay_off", 1 + seed / 3 % 3);  // not drawn: all else of a run is as without it
     std::stable_sort(scenario_.faults.begin(), scenario_.faults.end(), [](const Fault& a, const Fault& b) { return a.at_us < b.at_us; });
     return std::move(scenario_);
   }
