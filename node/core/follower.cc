@@ -40,6 +40,10 @@ Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, s
     follow = Follow{.term = group.term, .contacted = follow.contacted && Planted(Bug::kProgressKept)};
     const auto& meta = ctx_.Replica(partition).meta();
     if (meta.contact_term == group.term) follow.boot = meta.contact_boot;
+    // Whoever holds a write of this (term, boot) last holds the primary's log. To replace its tail once more, as a message that outlived
+    // our process may ask, would take back what was reported as held.
+    follow.contacted = meta.last.term == group.term && meta.last.boot == follow.boot && !Planted(Bug::kContactOnlyExtends);
+    if (follow.contacted) RULE("R4.2 known");
   }
   if (Boot(boot) < follow.boot) {
     RULE("R2.2 lower boot");
