@@ -125,8 +125,8 @@ leveldb::Status LevelDbBatch::Apply(const StoreBatch::EraseRange& c) {
 }
 
 leveldb::Status LevelDbBatch::Apply(const StoreBatch::PutLog& c) {
-  const Seq seq(c.record.stamp().seq());
-  out_.Put(StoredLogKey(c.partition, seq), EncodeLogRow(c.partition, c.record));
+  const Seq seq(c.record->stamp().seq());
+  out_.Put(StoredLogKey(c.partition, seq), EncodeLogRow(c.partition, *c.record));
   logged_.emplace(c.partition, seq);
   return leveldb::Status::OK();
 }

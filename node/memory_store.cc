@@ -98,7 +98,7 @@ void MemoryStore::ApplyChange(const StoreBatch::EraseRange& c) {
 }
 
 void MemoryStore::ApplyChange(const StoreBatch::PutLog& c) {
-  partitions_[c.partition].log[Seq(c.record.stamp().seq())] = LogRow{c.record};
+  partitions_[c.partition].log[Seq(c.record->stamp().seq())] = LogRow{*c.record};
 }
 
 void MemoryStore::ApplyChange(const StoreBatch::EraseLog& c) {

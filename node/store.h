@@ -87,7 +87,12 @@ struct StoreBatch {
   struct DropValue { PartitionId partition; RecordKey key; RecordHeader header; };                       // header stays, value goes
   struct EraseRecord { PartitionId partition; RecordKey key; };
   struct EraseRange { PartitionId partition; std::string from; std::string to; };  // encoded keys, [from, to); "" is the end
-  struct PutLog { PartitionId partition; LogRecord record; };
+  struct PutLog {
+    PutLog(PartitionId p, LogRecord r) : PutLog(p, std::make_shared<const LogRecord>(std::move(r))) {}
+    PutLog(PartitionId p, std::shared_ptr<const LogRecord> r) : partition(p), record(std::move(r)) {}
+    PartitionId partition;
+    std::shared_ptr<const LogRecord> record;  // never null
+  };
   struct EraseLog { PartitionId partition; Seq from; Seq to; };                    // inclusive
   struct PutMeta { PartitionId partition; PartitionMeta meta; };
   struct ErasePartition { PartitionId partition; };                                // records, log, meta

@@ -7,6 +7,13 @@
 #include "cluster/rule_mark.h"
 
 namespace coffer::node {
+namespace {
+
+// How long commit marks that no write takes to the disk are gathered. One alone would cost a batch and its share of a sync, as much as
+// the write it is about; of writes spread over thousands of partitions each leads to one.
+constexpr Duration kKeepMarks = std::chrono::seconds(1);
+
+}  // namespace
 
 Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {
   if (!ctx_.layout || partition >= ctx_.layout->partition_count()) {
@@ -173,7 +180,7 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     if (!follows && !Planted(Bug::kHighestOverGap) && !Planted(Bug::kContactOnlyExtends)) {
       return Ack(r.partition(), from, *follow, /*mismatch=*/true);
     }
-    if (!replica.Apply(write, own, &batch)) {
+    if (!replica.Apply(std::make_shared<const wire::Write>(write), std::move(own), &batch)) {
       return ctx_.FailStop("the store can't be read while copying partition " + std::to_string(r.partition()) +
                            "; stopping. Check the disk, then start again.");
     }
@@ -181,7 +188,7 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
   const Seq committed = replica.committed();
   replica.Commit(std::min(Seq(r.committed()), replica.last()), &batch);
   // The next write takes the mark to the disk. When the primary has none, it says so by this message without writes.
-  if (batch.empty() && r.writes().empty() && committed < replica.committed()) replica.KeepCommitted(&batch);
+  if (batch.empty() && r.writes().empty() && committed < replica.committed()) NoteMark(r.partition());
   const Seq seq = replica.last();
   if (batch.empty()) {
     if (replica.AllDurable()) Ack(r.partition(), from, *follow, /*mismatch=*/false);
@@ -191,6 +198,22 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     Durable(p, from, term, boot, seq);
   });
   if (Planted(Bug::kAckBeforeSync)) Ack(r.partition(), from, *follow, /*mismatch=*/false);
+}
+
+void Followers::NoteMark(PartitionId partition) {
+  if (marks_.empty()) keep_marks_at_ = ctx_.now + kKeepMarks;
+  marks_.push_back(partition);
+}
+
+void Followers::Tick() {
+  if (ctx_.now < keep_marks_at_) return;
+  keep_marks_at_ = kNever;
+  StoreBatch batch;
+  for (const PartitionId partition : std::exchange(marks_, {})) {
+    const auto replica = ctx_.replicas.find(partition);
+    if (replica != ctx_.replicas.end()) replica->second->KeepCommitted(&batch);
+  }
+  if (!batch.empty()) ctx_.Persist(std::move(batch), [] {});
 }
 
 void Followers::Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "node/core/context.h"
 #include "node/core/partition_map.h"
@@ -32,6 +33,9 @@ class Followers {
   void OnConfirm(const NodeId& from, const wire::Confirm& confirm);
   void OnLearnerRole(const NodeId& from, const wire::LearnerRole& role);
   void OnDiscard(const NodeId& from, const wire::Discard& discard);
+  // Makes the commit marks durable that no write has taken along (R4.6).
+  void Tick();
+  Instant NextDeadline() const { return keep_marks_at_; }
 
   // When the primary was last heard about the partition; for local reads.
   std::optional<Instant> LastHeard(PartitionId partition) const;
@@ -58,10 +62,13 @@ class Followers {
   void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
   void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq);
   void AnswerContact(const NodeId& from, const wire::Contact& contact, Follow& follow);
+  void NoteMark(PartitionId partition);
 
   Context& ctx_;
   const Hooks hooks_;
   PartitionMap<Follow> follows_;
+  std::vector<PartitionId> marks_;  // whose mark moved without a write
+  Instant keep_marks_at_ = kNever;  // kNever: there are none
 };
 
 }  // namespace coffer::node

@@ -396,6 +396,7 @@ void NodeCore::State::Tick() {
   tokens.Tick();
   if (!ctx.layout) return;
   primaries.Tick();
+  followers.Tick();
   reads.Tick();
   learner.Tick();
   merges.Tick();
@@ -421,7 +422,7 @@ void NodeCore::State::Tick() {
 }
 
 Instant NodeCore::State::NextDeadline() const {
-  return std::min({introductions.NextDeadline(), membership.NextDeadline(), agreement.NextDeadline(), next_facts, primaries.NextDeadline(), reads.NextDeadline(),
+  return std::min({introductions.NextDeadline(), membership.NextDeadline(), agreement.NextDeadline(), next_facts, primaries.NextDeadline(), followers.NextDeadline(), reads.NextDeadline(),
                    learner.NextDeadline(), merges.NextDeadline(), repairs.NextDeadline(), copies.NextDeadline(), zones.NextDeadline(),
                    default_zone.NextDeadline(), planning.NextDeadline(), tokens.NextDeadline()});
 }

@@ -167,10 +167,10 @@ bool Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, 
     r->set_committed(lead.progress.committed().value);
     std::vector<Payload> bodies;
     for (const auto& w : *writes) {
-      *r->add_writes() = w.write;
+      *r->add_writes() = *w.write;
       bodies.insert(bodies.end(), w.bodies.begin(), w.bodies.end());
-      after = Seq(w.write.stamp().seq());
-      previous = Digest::Must(w.write.hash());
+      after = Seq(w.write->stamp().seq());
+      previous = Digest::Must(w.write->hash());
     }
     ctx_.Send(peer, std::move(message), std::move(bodies));
     if (writes->empty()) break;
@@ -443,8 +443,9 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
   const Digest previous_hash = replica.meta().last_hash;
   SetStamp({lead.term, ctx_.config.boot, previous.Next()}, write.mutable_stamp());
   write.set_hash(HashWrite(previous_hash, write).str());
+  const auto ordered = std::make_shared<const wire::Write>(std::move(write));
   StoreBatch batch;
-  if (!replica.Apply(write, bodies, &batch)) {
+  if (!replica.Apply(ordered, bodies, &batch)) {
     ctx_.FailStop("the store can't be read while writing to partition " + std::to_string(partition) +
                   "; stopping so that nothing wrong is acknowledged. Check the disk, then start again.");
     return Refuse(Code::kUnavailable, "DISK_FAILED", "this node's disk failed", milliseconds(200));
@@ -467,7 +468,7 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
     r->mutable_previous()->set_seq(previous.value);
     r->mutable_previous()->set_hash(previous_hash.str());
     r->set_committed(lead.progress.committed().value);
-    *r->add_writes() = write;
+    *r->add_writes() = *ordered;
     ctx_.Send(peer, std::move(message), bodies);
   }
   lead.told_committed = lead.progress.committed();

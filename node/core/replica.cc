@@ -72,7 +72,7 @@ Digest EntryHash(const BlockId& chain, std::uint64_t position, const Digest& pre
 }
 
 PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep)
-    : id_(id), store_(store), log_keep_(log_keep), meta_(meta), durable_(meta.last.seq) {
+    : id_(id), store_(store), log_keep_(log_keep), meta_(meta), durable_(meta.last.seq), kept_committed_(meta.committed) {
   if (meta_.committed < meta_.last.seq) {
     std::vector<LogRecord> tail;
     tail_ = store_.ReadLog(id_, meta_.committed.Next(), meta_.last.seq, &tail);
@@ -84,7 +84,7 @@ PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, Par
 
 void PartitionReplica::DurableUpTo(Seq seq) {
   durable_ = std::max(durable_, seq);
-  while (!window_.empty() && Seq(window_.front().write.stamp().seq()) <= durable_) window_.pop_front();
+  while (!window_.empty() && Seq(window_.front().write->stamp().seq()) <= durable_) window_.pop_front();
   if (durable_ == meta_.last.seq) {
     records_.clear();
     ends_.clear();
@@ -112,6 +112,10 @@ ReadOutcome PartitionReplica::FindEnd(const ZoneId& zone, const BlockId& chain, 
     *end = it->second.end;
     return end->length > 0 || end->deleted ? ReadOutcome::kFound : ReadOutcome::kAbsent;
   }
+  if (known_end_ && known_end_->zone == zone && known_end_->chain == chain) {
+    *end = known_end_->end;
+    return ReadOutcome::kFound;
+  }
   *end = {};
   RecordHeader mark;
   const ReadOutcome deleted = Find(ChainDeleteKey(zone, chain), &mark);
@@ -134,8 +138,8 @@ ReadOutcome PartitionReplica::FindZone(const RecordKey& key, RecordHeader* heade
   const ReadOutcome outcome = Find(key, header);
   if (outcome != ReadOutcome::kFound) return outcome;
   for (const WriteWithBodies& under_way : window_) {
-    if (under_way.write.stamp().seq() != header->stamp.seq.value) continue;
-    *zone = under_way.write.zone_record();
+    if (under_way.write->stamp().seq() != header->stamp.seq.value) continue;
+    *zone = under_way.write->zone_record();
     return ReadOutcome::kFound;
   }
   RecordHeader stored;
@@ -157,6 +161,7 @@ ReadOutcome PartitionReplica::ZoneDropped(const ZoneId& zone, bool* dropped) con
 
 void PartitionReplica::Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq) {
   if (key.kind == RecordKind::kZoneDrop) live_zone_.reset();
+  if (key.kind == RecordKind::kEntry || key.kind == RecordKind::kChainDelete || key.kind == RecordKind::kZoneDrop) ForgetEnd();
   records_[EncodeKey(key)] = {seq, std::move(header)};
 }
 
@@ -182,7 +187,29 @@ bool PartitionReplica::Store(const RecordKey& key, RecordHeader header, Payload 
   return true;
 }
 
-bool PartitionReplica::Apply(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch) {
+bool PartitionReplica::Apply(std::shared_ptr<const wire::Write> ordered, std::vector<Payload> bodies, StoreBatch* batch) {
+  const wire::Write& write = *ordered;
+  if (!ApplyRecords(write, bodies, batch)) return false;
+  if (!write.repeat()) {
+    if (write.kind() == wire::WRITE_KIND_PUT_CHUNK || (write.kind() == wire::WRITE_KIND_APPEND && write.position() == 0)) {
+      ++meta_.blocks;
+    }
+    if (HasBodies(write)) {
+      for (const auto& item : write.items()) meta_.bytes += item.size();
+    }
+    meta_.blocks -= std::min(meta_.blocks, write.removed_blocks());
+    meta_.bytes -= std::min(meta_.bytes, write.removed_bytes());
+  }
+  meta_.last = StampOf(write.stamp());
+  meta_.last_hash = Digest::Must(write.hash());
+  if (IsDelete(write)) unfinished_.push_back(write);
+  batch->changes.push_back(StoreBatch::PutLog{id_, ordered});
+  window_.push_back({std::move(ordered), std::move(bodies)});
+  PutMeta(batch);
+  return true;
+}
+
+bool PartitionReplica::ApplyRecords(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch) {
   const Stamp stamp = StampOf(write.stamp());
   bool ok = true;
   switch (write.kind()) {
@@ -222,24 +249,7 @@ bool PartitionReplica::Apply(const wire::Write& write, const std::vector<Payload
     default:
       return false;
   }
-  if (!ok) return false;
-  if (!write.repeat()) {
-    if (write.kind() == wire::WRITE_KIND_PUT_CHUNK || (write.kind() == wire::WRITE_KIND_APPEND && write.position() == 0)) {
-      ++meta_.blocks;
-    }
-    if (HasBodies(write)) {
-      for (const auto& item : write.items()) meta_.bytes += item.size();
-    }
-    meta_.blocks -= std::min(meta_.blocks, write.removed_blocks());
-    meta_.bytes -= std::min(meta_.bytes, write.removed_bytes());
-  }
-  meta_.last = stamp;
-  meta_.last_hash = Digest::Must(write.hash());
-  window_.push_back({write, bodies});
-  if (IsDelete(write)) unfinished_.push_back(write);
-  batch->changes.push_back(StoreBatch::PutLog{id_, write});
-  PutMeta(batch);
-  return true;
+  return ok;
 }
 
 bool PartitionReplica::ApplyDeleteChunk(const wire::Write& write, StoreBatch* batch) {
@@ -280,7 +290,10 @@ bool PartitionReplica::ApplyAppend(const wire::Write& write, const std::vector<P
     Payload body = static_cast<std::size_t>(i) < bodies.size() ? bodies[static_cast<std::size_t>(i)] : nullptr;
     if (!Store(EntryKey(zone, chain, position), std::move(header), std::move(body), write.repeat(), batch)) return false;
   }
-  if (!write.repeat()) ends_[EndKey(zone, chain)] = {Seq(write.stamp().seq()), {position, hash, false}};
+  if (write.repeat()) return true;
+  const ChainEnd end{position, hash, false};
+  ends_[EndKey(zone, chain)] = {Seq(write.stamp().seq()), end};
+  known_end_ = std::make_unique<KnownEnd>(KnownEnd{zone, chain, end});
   return true;
 }
 
@@ -300,6 +313,7 @@ void PartitionReplica::ApplyZone(const wire::Write& write, StoreBatch* batch) {
 }
 
 bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut) {
+  ForgetEnd();
   if (fork == meta_.last.seq) return true;
   const auto hash = HashAt(fork);
   if (!hash || fork > meta_.last.seq) return false;
@@ -455,6 +469,7 @@ void PartitionReplica::Prune(StoreBatch* batch) {
 }
 
 void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch) {
+  ForgetEnd();
   // Exactly the rows there are: a store that had to look for them would wade through all that was erased behind them.
   if (meta_.log_start < meta_.last.seq) batch->changes.push_back(StoreBatch::EraseLog{id_, meta_.log_start.Next(), meta_.last.seq});
   SetLacking(meta_.lacks_to == Seq{} ? meta_.committed : meta_.lacks_after, base);
@@ -498,8 +513,8 @@ void PartitionReplica::SetCounts(std::uint64_t blocks, std::uint64_t bytes, Stor
 
 std::optional<wire::Write> PartitionReplica::LogAt(Seq seq) const {
   if (!window_.empty()) {
-    const std::uint64_t first = window_.front().write.stamp().seq();
-    if (seq.value >= first && seq.value - first < window_.size()) return window_[seq.value - first].write;
+    const std::uint64_t first = window_.front().write->stamp().seq();
+    if (seq.value >= first && seq.value - first < window_.size()) return *window_[seq.value - first].write;
   }
   std::vector<LogRecord> one;
   if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
@@ -566,16 +581,23 @@ std::optional<std::vector<PartitionReplica::WriteWithBodies>> PartitionReplica::
     if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
     auto bodies = BodiesOf(one[0], damaged);
     if (*damaged) return std::nullopt;
-    add({one[0], std::move(bodies)});
+    add({std::make_shared<const wire::Write>(std::move(one[0])), std::move(bodies)});
   }
   if (full()) return out;
   for (const auto& pending : window_) {
     if (full()) break;
-    if (Seq(pending.write.stamp().seq()) > from) add(pending);
+    if (Seq(pending.write->stamp().seq()) > from) add(pending);
   }
   return out;
 }
 
-void PartitionReplica::PutMeta(StoreBatch* batch) { batch->changes.push_back(StoreBatch::PutMeta{id_, meta_}); }
+void PartitionReplica::KeepCommitted(StoreBatch* batch) {
+  if (kept_committed_ < meta_.committed) PutMeta(batch);
+}
+
+void PartitionReplica::PutMeta(StoreBatch* batch) {
+  kept_committed_ = meta_.committed;
+  batch->changes.push_back(StoreBatch::PutMeta{id_, meta_});
+}
 
 }  // namespace coffer::node

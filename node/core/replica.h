@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,14 +67,14 @@ class PartitionReplica {
   ReadOutcome ZoneDropped(const ZoneId& zone, bool* dropped) const;
 
   // Applies the next write: stamp.seq is last() + 1 and its hash is set. False when the disk can't be read.
-  bool Apply(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
+  bool Apply(std::shared_ptr<const wire::Write> write, std::vector<Payload> bodies, StoreBatch* batch);
   // Cuts off everything after `fork`, which must be in the log, and reports what was cut. Only while AllDurable().
   bool CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut);
   // Everything up to `committed` is committed: finishes deletes, prunes the log. Never moves back.
   void Commit(Seq committed, StoreBatch* batch);
   Seq committed() const { return meta_.committed; }
-  // Makes the mark durable by itself: who lacks what is committed is known by it, over restarts too (R4.6).
-  void KeepCommitted(StoreBatch* batch) { PutMeta(batch); }
+  // Makes the mark durable by itself, unless a write has done so: who lacks what is committed is known by it, over restarts too (R4.6).
+  void KeepCommitted(StoreBatch* batch);
   // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable(). What lies before
   // may be missing from now on, as far as this copy did not know it to be committed.
   void StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch);
@@ -87,6 +88,8 @@ class PartitionReplica {
   void SetCounts(std::uint64_t blocks, std::uint64_t bytes, StoreBatch* batch);
   // Notes a record that resync wrote or erased, so that look-ups see it before it is durable.
   void NoteRecord(const RecordKey& key, std::optional<RecordHeader> header);
+  // A record is being written that was not ordered here: what is remembered of the partition's chains may be wrong.
+  void ForgetEnd() { known_end_.reset(); }
 
   // The hash up to `seq`: known for the log's range and its start.
   std::optional<Digest> HashAt(Seq seq) const;
@@ -96,7 +99,7 @@ class PartitionReplica {
   // reach back to `from` or can't be read, or when the record of a body does not verify, which is named in `damaged`: its bytes
   // must not be taken for deleted.
   struct WriteWithBodies {
-    wire::Write write;
+    std::shared_ptr<const wire::Write> write;
     std::vector<Payload> bodies;
   };
   std::optional<std::vector<WriteWithBodies>> WritesAfter(Seq from, std::uint64_t max_bytes, std::optional<RecordKey>* damaged) const;
@@ -117,8 +120,14 @@ class PartitionReplica {
     Seq seq;
     ChainEnd end;
   };
+  struct KnownEnd {
+    ZoneId zone;
+    BlockId chain;
+    ChainEnd end;
+  };
   void Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq);
   bool Store(const RecordKey& key, RecordHeader header, Payload value, bool only_if_absent, StoreBatch* batch);
+  bool ApplyRecords(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
   bool ApplyAppend(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
   bool ApplyDeleteChunk(const wire::Write& write, StoreBatch* batch);
   void ApplyZone(const wire::Write& write, StoreBatch* batch);
@@ -135,9 +144,13 @@ class PartitionReplica {
   PartitionMeta meta_;
   ReadOutcome tail_ = ReadOutcome::kFound;
   Seq durable_;
+  Seq kept_committed_;  // as the meta last handed to the store says
   std::deque<WriteWithBodies> window_;            // applied, not yet durable
   std::map<std::string, Overlaid> records_;       // by encoded key
   std::map<std::string, OverlaidEnd> ends_;       // by zone || chain
+  // The end of the chain appended to last: who appends to a chain does so again, and the store would have to look for a delete and for
+  // the last entry each time. Null: not known.
+  std::unique_ptr<KnownEnd> known_end_;
   mutable std::optional<ZoneId> live_zone_;       // the zone last seen not to be dropped: nearly every request asks
   std::deque<wire::Write> unfinished_;            // deletes that are applied but not committed
 };

@@ -282,6 +282,7 @@ void SurvivorMerge::CutChain(PartitionId partition, Job& job, const RecordKey& f
 
 void SurvivorMerge::Begin(PartitionId partition, Job& job) {
   PartitionReplica& replica = ctx_.Replica(partition);
+  replica.ForgetEnd();
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
   if (replica.CountLive("", "", &blocks, &bytes) == ReadOutcome::kFailed) {

@@ -127,5 +127,28 @@ TEST_CASE("random kills and cuts under load") {
   }
 }
 
+TEST_CASE("R4.6 what is committed is on the disk of every copy, a while after the last write") {
+  SimCluster c(71, 24);
+  FormCluster(c, 3);
+  SimClient client(c, 1);
+  Load(c, client, seconds(5));
+  c.RunUntil([&] { return client.Idle(); }, seconds(10));
+  c.RunFor(seconds(4));
+  const auto layout = c.Newest();
+  int written = 0;
+  for (PartitionId p = 0; p < layout->partition_count(); ++p) {
+    const auto& group = layout->group(p);
+    for (const auto member : group.in_sync) {
+      if (member == group.primary) continue;
+      const auto* meta = c.node(*c.IndexOf(layout->members[member].id)).store.MetaOf(p);
+      if (!meta || meta->last.seq == Seq{}) continue;
+      ++written;
+      INFO("partition " << p << " on " << layout->members[member].name);
+      CHECK(meta->committed == meta->last.seq);
+    }
+  }
+  CHECK(written > 10);
+}
+
 }  // namespace
 }  // namespace coffer::sim

@@ -56,7 +56,7 @@ struct Member {
     SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
     write.set_hash(HashWrite(replica.meta().last_hash, write).str());
     StoreBatch batch;
-    REQUIRE(replica.Apply(write, {body}, &batch));
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {body}, &batch));
     store.Write(std::move(batch), nullptr);
     store.CompleteWrites();
     replica.DurableUpTo(replica.last());

@@ -29,7 +29,7 @@ class Appender {
     item->set_size(body.size());
     write.set_hash(HashWrite(replica.meta().last_hash, write).str());
     StoreBatch batch;
-    REQUIRE(replica.Apply(write, {std::make_shared<const std::string>(body)}, &batch));
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {std::make_shared<const std::string>(body)}, &batch));
     store.Write(std::move(batch), nullptr);
   }
   void Sync() {
@@ -50,7 +50,7 @@ class Appender {
     SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
     write.set_hash(HashWrite(replica.meta().last_hash, write).str());
     StoreBatch batch;
-    REQUIRE(replica.Apply(write, {}, &batch));
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
     store.Write(std::move(batch), nullptr);
   }
   std::uint64_t LiveBlocks() const {
@@ -69,6 +69,11 @@ class Appender {
     if (replica.FindEnd(zone_, chain_, &end) == ReadOutcome::kAbsent) return std::nullopt;
     return end.length;
   }
+  ReadOutcome Outcome() const {
+    ChainEnd end;
+    return replica.FindEnd(zone_, chain_, &end);
+  }
+  void NoteEntry(std::uint64_t position) { replica.NoteRecord({zone_, RecordKind::kEntry, chain_, position}, RecordHeader{}); }
   bool MayHaveChanged(std::uint64_t position, Seq since) const {
     return replica.MayHaveChanged({zone_, RecordKind::kEntry, chain_, position}, since);
   }
@@ -98,6 +103,57 @@ TEST_CASE("a chain that was cut ends at the cut before that is durable, and afte
   CHECK_FALSE(a.Length());
   a.Sync();
   CHECK_FALSE(a.Length());
+}
+
+TEST_CASE("the end of the chain appended to last is known without the store, until anything else could have changed it") {
+  Appender a;
+  a.Append("one");
+  a.Append("two");
+  a.Sync();
+  a.store.SetReadErrors(true);
+  CHECK(a.Length() == 2);
+  SECTION("the next append does not") {
+    a.Append("three");
+    a.Sync();
+    CHECK(a.Length() == 3);
+  }
+  SECTION("a record that was not ordered here does") {
+    a.replica.ForgetEnd();
+    CHECK(a.Outcome() == ReadOutcome::kFailed);
+  }
+  SECTION("a record that resync wrote does") {
+    a.NoteEntry(2);
+    CHECK(a.Outcome() == ReadOutcome::kFailed);
+  }
+  SECTION("an end of the chain's zone does") {
+    a.DropZone();
+    a.Sync();
+    CHECK(a.Outcome() == ReadOutcome::kFailed);
+  }
+  SECTION("a log that begins anew does") {
+    StoreBatch batch;
+    a.replica.StartAt(Seq(9), Digest{}, {Term(2), Boot(1), Seq(9)}, &batch);
+    CHECK(a.Outcome() == ReadOutcome::kFailed);
+  }
+}
+
+TEST_CASE("a commit mark is made durable by itself only if no write has taken it along (R4.6)") {
+  Appender a;
+  a.Append("one");
+  a.Sync();
+  StoreBatch batch;
+  a.replica.Commit(Seq(1), &batch);
+  CHECK(batch.empty());
+  a.replica.KeepCommitted(&batch);
+  CHECK(batch.changes.size() == 1);
+  StoreBatch again;
+  a.replica.KeepCommitted(&again);
+  a.Append("two");
+  a.Sync();
+  a.replica.Commit(Seq(2), &again);
+  a.Append("three");  // names what is committed before it
+  a.replica.KeepCommitted(&again);
+  CHECK(again.empty());
 }
 
 TEST_CASE("blocks of a zone that was dropped do not count, though they stay until the drop is committed (I15)") {
