@@ -6,6 +6,9 @@ docs/guarantees.md. They are small enough to be wrong in few ways, and history_t
 """
 import dataclasses
 import hashlib
+import json
+import os
+import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -65,7 +68,38 @@ def entry_hash(chain, position, predecessor, body):
 
 
 def mistakes(history):
-    """Everything in the history that breaks a promise, as sentences."""
+    """Everything in the history that breaks a promise, as sentences: what the checkers of this file find, and those of the simulator."""
+    return own_mistakes(history) + simulator_mistakes(history)
+
+
+def simulator_mistakes(history):
+    """What the simulator's checkers say of it (tests/sim/check_history.cc)."""
+    lines = "".join(json.dumps(recorded(operation)) + "\n" for operation in history)
+    checked = subprocess.run([os.path.join(os.environ.get("COFFER_BIN", "build/bin"), "check_history")], input=lines, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if checked.returncode not in (0, 1):
+        raise RuntimeError(f"check_history ended with {checked.returncode}: {checked.stderr[:500]}")
+    return checked.stdout.splitlines()
+
+
+def recorded(operation):
+    """An operation as check_history reads it. Values of chunks are only compared, so their digests do."""
+    record = {"kind": operation.kind, "target": operation.target.hex(), "began": operation.began, "outcome": operation.outcome,
+              "ended": None if operation.ended == NEVER else operation.ended}
+    if operation.kind == "put":
+        record["value"] = hashlib.sha256(operation.value).hexdigest()
+    if operation.kind == "append":
+        record["position"], record["body"] = operation.value[0], operation.value[1].hex()
+    if operation.kind == "get":
+        record["result"] = None if operation.result is None else hashlib.sha256(operation.result).hexdigest()
+    if operation.kind == "read":
+        record["result"] = None if operation.result is None else [
+            {"position": position, "body": body.hex(), "hash": hash.hex(), "predecessor": predecessor.hex() or bytes(32).hex()}
+            for position, body, hash, predecessor in operation.result]
+    return record
+
+
+def own_mistakes(history):
     by_target = defaultdict(list)
     for operation in history:
         by_target[operation.target].append(operation)

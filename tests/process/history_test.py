@@ -1,7 +1,7 @@
 """The checkers notice: each promise, broken by hand in a small history, is named; the same history kept is passed."""
 import unittest
 
-from history import FAILED, NEVER, OK, UNKNOWN, Operation, entry_hash, mistakes
+from history import FAILED, NEVER, OK, UNKNOWN, Operation, entry_hash, mistakes, simulator_mistakes
 
 ID = b"i" * 32
 
@@ -64,6 +64,26 @@ class Checkers(unittest.TestCase):
         self.notices("NOT_FOUND", a, done("read", 5, 6, result=None))
         self.notices("a deleted chain was read", a, done("remove", 3, 4), done("read", 5, 6, result=chain(b"a")))
         self.notices("after the chain was deleted", a, done("remove", 3, 4), done("append", 5, 6, (1, b"b")))
+
+    def test_those_of_the_simulator(self):
+        def notices(words, *history):
+            self.assertTrue(any(words in m for m in simulator_mistakes(history)), simulator_mistakes(history))
+
+        put, a, b = done("put", 1, 2, b"x"), done("append", 1, 2, (0, b"a")), done("append", 3, 4, (1, b"b"))
+        self.assertEqual(simulator_mistakes([put, done("get", 3, 4, result=b"x"), done("delete", 5, 6), done("get", 7, 8)]), [])
+        notices("is NOT_FOUND", put, done("get", 3, 4))
+        notices("bytes that nobody put", put, done("get", 3, 4, result=b"y"))
+        notices("two acknowledged values", put, done("put", 3, 4, b"y"))
+        notices("put again after its delete", put, done("delete", 3, 4), done("put", 5, 6, b"x"))
+        self.assertEqual(simulator_mistakes([a, b, done("read", 5, 6, result=chain(b"a", b"b")), done("remove", 7, 8), done("read", 9, 10)]), [])
+        notices("were seen before", a, b, done("read", 5, 6, result=chain(b"a")))
+        notices("forks", a, done("append", 3, 0, (0, b"b"), outcome=UNKNOWN), done("read", 5, 6, result=chain(b"b")))
+        notices("nobody appended", a, done("read", 5, 6, result=chain(b"a", b"b")))
+        notices("refused for good", a, done("append", 3, 4, (1, b"b"), outcome=FAILED), done("read", 5, 6, result=chain(b"a", b"b")))
+        notices("a gap", a, b, done("read", 5, 6, result=chain(b"a", b"b")[1:]))
+        notices("does not continue", a, b, done("read", 5, 6, result=[chain(b"a")[0], chain(b"z", b"b")[1]]))
+        notices("is NOT_FOUND", a, done("read", 5, 6))
+        notices("after its delete", a, done("remove", 3, 4), done("append", 5, 6, (1, b"b")))
 
 
 if __name__ == "__main__":
