@@ -5,6 +5,7 @@
 #include "cluster/sha256.h"
 #include "cluster/planted_bug.h"
 #include "cluster/rule_mark.h"
+#include "node/core/write_keys.h"
 
 namespace coffer::node {
 namespace {
@@ -13,27 +14,6 @@ std::string BigEndian(std::uint64_t v) {
   std::string out(8, '\0');
   for (int i = 7; i >= 0; --i, v >>= 8) out[static_cast<std::size_t>(i)] = static_cast<char>(v & 0xff);
   return out;
-}
-
-RecordKey ChunkKey(const wire::Write& w) {
-  return {ZoneId::Must(w.zone()), RecordKind::kChunk, BlockId::Must(w.id()), 0};
-}
-RecordKey ChainDeleteKey(const ZoneId& zone, const BlockId& chain) { return {zone, RecordKind::kChainDelete, chain, 0}; }
-RecordKey EntryKey(const ZoneId& zone, const BlockId& chain, std::uint64_t position) {
-  return {zone, RecordKind::kEntry, chain, position};
-}
-RecordKey DropKey(const ZoneId& zone) { return {zone, RecordKind::kZoneDrop, BlockId{}, 0}; }
-RecordKey ZoneKey(const wire::Write& w) { return {ZoneId{}, RecordKind::kZone, BlockId::Must(w.id()), 0}; }
-
-std::string EndKey(const ZoneId& zone, const BlockId& chain) { return zone.str() + chain.str(); }
-
-bool IsDelete(const wire::Write& w) {
-  return w.kind() == wire::WRITE_KIND_DELETE_CHUNK || w.kind() == wire::WRITE_KIND_DELETE_CHAIN ||
-         w.kind() == wire::WRITE_KIND_DROP_ZONE;
-}
-
-bool HasBodies(const wire::Write& w) {
-  return w.kind() == wire::WRITE_KIND_PUT_CHUNK || w.kind() == wire::WRITE_KIND_APPEND;
 }
 
 // One past the last key that begins with `prefix`.
@@ -312,101 +292,6 @@ void PartitionReplica::ApplyZone(const wire::Write& write, StoreBatch* batch) {
   batch->changes.push_back(StoreBatch::PutRecord{id_, key, header, value});
 }
 
-bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut) {
-  ForgetEnd();
-  if (fork == meta_.last.seq) return true;
-  const auto hash = HashAt(fork);
-  if (!hash || fork > meta_.last.seq) return false;
-  std::vector<LogRecord> tail;
-  if (store_.ReadLog(id_, fork.Next(), meta_.last.seq, &tail) == ReadOutcome::kFailed) return false;
-  if (tail.size() != meta_.last.seq.value - fork.value) return false;
-  for (auto it = tail.rbegin(); it != tail.rend(); ++it) {
-    std::optional<RecordKey> damaged;  // set aside without its bytes
-    cut->push_back({id_, *it, BodiesOf(*it, &damaged)});
-    if (!Undo(*it, batch)) return false;
-  }
-  std::erase_if(unfinished_, [&](const wire::Write& w) { return Seq(w.stamp().seq()) > fork; });
-  batch->changes.push_back(StoreBatch::EraseLog{id_, fork.Next(), meta_.last.seq});
-  const auto at_fork = LogAt(fork);
-  meta_.last = at_fork ? StampOf(at_fork->stamp()) : Stamp{meta_.last.term, meta_.last.boot, fork};
-  meta_.last.seq = fork;
-  meta_.last_hash = *hash;
-  meta_.committed = std::min(meta_.committed, fork);
-  durable_ = fork;
-  PutMeta(batch);
-  return true;
-}
-
-bool PartitionReplica::Undo(const wire::Write& write, StoreBatch* batch) {
-  const Stamp stamp = StampOf(write.stamp());
-  const ZoneId zone = ZoneId::Must(write.zone());
-  auto erase_if_ours = [&](const RecordKey& key) {
-    RecordHeader header;
-    if (Find(key, &header) != ReadOutcome::kFound || header.stamp != stamp) return false;
-    Overlay(key, std::nullopt, meta_.last.seq);
-    batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
-    return true;
-  };
-  switch (write.kind()) {
-    case wire::WRITE_KIND_PUT_CHUNK:
-      erase_if_ours(ChunkKey(write));
-      break;
-    case wire::WRITE_KIND_APPEND:
-      for (int i = 0; i < write.items_size(); ++i) {
-        erase_if_ours(EntryKey(zone, BlockId::Must(write.id()), write.position() + static_cast<std::uint64_t>(i)));
-      }
-      // The store still shows the entries until this is durable.
-      if (!write.repeat()) {
-        ends_[EndKey(zone, BlockId::Must(write.id()))] = {meta_.last.seq, {write.position(), Digest::Must(write.items(0).predecessor()), false}};
-      }
-      break;
-    case wire::WRITE_KIND_DELETE_CHUNK: {
-      RecordHeader header;
-      const RecordKey key = ChunkKey(write);
-      if (Find(key, &header) == ReadOutcome::kFound && header.deleted && header.deleted_by == stamp) {
-        if (header.stamp == stamp) {
-          erase_if_ours(key);
-          break;
-        }
-        header.deleted = header.value_gone = false;
-        header.deleted_by = {};
-        Overlay(key, header, meta_.last.seq);
-        batch->changes.push_back(StoreBatch::SetHeader{id_, key, header});
-      }
-      break;
-    }
-    case wire::WRITE_KIND_DELETE_CHAIN:
-      erase_if_ours(ChainDeleteKey(zone, BlockId::Must(write.id())));
-      ends_.erase(EndKey(zone, BlockId::Must(write.id())));
-      break;
-    case wire::WRITE_KIND_DROP_ZONE:
-      erase_if_ours(DropKey(zone));
-      break;
-    case wire::WRITE_KIND_CREATE_ZONE:
-      erase_if_ours(ZoneKey(write));
-      break;
-    case wire::WRITE_KIND_DELETE_ZONE:
-    case wire::WRITE_KIND_PURGE_ZONE: {
-      wire::Write before = write;
-      before.mutable_zone_record()->set_deleting(write.kind() == wire::WRITE_KIND_PURGE_ZONE);
-      before.set_kind(wire::WRITE_KIND_CREATE_ZONE);
-      ApplyZone(before, batch);
-      break;
-    }
-    default:
-      return false;
-  }
-  if (!write.repeat()) {
-    if (HasBodies(write)) {
-      for (const auto& item : write.items()) meta_.bytes -= std::min(meta_.bytes, item.size());
-      if (write.kind() == wire::WRITE_KIND_PUT_CHUNK || write.position() == 0) meta_.blocks -= std::min<std::uint64_t>(meta_.blocks, 1);
-    }
-    meta_.blocks += write.removed_blocks();
-    meta_.bytes += write.removed_bytes();
-  }
-  return true;
-}
-
 void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
   committed = std::min(committed, meta_.last.seq);
   if (committed <= meta_.committed) return;
@@ -509,86 +394,6 @@ void PartitionReplica::SetCounts(std::uint64_t blocks, std::uint64_t bytes, Stor
   meta_.blocks = blocks;
   meta_.bytes = bytes;
   PutMeta(batch);
-}
-
-std::optional<wire::Write> PartitionReplica::LogAt(Seq seq) const {
-  if (!window_.empty()) {
-    const std::uint64_t first = window_.front().write->stamp().seq();
-    if (seq.value >= first && seq.value - first < window_.size()) return *window_[seq.value - first].write;
-  }
-  std::vector<LogRecord> one;
-  if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
-  return one[0];
-}
-
-std::optional<Digest> PartitionReplica::HashAt(Seq seq) const {
-  if (seq == meta_.last.seq) return meta_.last_hash;
-  if (seq == meta_.log_start) return meta_.log_start_hash;
-  if (seq < meta_.log_start || seq > meta_.last.seq) return std::nullopt;
-  const auto write = LogAt(seq);
-  if (!write) return std::nullopt;
-  return Digest::Must(write->hash());
-}
-
-std::vector<wire::LogMark> PartitionReplica::Marks() const {
-  std::vector<wire::LogMark> marks(1);
-  marks[0].set_seq(meta_.log_start.value);
-  marks[0].set_hash(meta_.log_start_hash.str());
-  std::vector<LogRecord> log;
-  // Where the log can't be read, less is named than is held. That costs a longer way round and no more: what would have to be
-  // cut off for it is read again by CutTo, which refuses.
-  (void)store_.ReadLog(id_, meta_.log_start.Next(), durable_, &log);
-  for (const auto& write : log) {
-    auto& mark = marks.emplace_back();
-    mark.set_seq(write.stamp().seq());
-    mark.set_hash(write.hash());
-  }
-  return marks;
-}
-
-std::vector<Payload> PartitionReplica::BodiesOf(const wire::Write& write, std::optional<RecordKey>* damaged) const {
-  std::vector<Payload> bodies;
-  if (!HasBodies(write)) return bodies;
-  const ZoneId zone = ZoneId::Must(write.zone());
-  for (int i = 0; i < write.items_size(); ++i) {
-    const RecordKey key = write.kind() == wire::WRITE_KIND_PUT_CHUNK
-                              ? ChunkKey(write)
-                              : EntryKey(zone, BlockId::Must(write.id()), write.position() + static_cast<std::uint64_t>(i));
-    RecordHeader header;
-    Payload value;
-    const ReadOutcome outcome = store_.Read(id_, key, &header, &value);
-    if (outcome == ReadOutcome::kDamaged || outcome == ReadOutcome::kFailed) *damaged = key;
-    if (outcome != ReadOutcome::kFound || !value) value = std::make_shared<const std::string>();
-    bodies.push_back(std::move(value));
-  }
-  return bodies;
-}
-
-std::optional<std::vector<PartitionReplica::WriteWithBodies>> PartitionReplica::WritesAfter(Seq from,
-                                                                                          std::uint64_t max_bytes,
-                                                                                          std::optional<RecordKey>* damaged) const {
-  if (from < meta_.log_start) return std::nullopt;
-  std::vector<WriteWithBodies> out;
-  std::uint64_t bytes = 0;
-  auto full = [&] { return !out.empty() && bytes >= max_bytes; };
-  auto add = [&](WriteWithBodies w) {
-    for (const auto& body : w.bodies) bytes += body ? body->size() : 0;
-    bytes += 256;
-    out.push_back(std::move(w));
-  };
-  for (Seq seq = from.Next(); seq <= durable_ && !full(); seq = seq.Next()) {
-    std::vector<LogRecord> one;
-    if (store_.ReadLog(id_, seq, seq, &one) == ReadOutcome::kFailed || one.empty()) return std::nullopt;
-    auto bodies = BodiesOf(one[0], damaged);
-    if (*damaged) return std::nullopt;
-    add({std::make_shared<const wire::Write>(std::move(one[0])), std::move(bodies)});
-  }
-  if (full()) return out;
-  for (const auto& pending : window_) {
-    if (full()) break;
-    if (Seq(pending.write->stamp().seq()) > from) add(pending);
-  }
-  return out;
 }
 
 void PartitionReplica::KeepCommitted(StoreBatch* batch) {
