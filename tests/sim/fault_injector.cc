@@ -197,6 +197,18 @@ bool FaultInjector::Intact(const NodeId& id, const std::set<std::size_t>& but) c
   return i && !but.contains(*i) && !cluster_.node(*i).retired;
 }
 
+bool FaultInjector::NeedsRest() const {
+  const auto& newest = layouts_.newest();
+  return !off_.empty() && newest && !(Carries(*newest, off_) && HasRoomForTwo(*newest, off_));
+}
+
+// Whether without these nodes there are two that take data, as an operator left it.
+bool FaultInjector::HasRoomForTwo(const cluster::Layout& layout, const std::set<std::size_t>& without) const {
+  return std::count_if(layout.members.begin(), layout.members.end(), [&](const cluster::Member& m) {
+    return !m.witness && !m.draining && m.weight > 0 && Intact(m.id, without);
+  }) >= 2;
+}
+
 // Whether without these nodes a layout has a quorum of voters, and every partition a member of in_sync.
 bool FaultInjector::Carries(const cluster::Layout& layout, const std::set<std::size_t>& without) const {
   auto intact = [&](cluster::MemberIndex m) { return Intact(layout.members[m].id, without); };
@@ -284,18 +296,15 @@ void FaultInjector::ChooseOff() {
     for (const auto& save : cluster_.node(i).saves) add(save.second.agreement.accepted_layout);
   }
   const auto core_without = [&](const std::set<std::size_t>& off) {
-    std::size_t storage = 0;
     bool adopted = false;
     for (std::size_t i = 0; i < cluster_.size(); ++i) {
       const SimNode& n = cluster_.node(i);
-      const auto m = newest->IndexOf(n.id);
-      if (off.contains(i) || n.retired || m == cluster::kNoMember) continue;
-      storage += n.role == 1 && !newest->members[m].draining;
+      if (off.contains(i) || n.retired || newest->IndexOf(n.id) == cluster::kNoMember) continue;
       std::string error;
       const auto known = cluster::DecodeLayout(n.durable.agreement.layout, &error);
       adopted = adopted || (known && known->epoch == newest->epoch);
     }
-    return storage >= 2 && adopted && std::all_of(layouts.begin(), layouts.end(), [&](const auto& l) { return Carries(l, off); });
+    return adopted && std::all_of(layouts.begin(), layouts.end(), [&](const auto& l) { return Carries(l, off) && HasRoomForTwo(l, off); });
   };
   const std::size_t first = cluster_.random().Below(cluster_.size());
   for (std::size_t k = 0; k < cluster_.size() && off_.size() < static_cast<std::size_t>(scenario_.knob("stay_off")); ++k) {
@@ -314,8 +323,6 @@ bool FaultInjector::HealRest() {
   for (const std::size_t i : off_) cluster_.Start(i);
   return !std::exchange(off_, {}).empty();
 }
-
-bool FaultInjector::NeedsRest() const { return !off_.empty() && layouts_.newest() && !Carries(*layouts_.newest(), off_); }
 
 void FaultInjector::Heal() {
   over_ = true;

@@ -54,6 +54,7 @@ class FaultInjector {
   void Force(Epoch before, std::uint64_t call);
   bool Intact(const NodeId& id, const std::set<std::size_t>& but) const;
   bool Carries(const cluster::Layout& layout, const std::set<std::size_t>& without) const;
+  bool HasRoomForTwo(const cluster::Layout& layout, const std::set<std::size_t>& without) const;
   void ChooseOff();
   bool MayLose(std::size_t node) const;
   void Flip(std::size_t node);
