@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 
 #include "router/front_server.h"
@@ -63,7 +64,8 @@ class FakeApi : public Api {
   // The next call that arrives, or has arrived.
   std::shared_ptr<Pending> Next() {
     std::unique_lock lock(mutex_);
-    REQUIRE(changed_.wait_for(lock, kPatience, [this] { return !waiting_.empty(); }));
+    // Some tests call this on the front's thread, where Catch must not be asked.
+    if (!changed_.wait_for(lock, kPatience, [this] { return !waiting_.empty(); })) throw std::runtime_error("no call arrived");
     auto call = waiting_.front();
     waiting_.pop_front();
     return call;

@@ -12,9 +12,16 @@ namespace {
 
 using Catch::Matchers::Contains;
 
+// How many of them a recorder has so far; its hub's thread adds to them.
+template <class Seen>
+std::size_t Count(Recorder& recorder, const Seen& seen) {
+  std::lock_guard lock(recorder.mutex);
+  return seen.size();
+}
+
 // Both sides have noticed the link.
 void Connect(Station& from, Station& to) {
-  const std::size_t here = from.recorder.ups.size(), there = to.recorder.ups.size();
+  const std::size_t here = Count(from.recorder, from.recorder.ups), there = Count(to.recorder, to.recorder.ups);
   from.hub->Dial(to.address());
   REQUIRE(from.recorder.Until([&] { return from.recorder.ups.size() > here; }));
   REQUIRE(to.recorder.Until([&] { return to.recorder.ups.size() > there; }));
@@ -26,7 +33,7 @@ bool Received(Station& at, std::size_t count) {
 
 // Sends bulk messages, each awaited, until one took the second stream.
 void AwaitBulkLane(Station& from, Station& to, const NodeId& id) {
-  std::size_t sent = to.recorder.messages.size();
+  std::size_t sent = Count(to.recorder, to.recorder.messages);
   while (from.hub->stats().bulk_messages_sent == 0) {
     REQUIRE(from.hub->Send(id, Request(0, {std::string(70000, 'b')})));
     REQUIRE(Received(to, ++sent));
@@ -34,7 +41,7 @@ void AwaitBulkLane(Station& from, Station& to, const NodeId& id) {
 }
 
 RefusalInfo Failure(Station& from, const std::string& address) {
-  const std::size_t before = from.recorder.failures.size();
+  const std::size_t before = Count(from.recorder, from.recorder.failures);
   from.hub->Dial(address);
   REQUIRE(from.recorder.Until([&] { return from.recorder.failures.size() > before; }));
   CHECK(from.recorder.failures.back().first == address);
