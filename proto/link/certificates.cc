@@ -10,6 +10,8 @@
 #include <memory>
 #include <sstream>
 
+#include "proto/link/openssl_pointer.h"
+
 namespace coffer::link {
 namespace {
 
@@ -55,8 +57,8 @@ bool CertificateNames::Names(const std::string& member) const {
 }
 
 std::optional<CertificateNames> ReadCertificateNames(const std::string& pem) {
-  std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
-  std::unique_ptr<X509, decltype(&X509_free)> cert(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), X509_free);
+  const BioPtr in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const CertPtr cert(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
   if (!cert) return std::nullopt;
   CertificateNames names;
   X509_NAME* const subject = X509_get_subject_name(cert.get());

@@ -14,6 +14,7 @@
 #include "cluster/sha256.h"
 #include "proto/link/handshake.h"
 #include "proto/link/keyring.h"
+#include "proto/link/openssl_pointer.h"
 
 namespace coffer::link {
 namespace {
@@ -89,8 +90,8 @@ std::string WhyOtherAuthority(const JoinToken& token, const std::string& ca_file
 }
 
 std::string AuthorityFingerprint(const std::string& ca_file) {
-  std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_file(ca_file.c_str(), "r"), BIO_free);
-  std::unique_ptr<X509, decltype(&X509_free)> certificate(in ? PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr) : nullptr, X509_free);
+  const BioPtr in(BIO_new_file(ca_file.c_str(), "r"));
+  const CertPtr certificate(in ? PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr) : nullptr);
   std::array<unsigned char, JoinToken::kAuthorityBytes> digest;
   unsigned int size = digest.size();
   if (!certificate || X509_digest(certificate.get(), EVP_sha256(), digest.data(), &size) != 1) {

@@ -7,6 +7,8 @@
 #include <array>
 #include <stdexcept>
 
+#include "proto/link/openssl_pointer.h"
+
 namespace coffer::link {
 namespace {
 
@@ -14,16 +16,8 @@ constexpr std::size_t kTagBytes = 16;
 constexpr std::size_t kKeyBytes = 32;
 constexpr std::array<unsigned char, 12> kNonce{};
 
-template <auto free>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using KeyContextPtr = std::unique_ptr<EVP_PKEY_CTX, Deleter<EVP_PKEY_CTX_free>>;
-using CipherPtr = std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>>;
+using KeyContextPtr = std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>>;
+using CipherPtr = std::unique_ptr<EVP_CIPHER_CTX, Freed<EVP_CIPHER_CTX_free>>;
 
 const unsigned char* Raw(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 unsigned char* Raw(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }
