@@ -1,5 +1,6 @@
 set(ROUTER_WORLD ${CMAKE_CURRENT_LIST_DIR}/router_world.cc)
 coffer_test(router_core_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_core_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
+coffer_test(router_cached_chunk_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cached_chunk_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_calls_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_calls_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_zones_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_zones_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_codes_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_codes_test.cc LIBS coffer_router_core LABELS quick)

@@ -535,4 +535,10 @@ v1::AppendRequest Append(const std::string& zone, const BlockId& chain, std::uin
   return request;
 }
 
+int Gets(const FakeNode& node) {
+  int n = 0;
+  for (const auto& request : node.got) n += request.has_get_chunk();
+  return n;
+}
+
 }  // namespace coffer::router

@@ -136,6 +136,8 @@ v1::PutRequest Put(const std::string& zone, const BlockId& id, const std::string
 v1::GetRequest Get(const std::string& zone, const BlockId& id, std::uint64_t offset = 0, std::uint64_t length = 0);
 v1::AppendRequest Append(const std::string& zone, const BlockId& chain, std::uint64_t position,
                          const std::vector<std::string>& bodies, const std::string& predecessor = "");
+// How often the node was asked for a chunk.
+int Gets(const FakeNode& node);
 // The response of a unary call, parsed.
 template <class Response>
 Response Only(const RouterWorld::Result& result) {
