@@ -142,8 +142,8 @@ std::string Voters(const Layout& layout) {
 }
 
 bool SameVoters(const Layout& before, const Layout& after) {
-  return std::equal(before.voters.begin(), before.voters.end(), after.voters.begin(), after.voters.end(),
-                    [&](MemberIndex a, MemberIndex b) { return before.members[a].id == after.members[b].id; });
+  return std::is_permutation(before.voters.begin(), before.voters.end(), after.voters.begin(), after.voters.end(),
+                             [&](MemberIndex a, MemberIndex b) { return before.members[a].id == after.members[b].id; });
 }
 
 }  // namespace

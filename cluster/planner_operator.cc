@@ -150,8 +150,8 @@ void ApplyForce(Draft* draft, std::uint64_t skip) {
 }
 
 void ApplyToMember(Draft* draft, const OperatorChange& change) {
-  const MemberIndex m = draft->next.IndexOfName(change.node);
-  if (m == kNoMember) return;
+  // By its name in the present layout: in the successor somebody who joins may have taken it over.
+  const MemberIndex m = draft->current.IndexOfName(change.node);
   Member& member = draft->next.members[m];
   const Member before = member;
   if (change.kind == Kind::kDrain) member.draining = true;
