@@ -69,7 +69,7 @@ void PrimaryProgress::StartLearner(const NodeId& learner, Seq base) {
 
 void PrimaryProgress::WithdrawLearner() {
   if (!learner_) return;
-  if (!InAckset(*learner_)) peers_.erase(*learner_);
+  peers_.erase(*learner_);
   learner_.reset();
   learner_complete_ = false;
   learner_complete_at_ = {};
@@ -106,7 +106,7 @@ void PrimaryProgress::Update() {
   Seq common = local_durable_;
   for (const NodeId& id : ackset_) {
     if (id == self_ || (active_ && Planted(Bug::kPrimaryAcksAlone) && !peers_.at(id).contacted)) continue;
-    if (id == proposed_ && Planted(active_ ? Bug::kAddNotInAcks : Bug::kAddNotInActivation)) continue;
+    if (id == proposed_ && (active_ ? Planted(Bug::kAddNotInAcks) : Planted(Bug::kAddNotInActivation))) continue;
     common = std::min(common, peers_.at(id).durable);
   }
   if (!active_) {

@@ -35,7 +35,7 @@ class PrimaryProgress {
   Seq AckedBy(const NodeId& peer) const;
   void LocalDurable(Seq seq);
 
-  // R7: a volatile learner gets live writes after `base`.
+  // R7: a volatile learner, nobody of the ackset, gets live writes after `base`.
   void StartLearner(const NodeId& learner, Seq base);
   void WithdrawLearner();
   const std::optional<NodeId>& learner() const { return learner_; }
