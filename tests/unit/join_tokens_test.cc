@@ -102,6 +102,59 @@ TEST_CASE("join tokens travel with the layout, which has them in one order only"
   CHECK(WhyMalformed(layout));
 }
 
+TEST_CASE("J2: a change of join tokens that is malformed is refused, and changes nothing") {
+  Layout layout = Bare();
+  Apply(Create('a'), &layout);
+  Apply(Create('b'), &layout);
+  Apply(Redeem('b', '1'), &layout);
+  const std::string long_hash(kJoinTokenHashBytes + 1, 'a');
+  const std::string attempt(kJoinAttemptBytes, '2');
+  const std::string too_long(kMaxTextBytes + 1, 'n');
+  const std::string hash(kJoinTokenHashBytes, 'a');
+  const std::string other(kJoinTokenHashBytes, 'c');
+  const std::uint64_t end = kNow + 1000;
+  const std::vector<JoinTokenChange> wrong = {
+      {Kind::kCreate, {"short", end, "", ""}, kNow},
+      {Kind::kCreate, {long_hash, end, "", ""}, kNow},
+      {Kind::kCreate, {other, end, attempt, ""}, kNow},
+      {Kind::kCreate, {other, end, "", "node-9"}, kNow},
+      {Kind::kCreate, {hash, end, "", ""}, kNow},  // there is one of this hash, with another end
+      {Kind::kRedeem, {"short", 0, attempt, "node-9"}, kNow},
+      {Kind::kRedeem, {hash, 0, "short", "node-9"}, kNow},
+      {Kind::kRedeem, {hash, 0, attempt, too_long}, kNow},
+      {Kind::kRevoke, {hash.substr(0, kShortJoinTokenIdBytes - 1), 0, "", ""}, kNow},
+      {Kind::kRevoke, {long_hash, 0, "", ""}, kNow},
+      {static_cast<Kind>(9), {hash, end, "", ""}, kNow},
+  };
+  const Layout before = layout;
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    INFO("change " << i);
+    CHECK(ReasonOf(layout, wrong[i]) == "BAD_REQUEST");
+    CHECK_THAT(WhyRefused(layout, wrong[i])->message, Contains("nothing was changed"));
+    Apply(wrong[i], &layout);
+    CHECK(layout == before);
+  }
+  CHECK(ReasonOf(layout, Create('a')).empty());  // the same once more, because its answer was lost
+  Apply(Create('a'), &layout);
+  CHECK(layout == before);
+}
+
+TEST_CASE("J1: a layout whose join tokens are malformed is refused, and why") {
+  const JoinToken good{std::string(kJoinTokenHashBytes, 'a'), 1000, std::string(kJoinAttemptBytes, 'x'), "node-9"};
+  CHECK_FALSE(WhyTokensMalformed({good}));
+  const auto why = [&](auto damage) {
+    JoinToken token = good;
+    damage(&token);
+    return WhyTokensMalformed({token}).value_or("");
+  };
+  CHECK(why([](JoinToken* t) { t->hash += 'a'; }) == "the hash of a join token has a wrong size");
+  CHECK(why([](JoinToken* t) { t->used += 'x'; }) == "the attempt that used a join token has a wrong size");
+  CHECK(why([](JoinToken* t) { t->used_by.assign(kMaxTextBytes + 1, 'n'); }) == "the name of who used a join token is too long");
+  CHECK(why([](JoinToken* t) { t->used.clear(), t->used_by.clear(); }).empty());
+  CHECK(WhyTokensMalformed({good, good}) == "the join tokens are not in ascending order");
+  CHECK(WhyTokensMalformed(std::vector<JoinToken>(kMaxJoinTokens + 1, good)) == "the layout has more than 64 join tokens");
+}
+
 // A change through a node core; the answers that came by the end.
 std::vector<node::JoinTokenAnswer> Settle(node::SoloNode& node, std::size_t count) {
   for (int i = 0; i < 200 && node.token_answers.size() < count; ++i) node.Run(std::chrono::milliseconds(50));

@@ -156,6 +156,25 @@ TEST_CASE("what makes a layout malformed") {
       {"was given up by force and appears again", [](Layout* l) { l->retired[1].id = l->retired[0].id; }},
       {"was given up by force and appears again", [](Layout* l) { l->retired[0].id = l->members[2].id; }},
       {"no id, or too long a name", [](Layout* l) { l->retired[0].id = {}; }},
+      {"no id, or too long a name", [](Layout* l) { l->retired[0].name.assign(kMaxTextBytes + 1, 'x'); }},
+      {"more than 4096 members were given up",
+       [](Layout* l) {
+         while (l->retired.size() <= kMaxRetired) l->retired.push_back({TestId(100 + l->retired.size()), "old", Epoch(4)});
+       }},
+      {"more than 64 survivors",
+       [](Layout* l) {
+         while (l->members.size() <= kMaxSurvivors) l->members.push_back(TestMember(100 + l->members.size()));
+         for (MemberIndex m = 0; m <= kMaxSurvivors; ++m) l->partitions[2].survivors.push_back(m);
+       }},
+      {"more than 1024 members",
+       [](Layout* l) {
+         while (l->members.size() <= kMaxMembers) l->members.push_back(TestMember(100 + l->members.size()));
+       }},
+      {"too many partitions", [](Layout* l) { l->partitions.resize(kMaxPartitions + 1, l->partitions[0]); }},
+      {"number of voters", [](Layout* l) { l->settings.voters_wanted = 0; }},
+      {"more than 512 bytes", [](Layout* l) { l->members[1].name.assign(kMaxTextBytes + 1, 'x'); }},
+      {"more than 512 bytes", [](Layout* l) { l->members[1].failure_domain.assign(kMaxTextBytes + 1, 'x'); }},
+      {"more than 512 bytes", [](Layout* l) { l->members[1].certificate_name.assign(kMaxTextBytes + 1, 'x'); }},
       {"survivors are not in ascending order",
        [](Layout* l) {
          l->partitions[2].survivors = {1, 0};
@@ -275,6 +294,87 @@ TEST_CASE("a group is at its goal only under the goal's primary and without othe
   CHECK(!Group{1, {0, 1, 2}, Term(1), {1, 0}}.AtGoal());
   CHECK(!Group{1, {1}, Term(1), {1, 0}}.AtGoal());
   CHECK(!Group{1, {1, 2}, Term(1), {1, 0}}.AtGoal());
+}
+
+TEST_CASE("layouts are equal if every field is, and only then are their bytes") {
+  Layout base = FullLayout();
+  base.join_tokens = {{std::string(32, 'a'), 1000, std::string(16, 'x'), "node-9"}};
+  REQUIRE(!WhyMalformed(base));
+  const std::vector<std::function<void(Layout*)>> changes = {
+      [](Layout*) {},
+      [](Layout* l) { l->cluster.bytes[3] = 9; },
+      [](Layout* l) { l->cluster_name = "other"; },
+      [](Layout* l) { l->epoch = Epoch(11); },
+      [](Layout* l) { l->voters = {0, 1}; },
+      [](Layout* l) { l->forced_epoch = Epoch(5); },
+      [](Layout* l) { l->members[0].id = TestId(70); },
+      [](Layout* l) { l->members[0].name = "other"; },
+      [](Layout* l) { l->members[0].address = "other:1"; },
+      [](Layout* l) { l->members[0].weight = 99; },
+      [](Layout* l) { l->members[0].failure_domain = "rack-9"; },
+      [](Layout* l) { l->members[0].certificate_name = "other.example"; },
+      [](Layout* l) { l->members[3].witness = true, l->partitions[1] = {0, {0}, Term(3), {0}}, l->partitions[2].survivors = {1}; },
+      [](Layout* l) { l->members[0].draining = true; },
+      [](Layout* l) { l->members[0].down = true; },
+      [](Layout* l) { l->members[3].former = "\x03"; },
+      [](Layout* l) { l->settings.partitions = 4, l->partitions.push_back(l->partitions[0]); },
+      [](Layout* l) { l->settings.min_copies = 1; },
+      [](Layout* l) { l->settings.min_copies_chosen = false; },
+      [](Layout* l) { l->settings.resync_paused = false; },
+      [](Layout* l) { l->settings.resync_limit_bytes_per_second = 0; },
+      [](Layout* l) { l->settings.chunk_limit_bytes = 1; },
+      [](Layout* l) { l->settings.voters_wanted = 3; },
+      [](Layout* l) { l->settings.scrub_paused = true; },
+      [](Layout* l) { l->settings.scrub_asked = Epoch(2); },
+      [](Layout* l) { l->plan.reset(); },
+      [](Layout* l) { l->plan->id = Epoch(8); },
+      [](Layout* l) { l->plan->cause = "other"; },
+      [](Layout* l) { l->plan->partitions_total = 1; },
+      [](Layout* l) { l->partitions[0].primary = 1; },
+      [](Layout* l) { l->partitions[0].in_sync = {0, 2}; },
+      [](Layout* l) { l->partitions[0].term = Term(4); },
+      [](Layout* l) { l->partitions[0].goal = {1, 0}; },
+      [](Layout* l) { l->partitions[2].survivors = {0, 1}; },
+      [](Layout* l) { l->partitions[0].loss.reset(); },
+      [](Layout* l) { l->partitions[0].loss->epoch = Epoch(2); },
+      [](Layout* l) { l->partitions[0].loss->nothing = false; },
+      [](Layout* l) { l->partitions[0].loss->from = Seq(1); },
+      [](Layout* l) { l->partitions[0].loss->to = Seq(6); },
+      [](Layout* l) { l->partitions[0].loss->last = Seq(10); },
+      [](Layout* l) { l->partitions[0].loss->set_aside = 8; },
+      [](Layout* l) { l->retired[0].id = TestId(71); },
+      [](Layout* l) { l->retired[0].name = "other"; },
+      [](Layout* l) { l->retired[0].epoch = Epoch(2); },
+      [](Layout* l) { l->retired.pop_back(); },
+      [](Layout* l) { l->join_tokens.clear(); },
+      [](Layout* l) { l->join_tokens[0].hash[0] = 'b'; },
+      [](Layout* l) { l->join_tokens[0].expires_ms = 1001; },
+      [](Layout* l) { l->join_tokens[0].used[0] = 'y'; },
+      [](Layout* l) { l->join_tokens[0].used_by = "node-8"; },
+  };
+  std::vector<Layout> layouts(changes.size(), base);
+  std::vector<std::string> bytes;
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    INFO("change " << i);
+    changes[i](&layouts[i]);
+    CHECK(WhyMalformed(layouts[i]).value_or("") == "");
+    bytes.push_back(Encode(layouts[i]));
+    const auto decoded = DecodeLayout(bytes[i], nullptr);
+    REQUIRE(decoded);
+    CHECK(*decoded == layouts[i]);
+    for (std::size_t other = 0; other < i; ++other) {
+      CHECK_FALSE(layouts[i] == layouts[other]);
+      CHECK(bytes[i] != bytes[other]);
+    }
+  }
+}
+
+TEST_CASE("R8.9 a process whose id was given up is told by which epoch, and what becomes of its data") {
+  CHECK(FullLayout().RetiredAt(TestId(21)) == Epoch(4));
+  CHECK_FALSE(FullLayout().RetiredAt(TestId(2)));
+  CHECK(WhyRetired(Epoch(4)) ==
+        "`layout force` gave this node up with epoch 4, on an operator's word that it would never return; the others go on without it. "
+        "Its id never acts again. What it held is set aside; it comes back under a new id and is filled from the others.");
 }
 
 }  // namespace coffer::cluster

@@ -12,27 +12,6 @@ using namespace std::chrono_literals;
 
 std::string Off(const std::vector<std::string>& names) { return PlannerWorld::Off(names); }
 
-PlannerWorld Grown(std::uint32_t n) {
-  PlannerWorld world;
-  for (std::uint32_t i = 1; i < n; ++i) {
-    world.Start(i);
-    world.Settle();
-  }
-  REQUIRE(world.AllAtGoal());
-  return world;
-}
-
-// One hand-made group of members 0.. in a layout of `count` living members.
-struct OneGroup {
-  OneGroup(std::uint32_t count, Group group) {
-    world.layout = TestLayout(count, {std::move(group)});
-    world.layout.settings.min_copies = 2;
-    world.members.clear();
-    for (std::uint32_t n = 0; n < count; ++n) world.Start(n);
-  }
-  PlannerWorld world;
-};
-
 }  // namespace
 
 TEST_CASE("force: the living go on alone, with every term new, and who was given up never acts again") {

@@ -6,13 +6,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-PlannerWorld Grown(std::uint32_t nodes) {
-  PlannerWorld world;
-  for (std::uint32_t n = 1; n < nodes; ++n) world.Start(n);
-  world.Settle();
-  return world;
-}
-
 // Every partition that node 0 leads with node 1 in its group asks for node 1's removal.
 std::vector<PartitionId> AskAll(PlannerWorld* world) {
   std::vector<PartitionId> asked;
@@ -26,7 +19,7 @@ std::vector<PartitionId> AskAll(PlannerWorld* world) {
 }
 
 TEST_CASE("L5.1 one layout takes a member out of all groups whose primary asks, at once, and touches no other") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   const auto asked = AskAll(&world);
   REQUIRE(asked.size() > 5);
   const Layout before = world.layout;
@@ -45,13 +38,13 @@ TEST_CASE("L5.1 one layout takes a member out of all groups whose primary asks, 
 }
 
 TEST_CASE("L5.2 a request of another term changes nothing") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   for (const PartitionId p : AskAll(&world)) --world.requests.removals[p].term.value;
   CHECK_FALSE(world.Plan());
 }
 
 TEST_CASE("L5.3 nobody is removed for a primary that does not live or does not stay, nor the primary itself") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   const auto asked = AskAll(&world);
   world.Suspect(0);
   CHECK_FALSE(world.Plan());
@@ -61,13 +54,13 @@ TEST_CASE("L5.3 nobody is removed for a primary that does not live or does not s
     CHECK(world.layout.group(p).primary == world.Index(1));
     CHECK(world.layout.group(p).InSync(world.Index(1)));
   }
-  PlannerWorld other = Grown(3);
+  PlannerWorld other = StartedTogether(3);
   for (const PartitionId p : AskAll(&other)) other.requests.removals[p].member = TestId(0);
   CHECK_FALSE(other.Plan());
 }
 
 TEST_CASE("L5.3 an add that is handed in at the same time is granted with it") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   const auto asked = AskAll(&world);
   for (const PartitionId p : asked) world.requests.adds[p] = {p, world.layout.group(p).term, TestId(2)};
   REQUIRE(world.Step());

@@ -11,13 +11,6 @@ namespace {
 using Kind = OperatorChange::Kind;
 using namespace std::chrono_literals;
 
-PlannerWorld Grown(std::uint32_t nodes) {
-  PlannerWorld world;
-  for (std::uint32_t n = 1; n < nodes; ++n) world.Start(n);
-  world.Settle();
-  return world;
-}
-
 // What the next step would be, taken; whether it could not have waited.
 bool TakeUrgent(PlannerWorld* world, const OperatorChange& change = {}) {
   const auto next = world->Plan(change);
@@ -28,7 +21,7 @@ bool TakeUrgent(PlannerWorld* world, const OperatorChange& change = {}) {
 }
 
 TEST_CASE("the dead leave their groups at once; joins, adds and hand-overs can wait") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   world.Start(3);
   CHECK_FALSE(TakeUrgent(&world));  // the join
   world.HandInAdds();
@@ -42,7 +35,7 @@ TEST_CASE("the dead leave their groups at once; joins, adds and hand-overs can w
 }
 
 TEST_CASE("a dead member whose groups have nobody else does not make every successor urgent") {
-  PlannerWorld world = Grown(2);
+  PlannerWorld world = StartedTogether(2);
   world.Kill(1);
   CHECK(TakeUrgent(&world));
   world.Start(2);
@@ -54,7 +47,7 @@ TEST_CASE("a dead member whose groups have nobody else does not make every succe
 }
 
 TEST_CASE("a renewal that a primary asks for is urgent while its term lasts") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   world.requests.renewals[7] = world.layout.group(7).term;
   CHECK(TakeUrgent(&world));
   world.Start(3);
@@ -62,7 +55,7 @@ TEST_CASE("a renewal that a primary asks for is urgent while its term lasts") {
 }
 
 TEST_CASE("what a layout changed is counted from the layouts, not from the plan it belongs to") {
-  PlannerWorld world = Grown(3);
+  PlannerWorld world = StartedTogether(3);
   const auto told = [&](const OperatorChange& change = {}) {
     const Layout before = world.layout;
     REQUIRE(world.Step(change));
@@ -94,7 +87,7 @@ TEST_CASE("a crowd is counted, not named, and forced layouts say so") {
   const Layout before = world.layout;
   REQUIRE(world.Step());
   CHECK_THAT(WhatChanged(before, world.layout), Catch::StartsWith("8 members joined; "));
-  PlannerWorld two = Grown(2);
+  PlannerWorld two = StartedTogether(2);
   two.Kill(1);
   const Layout pair = two.layout;
   REQUIRE(two.Step({Kind::kForce, PlannerWorld::Off({"node-2"})}));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/placement.h"
 #include "cluster/planner.h"
 #include "layout_fixtures.h"
 #include "test_support.h"
@@ -130,6 +131,57 @@ class PlannerWorld {
       REQUIRE(add->second == ProposedAdd{p, before.term, id});
     }
   }
+};
+
+// `n` members that joined one after the other and came to rest, with data.
+inline PlannerWorld Grown(std::uint32_t n) {
+  PlannerWorld world;
+  for (std::uint32_t i = 1; i < n; ++i) {
+    world.Start(i);
+    world.Settle();
+  }
+  REQUIRE(world.AllAtGoal());
+  REQUIRE(world.layout.members.size() == n);
+  return world;
+}
+
+// As many that all started at once.
+inline PlannerWorld StartedTogether(std::uint32_t n) {
+  PlannerWorld world;
+  for (std::uint32_t i = 1; i < n; ++i) world.Start(i);
+  world.Settle();
+  return world;
+}
+
+inline bool NamedInSync(const Layout& layout, MemberIndex m) {
+  return std::any_of(layout.partitions.begin(), layout.partitions.end(), [m](const Group& g) { return g.InSync(m); });
+}
+
+inline bool NamedInGoal(const Layout& layout, MemberIndex m) {
+  return std::any_of(layout.partitions.begin(), layout.partitions.end(), [m](const Group& g) { return g.InGoal(m); });
+}
+
+inline std::vector<Goal> GoalsOf(const Layout& layout) {
+  std::vector<Goal> goals;
+  for (const Group& group : layout.partitions) goals.push_back(group.goal);
+  return goals;
+}
+
+// A planner's answer for one hand-made group of members 0.. in a layout of `count` living members.
+struct OneGroup {
+  OneGroup(std::uint32_t count, Group group) {
+    world.layout = TestLayout(count, {std::move(group)});
+    world.layout.settings.min_copies = 2;
+    world.members.clear();
+    for (std::uint32_t n = 0; n < count; ++n) world.Start(n);
+  }
+  void Add(MemberIndex learner, Term term = Term(5)) { world.requests.adds[0] = {0, term, TestId(learner)}; }
+  // The group in the next layout; as it is if there is none.
+  Group Next() {
+    world.Step();
+    return world.layout.group(0);
+  }
+  PlannerWorld world;
 };
 
 }  // namespace coffer::cluster
