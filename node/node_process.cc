@@ -369,11 +369,7 @@ void NodeProcess::OnRefused(const std::string& from, const std::string& name, co
 
 void NodeProcess::OnMessages(const NodeId& from, std::vector<PeerMessage> messages) {
   auto shared = std::make_shared<std::vector<PeerMessage>>(std::move(messages));
-  driver_->Post([from, shared](NodeCore& core, Instant now) {
-    NodeCore::Output output;
-    for (PeerMessage& message : *shared) output.Append(core.Receive(now, from, std::move(message)));
-    return output;
-  });
+  driver_->Post([from, shared](NodeCore& core, Instant now) { return core.Receive(now, from, std::move(*shared)); });
 }
 
 }  // namespace coffer::node

@@ -12,6 +12,7 @@
 
 #include "cluster/layout.h"
 #include "cluster/membership.h"
+#include "node/core/chain_tails.h"
 #include "node/core/node_core.h"
 #include "node/core/partition_map.h"
 #include "node/core/reach.h"
@@ -22,7 +23,7 @@ namespace coffer::node {
 struct Context {
   Context(NodeCoreConfig c, const StoreReader& s, std::uint64_t seed)
       : config(std::move(c)), store(s), self(NodeId::Must(config.self.id())), random(seed),
-        reach(config.cut_off_after, config.cut_off_hold) {}
+        reach(config.cut_off_after, config.cut_off_hold), tails(config.chain_tail_bytes) {}
 
   const NodeCoreConfig config;
   const StoreReader& store;
@@ -36,6 +37,7 @@ struct Context {
   cluster::Membership* membership = nullptr;
   std::set<NodeId> linked;
   Reach reach;                                       // which of them answer us
+  ChainTails tails;                                  // sees every batch that is persisted
   StoreHealth health;
   NodeDurable durable;                               // what was last handed to a persist
   PartitionMap<std::unique_ptr<PartitionReplica>> replicas;
@@ -81,6 +83,7 @@ struct Context {
   }
 
   void Enqueue(std::variant<StoreBatch, NodeDurable> what, std::function<void()> then) {
+    if (const auto* batch = std::get_if<StoreBatch>(&what)) tails.Note(*batch);
     auto& persist = out.persist.emplace_back();  // in two steps: gcc 12 takes the moved variant for uninitialised otherwise
     persist.ticket = next_ticket++;
     persist.what = std::move(what);

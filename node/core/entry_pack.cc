@@ -55,6 +55,7 @@ void EntryPack::Add(std::uint64_t position, const RecordHeader& header, std::str
   AppendField(Entry::kPredecessorFieldNumber, header.predecessor.view(), &bytes_);
   AppendField(Entry::kHashFieldNumber, header.hash.view(), &bytes_);
   ++count_;
+  if (keep_marks_) marks_.push_back({bytes_.size(), header.stamp.seq, header.hash});
 }
 
 }  // namespace coffer::node

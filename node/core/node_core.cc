@@ -43,6 +43,12 @@ NodeCore::Output NodeCore::Receive(Instant now, const NodeId& from, PeerMessage 
   return state_->Step(now, [&] { state_->Receive(from, std::move(message)); });
 }
 
+NodeCore::Output NodeCore::Receive(Instant now, const NodeId& from, std::vector<PeerMessage> messages) {
+  return state_->Step(now, [&] {
+    for (PeerMessage& message : messages) state_->Receive(from, std::move(message));
+  });
+}
+
 NodeCore::Output NodeCore::LinkUp(Instant now, const NodeId& peer, bool has_folder) {
   return state_->Step(now, [&] { state_->introductions.OnLinkUp(peer, has_folder); });
 }

@@ -45,6 +45,7 @@ struct NodeCoreConfig {
   std::size_t max_waiting_per_partition = 4096;        // requests; beyond: RESOURCE_EXHAUSTED with retry info
   std::uint64_t max_waiting_bytes = 256u << 20;        // bodies held for unfinished requests
   bool default_zone = false;                           // make the zone "default" once the registry can be written
+  std::uint64_t chain_tail_bytes = 4u << 20;           // ends of chains kept in memory for those who read them again
   std::uint64_t log_keep = 64;                         // committed writes kept in a partition's log
 };
 
@@ -111,6 +112,8 @@ class NodeCore {
   Output Tick(Instant now);
   // Any message from a linked peer: a member or a router.
   Output Receive(Instant now, const NodeId& from, PeerMessage message);
+  // Those that came together: reads among them are confirmed together.
+  Output Receive(Instant now, const NodeId& from, std::vector<PeerMessage> messages);
   // `has_folder`: false for a router, which has no data folder and introduces itself to nobody.
   Output LinkUp(Instant now, const NodeId& peer, bool has_folder = true);
   Output LinkDown(Instant now, const NodeId& peer, bool refused);

@@ -221,6 +221,7 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
 void NodeCore::State::ChangeTerm(PartitionId partition, const Group*, const Group& after) {
   const bool own = ctx.self_index != cluster::kNoMember && after.primary == ctx.self_index;
   const bool lead = own && after.survivors.empty();
+  ctx.tails.Drop(partition);
   primaries.EndTerm(partition, lead);
   followers.EndTerm(partition);
   learner.EndTerm(partition);

@@ -6,6 +6,7 @@
 
 #include "cluster/ids.h"
 #include "cluster/message.h"
+#include "node/core/entry_pack.h"
 #include "node/store.h"
 
 namespace coffer::node {
@@ -20,6 +21,7 @@ struct ReadTask {
   Instant asked{};            // when the request arrived
   std::uint64_t staleness_ms = 0;
   Epoch epoch;                // for the response
+  std::uint64_t tail_ticket = 0;  // chain reads: the core wants to keep what is read (ChainTails::Expect)
   Term complete_term;         // fetches for a repair: the term in which all of the partition is here; 0: it may not be
 };
 
@@ -37,6 +39,7 @@ struct ReadResult {
   bool needs_confirmation = false;     // "absent" was about to be said by one who has not confirmed: confirm, then read again
   bool disk_failed = false;
   std::uint64_t bytes_read = 0;
+  std::vector<EntryMark> marks;        // of the packed entries, if the task has a ticket
 };
 
 // Carries a read out. Thread-safe; touches nothing but the store.

@@ -1,7 +1,9 @@
 #include "node/core/reads.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
+#include <optional>
 
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
@@ -24,6 +26,25 @@ bool IsLocal(const wire::DataRequest& r) {
 // Reads that may try without confirmation first: a chunk found is found (R13).
 bool FoundIsEnough(const wire::DataRequest& r) { return r.has_get_chunk() || r.has_has_chunks(); }
 
+// The entries of a chain from a position on, at most so many, up to its end.
+struct WantedEnd {
+  ChainTails::Chain chain;
+  std::uint64_t from = 0;
+  std::uint64_t count = std::numeric_limits<std::uint64_t>::max();
+};
+
+// What such a read wants; nothing: it asks for something else.
+std::optional<WantedEnd> EndWanted(const wire::DataRequest& request) {
+  if (!request.has_read_chain()) return std::nullopt;
+  const auto& op = request.read_chain();
+  const bool to_the_end = op.has_last() || (op.has_range() && op.range().to() == 0);
+  if (!to_the_end || !op.packed() || op.backwards() || op.wait_ms() > 0) return std::nullopt;
+  WantedEnd wanted{{request.partition(), ZoneId::Must(request.zone()), BlockId::Must(op.chain())}};
+  if (op.has_last()) wanted.count = op.last();
+  if (op.has_range()) wanted.from = op.range().from();
+  return wanted;
+}
+
 }  // namespace
 
 void Reads::Handle(const NodeId& from, wire::DataRequest request) {
@@ -41,8 +62,24 @@ void Reads::Handle(const NodeId& from, wire::DataRequest request) {
     if (!confirmed) return AnswerFenced(ctx_, WaiterOf(ctx_, from, *held));
     if (held->has_read_chain() && held->read_chain().wait_ms() > 0) return ReadChain(from, std::move(*held));
     const Seq limit = primaries_.Progress(held->partition())->committed();
-    Dispatch(from, std::move(*held), true, limit);
+    if (!FromTail(from, *held, limit)) Dispatch(from, std::move(*held), true, limit);
   });
+}
+
+bool Reads::FromTail(const NodeId& from, const wire::DataRequest& request, Seq limit) {
+  const auto wanted = EndWanted(request);
+  const auto found = wanted ? ctx_.tails.Find(wanted->chain, wanted->from, wanted->count, limit) : std::nullopt;
+  const std::uint64_t most = request.read_chain().max_bytes();
+  if (!found || (most != 0 && found->packed->size() > most)) return false;
+  wire::DataResponse response = AnswerTo(ctx_, WaiterOf(ctx_, from, request));
+  auto* chain = response.mutable_chain();
+  chain->mutable_head()->set_length(found->length);
+  chain->mutable_head()->set_hash(found->hash.str());
+  chain->set_complete(true);
+  chain->mutable_packed()->set_count(found->length - found->first);
+  chain->mutable_packed()->set_first(found->first);
+  Answer(ctx_, WaiterOf(ctx_, from, request), std::move(response), {found->packed});
+  return true;
 }
 
 void Reads::Dispatch(const NodeId& from, wire::DataRequest request, bool confirmed, Seq limit) {
@@ -56,6 +93,10 @@ void Reads::Dispatch(const NodeId& from, wire::DataRequest request, bool confirm
   if (IsLocal(request) && !ctx_.IsPrimary(request.partition())) {
     const auto heard = last_heard_(request.partition());
     task.staleness_ms = heard ? static_cast<std::uint64_t>((ctx_.now - *heard) / milliseconds(1)) + 1 : ~std::uint64_t{0} >> 1;
+  }
+  // Worth keeping only if all there is may be shown.
+  if (const auto wanted = EndWanted(request); wanted && confirmed && limit == ctx_.Replica(request.partition()).last()) {
+    task.tail_ticket = ctx_.tails.Expect(wanted->chain);
   }
   *task.request.mutable_data_request() = std::move(request);
   ctx_.out.reads.push_back(std::move(task));
@@ -196,7 +237,16 @@ void Reads::OnReadDone(ReadResult result) {
     });
     return;
   }
+  Keep(result);
   ctx_.out.send.push_back({result.task.reply_to, std::move(result.answer)});
+}
+
+void Reads::Keep(ReadResult& result) {
+  if (result.task.tail_ticket == 0) return;
+  const auto& answer = result.answer.header.data_response().chain();
+  const bool whole = answer.has_packed() && answer.complete() && result.answer.bodies.size() == 1;
+  const auto wanted = EndWanted(result.task.request.data_request());
+  ctx_.tails.Fill(wanted->chain, result.task.tail_ticket, answer.packed().first(), whole ? result.answer.bodies[0] : nullptr, std::move(result.marks));
 }
 
 void Reads::Tick() {

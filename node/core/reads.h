@@ -57,6 +57,9 @@ class Reads {
   };
 
   void Dispatch(const NodeId& from, wire::DataRequest request, bool confirmed, Seq limit);
+  // Answers from memory, if the end of the chain that is asked for is kept there.
+  bool FromTail(const NodeId& from, const wire::DataRequest& request, Seq limit);
+  void Keep(ReadResult& result);
   void ReadChain(const NodeId& from, wire::DataRequest request);
   void Complete(PartitionId partition, Round& round, bool confirmed);
 

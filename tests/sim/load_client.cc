@@ -268,19 +268,36 @@ void LoadClient::Delete(const std::string& id) {
   });
 }
 
+namespace {
+
+// The bodies of the entries, packed or each by itself.
+std::vector<std::string> EntriesOf(const wire::ChainResult& chain, const std::vector<Payload>& bodies) {
+  std::vector<std::string> entries;
+  if (chain.has_packed()) {
+    coffer::v1::ReadResponse pack;
+    if (!pack.ParseFromString(*bodies.at(0))) return {};
+    for (auto& entry : *pack.mutable_entries()) entries.push_back(std::move(*entry.mutable_body()));
+    return entries;
+  }
+  for (const Payload& body : bodies) entries.push_back(*body);
+  return entries;
+}
+
+}  // namespace
+
 void LoadClient::ReadChain(const std::string& chain) {
   const auto token = load_.chains_seen.Begin(chain);
   wire::DataRequest request;
   request.mutable_read_chain()->set_chain(chain);
   request.mutable_read_chain()->mutable_range()->set_from(0);
   request.mutable_read_chain()->set_max_bytes(1 << 24);
+  request.mutable_read_chain()->set_packed(true);
   Begin(PartitionOfId(chain), request, {}, [this, token](const wire::DataResponse* r, const auto& bodies, const NodeId&) {
     if (!r) return;
     const Outcome outcome = OutcomeOf(r->status().code());
     if (outcome == Outcome::kNotFound) return Report(load_.chains_seen.EndGone(token, false));
     if (outcome != Outcome::kOk) return;
-    std::vector<std::string> entries;
-    for (const Payload& body : bodies) entries.push_back(*body);
+    const std::vector<std::string> entries = EntriesOf(r->chain(), bodies);
     heads_[token.chain] = {entries.size(), load_.HashOf(token.chain, entries)};
     Report(load_.chains_seen.EndRead(token, entries));
     load_.saw_chain(token.chain);
