@@ -1,143 +1,21 @@
 // How members come to hear each other: R8.2, R8.3, R8.5 and R8.7 of docs/protocol.md, on one side of a link.
+#include <algorithm>
 #include <chrono>
-#include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "node/core/node_core.h"
-#include "node/memory_store.h"
+#include "spoken_to.h"
 #include "test_support.h"
 
 namespace coffer::node {
 namespace {
 
 using Kind = wire::Peer::KindCase;
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-const NodeId kSelf = NodeId::Must("node-one-16bytes");
-const NodeId kPeer = NodeId::Must("node-two-16bytes");
-const NodeId kThird = NodeId::Must("node-ten-16bytes");
-
-cluster::FolderMark Mark(std::uint64_t boot, char nonce, std::uint64_t step = 0) {
-  cluster::FolderMark mark;
-  mark.boot = Boot(boot);
-  mark.nonce.bytes.fill(static_cast<std::uint8_t>(nonce));
-  mark.step = step;
-  return mark;
-}
-
-void Set(const cluster::FolderMark& mark, wire::FolderMark* out) {
-  out->set_boot(mark.boot.value);
-  out->set_nonce(mark.nonce.str());
-  out->set_step(mark.step);
-}
-
-PeerMessage Introduction(const cluster::Lineage& lineage, bool cleared) {
-  PeerMessage message;
-  for (const auto& mark : lineage) Set(mark, message.header.mutable_introduction()->add_lineage());
-  message.header.mutable_introduction()->set_cleared(cleared);
-  return message;
-}
-
-// The peer has noted this start of ours.
-PeerMessage NotedUs(const cluster::FolderMark& mark) {
-  PeerMessage message;
-  Set(mark, message.header.mutable_introduction_answer()->mutable_mark());
-  message.header.mutable_introduction_answer()->set_cleared(true);
-  return message;
-}
-
 // News of a third member, as anything that a member says.
-PeerMessage NewsOfThird() {
-  PeerMessage message;
-  auto* update = message.header.mutable_push_pull()->add_updates();
-  update->mutable_facts()->set_id(kThird.str());
-  update->mutable_facts()->set_name("node-3");
-  update->mutable_facts()->set_address("node-3:7701");
-  update->mutable_facts()->set_role(coffer::v1::MEMBER_ROLE_STORAGE);
-  update->set_incarnation(1);
-  update->set_state(1);
-  return message;
-}
-
-// One node that forms a cluster, and peers that the test speaks for. What is persisted is durable only when the test says so.
-class Node {
- public:
-  explicit Node(cluster::Lineage lineage = {Mark(1, 'a')}) : own_(lineage.back()) {
-    durable_.lineage = std::move(lineage);
-    NodeCoreConfig config;
-    config.boot = own_.boot;
-    config.self.set_id(kSelf.str());
-    config.self.set_name("node-1");
-    config.self.set_address("node-1:7701");
-    config.self.set_role(coffer::v1::MEMBER_ROLE_STORAGE);
-    config.self.set_boot(own_.boot.value);
-    config.self.set_weight(100);
-    core_.emplace(config, durable_, std::vector<wire::MemberFacts>{}, store_, 1, now_);
-    Carry(core_->Tick(now_));
-    cluster::Settings settings;
-    settings.partitions = 4;
-    ClusterId cluster;
-    cluster.bytes.fill(7);
-    Carry(core_->Form(now_, cluster, "two", settings));
-    Sync();
-    REQUIRE(core_->layout());
-  }
-
-  void LinkUp(const NodeId& peer) { Carry(core_->LinkUp(now_, peer)); }
-  void Hear(const NodeId& from, PeerMessage message) { Carry(core_->Receive(now_, from, std::move(message))); }
-  void Run(Duration span) {
-    for (const Instant end = now_ + span; now_ < end;) {
-      now_ += milliseconds(50);
-      Carry(core_->Tick(now_));
-    }
-  }
-  // Everything that was persisted so far is durable.
-  void Sync() {
-    while (!waiting_.empty()) {
-      auto what = std::move(waiting_.front());
-      waiting_.pop_front();
-      if (auto* batch = std::get_if<StoreBatch>(&what)) {
-        store_.Write(std::move(*batch), nullptr);
-        store_.CompleteWrites();
-      } else {
-        durable_ = std::move(std::get<NodeDurable>(what));
-      }
-      Carry(core_->Persisted(now_, next_ticket_++));
-    }
-  }
-  // What it said to the peer since this was asked last.
-  std::vector<wire::Peer> Said(const NodeId& peer) {
-    std::vector<wire::Peer> said;
-    for (auto& o : std::exchange(sent_, {})) {
-      if (o.to == peer) said.push_back(std::move(o.message.header));
-    }
-    return said;
-  }
-  bool Knows(const NodeId& member) const {
-    const auto view = core_->members();
-    return view->find(member) != view->end();
-  }
-  const NodeDurable& durable() const { return durable_; }
-  const cluster::FolderMark& own() const { return own_; }
-
- private:
-  void Carry(NodeCore::Output output) {
-    for (auto& persist : output.persist) waiting_.push_back(std::move(persist.what));
-    for (Outgoing& o : output.send) sent_.push_back(std::move(o));
-    CHECK_FALSE(output.retire);
-  }
-
-  const cluster::FolderMark own_;
-  MemoryStore store_;
-  NodeDurable durable_;
-  std::optional<NodeCore> core_;
-  Instant now_{seconds(1)};
-  std::deque<std::variant<StoreBatch, NodeDurable>> waiting_;
-  std::uint64_t next_ticket_ = 1;
-  std::vector<Outgoing> sent_;
-};
+PeerMessage NewsOfThird() { return NewsOf(kThird, "node-3"); }
 
 bool IsIntroduction(const wire::Peer& message) {
   return message.kind_case() == Kind::kIntroduction || message.kind_case() == Kind::kIntroductionAnswer;
@@ -154,7 +32,7 @@ std::vector<wire::IntroductionAnswer> Answers(const std::vector<wire::Peer>& sai
 }  // namespace
 
 TEST_CASE("R8.2 a new link begins with an introduction, and nothing else is heard before that is cleared and durable") {
-  Node node;
+  SpokenTo node;
   node.LinkUp(kPeer);
   const auto first = node.Said(kPeer);
   REQUIRE(first.size() == 1);
@@ -182,7 +60,7 @@ TEST_CASE("R8.2 a new link begins with an introduction, and nothing else is hear
 }
 
 TEST_CASE("R8.3 a link counts once each side has noted the other's mark") {
-  Node node;
+  SpokenTo node;
   node.LinkUp(kPeer);
   node.Hear(kPeer, Introduction({Mark(1, 'p')}, /*cleared=*/true));
   node.Sync();
@@ -198,7 +76,7 @@ TEST_CASE("R8.3 a link counts once each side has noted the other's mark") {
 }
 
 TEST_CASE("R8.3 the other way round: noted by the peer, which is not noted here yet") {
-  Node node;
+  SpokenTo node;
   node.LinkUp(kPeer);
   node.Hear(kPeer, NotedUs(node.own()));
   node.Run(seconds(2));
@@ -211,7 +89,7 @@ TEST_CASE("R8.3 the other way round: noted by the peer, which is not noted here 
 }
 
 TEST_CASE("R8.5 the introduction of a member that is not cleared leaves no trace") {
-  Node node;
+  SpokenTo node;
   const NodeDurable before = node.durable();
   node.LinkUp(kPeer);
   node.Hear(kPeer, Introduction({Mark(1, 'p'), Mark(2, 'q', 7)}, /*cleared=*/false));
@@ -228,7 +106,7 @@ TEST_CASE("R8.5 the introduction of a member that is not cleared leaves no trace
 }
 
 TEST_CASE("R8.1 what is malformed in an introduction is dropped: no start, a gap, no nonce, too many") {
-  Node node;
+  SpokenTo node;
   node.LinkUp(kPeer);
   node.Said(kPeer);
   const NodeDurable before = node.durable();
@@ -248,7 +126,7 @@ TEST_CASE("R8.1 what is malformed in an introduction is dropped: no start, a gap
 }
 
 TEST_CASE("R8.7 starts before the running one are dropped once every member of the layout has noted the running one") {
-  Node alone({Mark(1, 'a', 4), Mark(2, 'b', 5), Mark(3, 'c')});
+  SpokenTo alone({Mark(1, 'a', 4), Mark(2, 'b', 5), Mark(3, 'c')});
   CHECK(alone.durable().lineage.size() == 3);
   alone.LinkUp(kPeer);
   alone.Hear(kPeer, NotedUs(Mark(2, 'b')));  // of an earlier start: it says nothing of this one
