@@ -41,6 +41,7 @@ class Clock(ClusterTest):
         c.wait_healthy()
 
     def test_jumps_of_an_hour(self):
+        """No clock decides who serves (R5.3), or what is deleted (R10.1)."""
         c = self.with_own_clocks()
         epoch = c.status()["epoch"]
         workers = Workers(c)

@@ -163,7 +163,7 @@ class Identity(ClusterTest):
         self.assertEqual(c.get(new), b"and writes go on")
 
     def test_long_absent_node_brings_nothing_back(self):
-        """What was deleted while a node was away stays deleted, and what was written is given to it."""
+        """What was deleted while a node was away stays deleted, and what was written is given to it (R8, R10.4, S6)."""
         c = self.started()
         gone = [c.put(f"deleted later {i}".encode()) for i in range(20)]
         c["node-1"].kill()
@@ -273,6 +273,7 @@ class Damage(ClusterTest):
         self.assertIn("paused", c.cli("scrub", "status").out)
 
     def test_bad_value_on_both_copies_is_named(self):
+        """And mended by the same bytes, put again (R6.5)."""
         c = self.started(cache_bytes="0B")  # every read goes to a node
         contents = self.put_several(c)
         self.killed(c)
@@ -343,6 +344,7 @@ class Damage(ClusterTest):
 
 class Repair(ClusterTest):
     def test_resync_sends_only_the_difference(self):
+        """S4: digests of runs first, then lists of those that differ, then the records."""
         c = self.started()
         for i in range(60):
             c.put(os.urandom(50 << 10))

@@ -86,6 +86,19 @@ class Documents(ClusterTest):
             for sentence in re.findall(r"\b[AJLMRSI]\d+(?:\.\d+)?\b", cells[2]):
                 self.assertIn(f"**{sentence}", protocol, f"{sentence} is no sentence of the protocol")
 
+    def test_every_sentence_of_the_protocol_has_a_test(self):
+        """A test that holds a sentence names its number; docs/testing.md lists those that none can hold, and why."""
+        sentences = re.findall(r"^ *- \*\*([AJLMRSI]\d+[a-z]?(?:\.\d+)?)\b", (ROOT / "docs/protocol.md").read_text(), re.M)
+        self.assertGreater(len(sentences), 140)
+        tests = [p for folder in ("unit", "sim", "process") for p in (ROOT / "tests" / folder).rglob("*")
+                 if p.suffix in (".cc", ".h", ".py", ".txt") and p.name != "docs_test.py"]
+        named = set(re.findall(r"(?<![\w.-])[AJLMRSI]\d+[a-z]?(?:\.\d+)?(?![\w-])", "\n".join(p.read_text() for p in tests)))
+        # One with parts has a test if each part has.
+        parts = {s: [p for p in sentences if p.startswith(f"{s}.")] for s in sentences}
+        held = {s for s in sentences if s in named or parts[s] and named.issuperset(parts[s])}
+        section = (ROOT / "docs/testing.md").read_text().split("### Sentences without a test")[1].split("\n## ")[0]
+        self.assertEqual(sorted(set(sentences) - held), sorted(re.findall(r"^- \*\*([\w.]+)\*\*: \S", section, re.M)))
+
 
 if __name__ == "__main__":
     cluster.main()

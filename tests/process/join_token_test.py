@@ -1,4 +1,4 @@
-"""Join tokens: a node joins with nothing but a token, once. S9."""
+"""Join tokens: a node joins with nothing but a token, once (J1 to J7)."""
 import json
 import os
 import pathlib
@@ -26,7 +26,7 @@ class Tokens(ClusterTest):
         return c.add_node(name, join=join or c.seeds(), secret_file=None, join_token_file=str(token), **settings)
 
     def assert_kept(self, c, *tokens):
-        """Neither a token nor the secret is in any log."""
+        """Neither a token nor the secret is in any log (I17)."""
         words = [SECRET]
         for token in tokens:
             digits = token.read_text().strip().removeprefix("coffer-join-1-")

@@ -1,4 +1,4 @@
-"""Bad input and strangers: each is refused with a message that says what to do, and disturbs nobody. L, S8, S9, R8."""
+"""Bad input and strangers: each is refused with a message that says what to do, and disturbs nobody. R8.8."""
 import os
 import shutil
 import socket

@@ -11,6 +11,7 @@ class Repeat(ClusterTest):
         self.assertEqual(caught.exception.reason, reason)
 
     def test_zones(self):
+        """R6.3, I16: creating or deleting the same zone again succeeds, and nothing is done twice."""
         c = self.started()
         api = Api(f"127.0.0.1:{c.router_port}")
         self.addCleanup(api.close)
@@ -34,6 +35,7 @@ class Repeat(ClusterTest):
         c.cli("get", id, zone="shop", code=cluster.NOT_FOUND)
 
     def test_blocks(self):
+        """R6.1, R6.2, I16: the same write again succeeds and acts once; another one under its name is refused."""
         c = self.started(nodes=1)
         api = Api(f"127.0.0.1:{c.router_port}")
         self.addCleanup(api.close)

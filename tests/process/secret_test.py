@@ -1,4 +1,4 @@
-"""The cluster's secret is changed while the cluster runs: installed, used, removed, member by member. S10."""
+"""The cluster's secret is changed while the cluster runs: installed, used, removed, member by member."""
 import os
 import signal
 import threading

@@ -1,4 +1,4 @@
-// Checks that the operations on a chain are linearizable: one order of entries, in real time, without gap or fork (I6, I8, I9).
+// Checks that the operations on a chain are linearizable: one order of entries, in real time, without gap or fork (I6, I8, I9, R5.3).
 //
 // An append names the position it goes to, so its place in the order is known; what is left to check is that every answer agrees with
 // one sequence of entries that only grows, and that nobody sees less than was seen before he began to ask.

@@ -1,4 +1,4 @@
-// Checks what a node reports of its resync: within one plan and one start it never runs backwards.
+// Checks what a node reports of its resync: within one plan and one start it never runs backwards (S11).
 #pragma once
 
 #include <map>

@@ -42,7 +42,7 @@ TEST_CASE("lineage: a copy that is started again does not continue what was seen
   }
 }
 
-TEST_CASE("lineage: starts before the oldest one kept count as continued, and the oldest are dropped") {
+TEST_CASE("lineage: starts before the oldest one kept count as continued, and the oldest are dropped") {  // R8.7
   Random random(2);
   Lineage lineage;
   for (std::size_t i = 0; i < kMaxLineage + 10; ++i) AddStart(&lineage, Fresh(random));

@@ -273,7 +273,7 @@ TEST_CASE("a member that starts anew replaces the link of its earlier start, whi
   CHECK(b.recorder.downs.size() == 1);
 }
 
-TEST_CASE("a later start is refused while the earlier one lives") {
+TEST_CASE("a later start is refused while the earlier one lives") {  // R8.8
   const bool same_boot = GENERATE(true, false);  // a copy of the data folder that was started as often
   Station b(2), first(Member(1, "node-1:7701"), {});
   first.hub->Dial(b.address());
@@ -294,7 +294,7 @@ TEST_CASE("a later start is refused while the earlier one lives") {
   CHECK(b.recorder.downs.empty());
 }
 
-TEST_CASE("two processes with one id are told apart by their addresses") {
+TEST_CASE("two processes with one id are told apart by their addresses") {  // R8.8
   Station b(2), first(Member(1, "node-1:7701"), {}), copy(Member(1, "node-9:7701"), {});
   first.hub->Dial(b.address());
   REQUIRE(b.recorder.Until([&] { return b.recorder.ups.size() == 1; }));

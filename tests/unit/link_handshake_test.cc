@@ -197,7 +197,7 @@ struct Joining {
   AcceptorHandshake acceptor;
 };
 
-TEST_CASE("a join token is taken for the secrets, and neither is to be seen on the way") {
+TEST_CASE("a join token is taken for the secrets, and neither is to be seen on the way") {  // J4, I17
   const JoinToken token = TokenOf("the secret of all");
   Joining joining(token, Keyring::Parse("another, a newer secret\nthe secret of all\n", "the test"));
   const auto shown = joining.Shown();
@@ -267,7 +267,7 @@ TEST_CASE("who does not know the secret can't take a token's holder in") {
   CHECK(joining.joiner.OnFrame(joining.acceptor.Welcome(foreigner)).refusal.reason == "FOREIGN_CLUSTER");
 }
 
-TEST_CASE("what a joiner and a member say can't be changed on the way") {
+TEST_CASE("what a joiner and a member say can't be changed on the way") {  // J4
   const JoinToken token = TokenOf("the secret of all");
   Joining joining(token);
   auto hello = RequestFrame(joining.joiner.first_frame());
@@ -313,7 +313,7 @@ TEST_CASE("the text of a join token is read back, and nothing else is taken for 
 
 // ---- Errands
 
-TEST_CASE("an errand is believed only from whom the handshake was with") {
+TEST_CASE("an errand is believed only from whom the handshake was with") {  // J5
   wire::Errand errand;
   errand.set_lifetime_ms(5);
   const auto begin = [&](DiallerHandshake& dialler, AcceptorHandshake& acceptor) {

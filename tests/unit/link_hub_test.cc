@@ -121,7 +121,7 @@ TEST_CASE("large values of data messages take the second stream, replication nev
   CHECK(a.hub->stats().bulk_messages_sent == bulk);
 }
 
-TEST_CASE("a peer that reads slowly fills its queue up to the bound and no further") {
+TEST_CASE("a peer that reads slowly fills its queue up to the bound and no further") {  // I18
   HubOptions options;
   options.queue_bytes = 1 << 20;
   // They outlive the stations: the last message may still arrive.
@@ -387,7 +387,7 @@ TEST_CASE("a join token brings the secrets, and leaves no link") {
   CHECK(none.refusal.reason == "NOT_A_NODE");
 }
 
-TEST_CASE("who guesses join tokens is told of, and soon not listened to any more") {
+TEST_CASE("who guesses join tokens is told of, and soon not listened to any more") {  // J6
   Door door;
   std::string reason = "WRONG_TOKEN";
   int guesses = 0;
@@ -402,7 +402,7 @@ TEST_CASE("who guesses join tokens is told of, and soon not listened to any more
   CHECK(door.keeper.joiners.empty());
 }
 
-TEST_CASE("the limit of guesses comes back with time") {
+TEST_CASE("the limit of guesses comes back with time") {  // J6
   GuessLimit limit;
   const GuessLimit::Moment now{std::chrono::hours(1)};
   for (int i = 0; i < GuessLimit::kBurst; ++i) {

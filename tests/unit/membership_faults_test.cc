@@ -140,7 +140,7 @@ TEST_CASE("five per cent loss kills nobody") {
   }
 }
 
-TEST_CASE("a partition is seen on both sides and heals by itself") {
+TEST_CASE("a partition is seen on both sides and heals by itself") {  // I19
   for (const Cut cut : {Cut::kSilent, Cut::kRefused}) {
     for (const int count : {3, 6, 20}) {
       GossipWorld world(count, 5);

@@ -131,7 +131,7 @@ TEST_CASE("news is told at once to some, and not more often than it takes (M8)")
   CHECK_FALSE(d.Told(9));
 }
 
-TEST_CASE("a change of epoch is spread at once with a raised incarnation; load waits for the next table") {
+TEST_CASE("a change of epoch is spread at once with a raised incarnation; load waits for the next table") {  // M2
   Driven d;
   d.Meet(3);
   wire::MemberFacts facts = PeerFacts(0);

@@ -59,7 +59,7 @@ TEST_CASE("a ping meant for another is not answered (M12)") {
   CHECK(d.m.counters().misdirected == 1);
 }
 
-TEST_CASE("a member that must not answer is silent and does not refute until it may (M10)") {
+TEST_CASE("a member that must not answer is silent and does not refute until it may (M10)") {  // R9
   Driven d;
   d.Meet(2);
   d.m.SetAnswering(false);
@@ -83,7 +83,7 @@ TEST_CASE("a member that must not answer is silent and does not refute until it 
 
 // --- Accusations against us -------------------------------------------------------------------------------------------
 
-TEST_CASE("an accusation is refuted above its incarnation, at once (M5)") {
+TEST_CASE("an accusation is refuted above its incarnation, at once (M5)") {  // I19
   for (const Liveness state : {Liveness::kSuspect, Liveness::kDead, Liveness::kLeft}) {
     Driven d;
     d.Meet(2);

@@ -203,7 +203,7 @@ std::vector<Record> Join(const Lists&... lists) {
   return all;
 }
 
-TEST_CASE("L10: of two values under a key the later write stands, by term, start, position and hash") {
+TEST_CASE("L10: of two values under a key the later write stands, by term, start, position and hash") {  // L10.2
   const auto verdict = [](const Record& mine, const Record& theirs) { return MergeRecords(mine.key, mine.header, theirs.header); };
   struct Case {
     Stamp mine, theirs;
@@ -221,7 +221,7 @@ TEST_CASE("L10: of two values under a key the later write stands, by term, start
   CHECK((one.stands == MergedRecord::kMine) == (two.stands == MergedRecord::kTheirs));
 }
 
-TEST_CASE("L10: a deleted chunk stays deleted, whichever copy knows it") {
+TEST_CASE("L10: a deleted chunk stays deleted, whichever copy knows it") {  // L10.2
   const Record live = Chunk(1, "a", At(3, 9));
   const Record gone = DeletedChunk(1, "a", At(3, 9), At(3, 10));
   CHECK(MergeRecords(live.key, live.header, gone.header).stands == MergedRecord::kDelete);
@@ -229,7 +229,7 @@ TEST_CASE("L10: a deleted chunk stays deleted, whichever copy knows it") {
   CHECK_FALSE(MergeRecords(live.key, live.header, gone.header).conflict);
 }
 
-TEST_CASE("L10: what may be missing is said, and not less") {
+TEST_CASE("L10: what may be missing is said, and not less") {  // L10.6
   struct Case {
     std::vector<CopyExtent> copies;
     std::uint64_t from, to, last;
@@ -251,7 +251,7 @@ TEST_CASE("L10: what may be missing is said, and not less") {
   CHECK(LossOf({{}, {}}).nothing);
 }
 
-TEST_CASE("L10: a removed member's history and a learner's live writes make one copy") {
+TEST_CASE("L10: a removed member's history and a learner's live writes make one copy") {  // L10.1, L10.6
   Survivors s;
   const auto chain = Chain(7, {"one", "two", "three", "four"}, 3, 10);
   // This node was removed after write 12; the other was the learner from there on.
@@ -277,7 +277,7 @@ TEST_CASE("L10: a removed member's history and a learner's live writes make one 
   CHECK(s.meta().committed == Seq(15));
 }
 
-TEST_CASE("L10: it comes to the same whoever merges, and however often") {
+TEST_CASE("L10: it comes to the same whoever merges, and however often") {  // L10.5
   const auto chain = Chain(7, {"one", "two", "three", "four"}, 3, 10);
   const auto fork = Entry(7, 2, chain[1].header.hash, "another", At(4, 12));
   const std::vector<Record> a = {Chunk(1, "x", At(3, 1)), Chunk(2, "mine", At(3, 5)), chain[0], chain[1], chain[2], chain[3]};
@@ -305,7 +305,7 @@ TEST_CASE("L10: it comes to the same whoever merges, and however often") {
   }
 }
 
-TEST_CASE("L10: a chain ends at its first gap, and what stood behind it is set aside") {
+TEST_CASE("L10: a chain ends at its first gap, and what stood behind it is set aside") {  // L10.3, L10.4
   Survivors s;
   const auto chain = Chain(7, {"one", "two", "three", "four", "five"}, 3, 10);
   const auto headless = Chain(8, {"a", "b"}, 3, 20);
@@ -321,7 +321,7 @@ TEST_CASE("L10: a chain ends at its first gap, and what stood behind it is set a
   CHECK(s.meta().lacks_to == Seq(12));  // it is known of this copy from now on
 }
 
-TEST_CASE("L10: what a delete covers on one copy goes, though another still has it") {
+TEST_CASE("L10: what a delete covers on one copy goes, though another still has it") {  // L10.3
   Survivors s;
   const auto chain = Chain(7, {"one", "two"}, 3, 10);
   s.Hold(s.mine, Join(chain, std::vector{Chunk(1, "kept", At(3, 1))}));
@@ -341,7 +341,7 @@ TEST_CASE("L10: what a delete covers on one copy goes, though another still has 
   CHECK(zone.meta().blocks == 0);
 }
 
-TEST_CASE("L10: a record that does not verify gives way to the survivor's good one, and never the other way") {
+TEST_CASE("L10: a record that does not verify gives way to the survivor's good one, and never the other way") {  // L10.2
   Survivors s;
   s.Hold(s.mine, {Chunk(1, "good", At(3, 1)), Chunk(2, "good too", At(3, 2))});
   s.Hold(s.other, {Chunk(1, "good", At(3, 1)), Chunk(2, "good too", At(3, 2))});

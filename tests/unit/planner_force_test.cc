@@ -96,7 +96,7 @@ TEST_CASE("force: a partition whose holders are all gone goes to its survivors, 
   CHECK(g.world.layout.group(0).survivors == before.survivors);
 }
 
-TEST_CASE("force: once the survivors are merged the group is served, grows, and remembers what was lost") {
+TEST_CASE("force: once the survivors are merged the group is served, grows, and remembers what was lost") {  // L10.1
   OneGroup g(4, {0, {0, 1}, Term(5), {0, 2}});
   g.world.Kill(0), g.world.Kill(1);
   REQUIRE(g.world.Step({Kind::kForce, Off({"node-1", "node-2"})}));

@@ -84,7 +84,7 @@ TEST_CASE("an add outlives the primary that vouched for it") {
   CHECK(alone.Next() == Group{2, {2}, Term(12), {0, 2}});
 }
 
-TEST_CASE("an add that is not wanted any more, or whose learner died, is cancelled by a renewal") {
+TEST_CASE("an add that is not wanted any more, or whose learner died, is cancelled by a renewal") {  // R7.5, L6
   OneGroup unwanted(4, {0, {0, 1}, Term(5), {0, 1}});
   unwanted.Add(3);
   CHECK(unwanted.Next() == Group{0, {0, 1}, Term(11), {0, 1}});

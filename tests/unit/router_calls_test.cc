@@ -135,7 +135,7 @@ TEST_CASE("a zone that is deleted leaves the cache of the router that was asked,
   CHECK(world.core().Counters().cache.entries == 0);
 }
 
-TEST_CASE("a zone that was created without an answer is created again by the same id only") {
+TEST_CASE("a zone that was created without an answer is created again by the same id only") {  // R6.3
   RouterWorld world(2);
   world.Settle();
   v1::ZonesCreateRequest create;
@@ -326,7 +326,7 @@ TEST_CASE("a deletion of unknown outcome never deletes a later zone of the same 
 
 // ---- Chains
 
-TEST_CASE("appends conflict with the head in the details, and repeat without harm") {
+TEST_CASE("appends conflict with the head in the details, and repeat without harm") {  // R6.2
   RouterWorld world(3);
   world.AddZone("shop");
   world.Settle();

@@ -60,7 +60,7 @@ TEST_CASE("a put goes to the partition's primary with the term, and a get brings
   CHECK(world.Do(Put("shop", Id(1), "other")).end->code() == static_cast<int>(Code::kAlreadyExists));
 }
 
-TEST_CASE("a fenced request is sent again at once under the newer layout") {
+TEST_CASE("a fenced request is sent again at once under the newer layout") {  // R1.1
   RouterWorld world(3);
   const ZoneId zone = world.AddZone("shop");
   world.Settle();
