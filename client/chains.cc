@@ -1,6 +1,9 @@
 // Chains: reading, appending, following.
 
+#include <iterator>
+
 #include "client/call_series.h"
+#include "client/response_bytes.h"
 #include "client/rpc_status.h"
 #include "cluster/sha256.h"
 #include "coffer/v1/chains.pb.h"
@@ -49,20 +52,25 @@ Result<std::vector<Result<ReadResult>>> Assemble(std::vector<std::string> respon
   std::vector<Result<ReadResult>> out(count);
   std::vector<bool> complete(count);
   for (const std::string& raw : responses) {
-    v1::ReadResponse r;
-    if (!r.ParseFromString(raw) || r.index() >= count) {
+    ReadPage page;
+    if (!ParseReadResponse(raw, &page) || page.index >= count) {
       return Status::Failed(Code::kInternal, "the router's answer to Chains/Read can't be parsed", "BAD_ANSWER");
     }
-    Result<ReadResult>& item = out[r.index()];
-    if (r.status().code() != 0) {
-      item.status = FromRpc(r.status());
-      complete[r.index()] = true;
+    Result<ReadResult>& item = out[page.index];
+    if (page.status.code() != 0) {
+      item.status = FromRpc(page.status);
+      complete[page.index] = true;
       continue;
     }
-    for (v1::Entry& e : *r.mutable_entries()) item.value.entries.push_back(ToEntry(std::move(e)));
-    item.value.head = ToHead(r.head());
-    item.value.staleness = std::chrono::milliseconds(r.staleness_ms());
-    if (r.complete()) complete[r.index()] = true;
+    auto& entries = item.value.entries;
+    if (entries.empty()) {
+      entries = std::move(page.part.entries);
+    } else {
+      std::move(page.part.entries.begin(), page.part.entries.end(), std::back_inserter(entries));
+    }
+    item.value.head = page.part.head;
+    item.value.staleness = page.part.staleness;
+    if (page.complete) complete[page.index] = true;
   }
   for (std::size_t i = 0; i < count; ++i) {
     if (!complete[i]) out[i] = Status::Failed(Code::kInternal, "the router's answer was cut short", "BAD_ANSWER");

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "client/client_impl.h"
+#include "client/response_bytes.h"
 #include "client/rpc_status.h"
 #include "coffer/v1/chunks.pb.h"
 #include "google/rpc/status.pb.h"
@@ -154,10 +155,16 @@ Ticket Client::Get(const BlockId& id, const CallOptions& o, Callback<GetResult> 
   request.set_id(id.str());
   request.set_offset(offset);
   request.set_length(length);
-  return impl_->RunUnary<v1::GetResponse>(impl_->NewJob("Chunks/Get", request.SerializeAsString(), Effect::kRead, o),
-                                          std::move(done), [](v1::GetResponse r) {
-                                            return GetResult{std::move(*r.mutable_data()), r.total_size()};
-                                          });
+  Job job = impl_->NewJob("Chunks/Get", request.SerializeAsString(), Effect::kRead, o);
+  job.on_end = [done = std::move(done)](Status status, std::vector<std::string> responses) {
+    if (!status.ok()) return done(std::move(status));
+    GetResult result;
+    if (responses.size() != 1 || !ParseGetResponse(std::move(responses.front()), &result)) {
+      return done(Status::Failed(Code::kInternal, "the router's answer to Chunks/Get can't be parsed", "BAD_ANSWER"));
+    }
+    done(std::move(result));
+  };
+  return impl_->Run(std::move(job));
 }
 
 Ticket Client::GetMany(const std::vector<BlockId>& ids, const CallOptions& o,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "google/rpc/status.pb.h"
+#include "router/response.h"
 
 namespace coffer::router {
 
@@ -20,7 +21,7 @@ class ResponseSink {
  public:
   virtual ~ResponseSink() = default;
   // A serialised response message. Unary methods send exactly one on success.
-  virtual void OnResponse(std::string message) = 0;
+  virtual void OnResponse(Response message) = 0;
   // The end, exactly once. Code 0 is success; failures carry google.rpc details (ErrorInfo with domain "coffer", RetryInfo...).
   virtual void OnEnd(google::rpc::Status status) = 0;
   // Whether the front can take more answers now; a streaming handler pauses while false.
@@ -75,8 +76,8 @@ class Api {
                                              std::shared_ptr<ResponseSink> sink) = 0;
   // The response to a unary call that can be answered without waiting for anything, which is its end too; nothing: Invoke it.
   // Spares a front all that a call under way needs.
-  virtual std::optional<std::string> AnswerNow(Method, std::string_view /*request*/,
-                                               std::chrono::steady_clock::time_point /*deadline*/) {
+  virtual std::optional<Response> AnswerNow(Method, std::string_view /*request*/,
+                                            std::chrono::steady_clock::time_point /*deadline*/) {
     return std::nullopt;
   }
   // False while draining or before a layout is known: health says NOT_SERVING.

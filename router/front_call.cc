@@ -67,7 +67,7 @@ class UnaryCall final : public LoneCall, public std::enable_shared_from_this<Una
     if (Status status = Invoke(ok, self_); !IsOk(status)) OnEnd(std::move(status));
   }
 
-  void OnResponse(std::string message) override {
+  void OnResponse(Response message) override {
     MutexLock lock(mutex_);
     answer_ = std::move(message);
   }
@@ -91,12 +91,12 @@ class UnaryCall final : public LoneCall, public std::enable_shared_from_this<Una
 
  private:
   void FinishOnce(const Status& status) {
-    std::string answer;
+    Response answer;
     {
       MutexLock lock(mutex_);
       if (finished_) return;
       finished_ = true;
-      answer.swap(answer_);
+      answer = std::move(answer_);
     }
     record_.End(CodeOf(status));
     if (!IsOk(status)) return Finish(ToGrpc(status));
@@ -106,7 +106,7 @@ class UnaryCall final : public LoneCall, public std::enable_shared_from_this<Una
 
   std::shared_ptr<UnaryCall> self_;  // until OnDone
   Mutex mutex_;
-  std::string answer_ ABSL_GUARDED_BY(mutex_);
+  Response answer_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
@@ -137,7 +137,7 @@ class StreamingCall final : public LoneCall, public Drainable, public std::enabl
     canceller_.Cancel();
   }
 
-  void OnResponse(std::string message) override {
+  void OnResponse(Response message) override {
     MutexLock lock(mutex_);
     if (end_) return;
     if (queued_ + message.size() > most_bytes_) {
@@ -228,7 +228,7 @@ class StreamingCall final : public LoneCall, public Drainable, public std::enabl
   const std::uint64_t most_bytes_;
   std::shared_ptr<StreamingCall> self_;  // until OnDone
   mutable Mutex mutex_;
-  std::deque<std::string> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Response> queue_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes in queue_ and of the write in flight
   std::uint64_t writing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

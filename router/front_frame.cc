@@ -4,6 +4,8 @@
 #include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <utility>
+
 #include "router/front_state.h"
 
 namespace coffer::router {
@@ -113,7 +115,7 @@ bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCa
   return in.ConsumedEntireMessage();
 }
 
-EncodedReply EncodeReply(std::uint64_t id, std::optional<std::string> response, const Status* status) {
+EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, const Status* status) {
   EncodedReply reply;
   std::string fields;
   PutVarint(Tag(1, kVarint), &fields);
@@ -142,7 +144,8 @@ grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_
   std::size_t taken = 0;
   for (const EncodedReply& reply : *replies) {
     if (taken >= frame_bytes) break;
-    taken += reply.head.size() + reply.tail.size() + (reply.body.size() < kInline ? reply.body.size() : 0);
+    taken += reply.head.size() + reply.tail.size() + (reply.body.bytes.size() < kInline ? reply.body.bytes.size() : 0);
+    if (reply.body.value && reply.body.value->size() < kInline) taken += reply.body.value->size();
   }
   flat.reserve(taken);
   taken = 0;
@@ -151,12 +154,13 @@ grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_
     replies->pop_front();
     taken += reply.bytes();
     flat += reply.head;
-    if (reply.body.size() < kInline) {
-      flat += reply.body;
-    } else {
-      slices.push_back(SliceOf(std::move(flat)));
-      flat.clear();
-      slices.push_back(SliceOf(std::move(reply.body)));
+    const auto apart = [&](grpc::Slice slice) {
+      if (!flat.empty()) slices.push_back(SliceOf(std::exchange(flat, {})));
+      slices.push_back(std::move(slice));
+    };
+    reply.body.bytes.size() < kInline ? void(flat += reply.body.bytes) : apart(SliceOf(std::move(reply.body.bytes)));
+    if (reply.body.value) {
+      reply.body.value->size() < kInline ? void(flat += *reply.body.value) : apart(SliceOf(std::move(reply.body.value)));
     }
     flat += reply.tail;
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "router/core/errors.h"
+#include "router/response.h"
 
 namespace coffer::router {
 
@@ -27,15 +28,15 @@ struct StreamCall {
 // The calls of a frame, in their order. False: the bytes are no OpenRequest, or it has more than `most` calls.
 bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCall>* calls);
 
-// One coffer.v1.Reply, encoded with its tag in the frame. A large response stands apart from the bytes around it.
+// One coffer.v1.Reply, encoded with its tag in the frame. The response stands apart from the bytes around it.
 struct EncodedReply {
   std::string head;
-  std::string body;
+  Response body;
   std::string tail;
   std::size_t bytes() const { return head.size() + body.size() + tail.size(); }
 };
 // `status` is present on the last reply of a call.
-EncodedReply EncodeReply(std::uint64_t id, std::optional<std::string> response, const Status* status);
+EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, const Status* status);
 
 // Takes replies off the front of the queue until the frame has `frame_bytes`, at least one; adds up their bytes.
 grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_bytes, std::size_t* bytes);

@@ -4,6 +4,7 @@
 #include <grpc/grpc_security_constants.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -164,9 +165,20 @@ grpc::Slice SliceOf(std::string bytes) {
   return grpc::Slice(kept->data(), kept->size(), [](void* s) { delete static_cast<std::string*>(s); }, kept);
 }
 
-grpc::ByteBuffer BufferOf(std::string bytes) {
-  const grpc::Slice slice = SliceOf(std::move(bytes));
-  return grpc::ByteBuffer(&slice, 1);
+grpc::Slice SliceOf(Payload value) {
+  if (value->size() < kInline) return grpc::Slice(value->data(), value->size());
+  auto* kept = new Payload(std::move(value));
+  auto* bytes = const_cast<char*>((*kept)->data());  // gRPC only reads them
+  return grpc::Slice(bytes, (*kept)->size(), [](void* p) { delete static_cast<Payload*>(p); }, kept);
+}
+
+grpc::ByteBuffer BufferOf(Response response) {
+  if (!response.value) {
+    const grpc::Slice slice = SliceOf(std::move(response.bytes));
+    return grpc::ByteBuffer(&slice, 1);
+  }
+  const std::array<grpc::Slice, 2> slices = {SliceOf(std::move(response.bytes)), SliceOf(std::move(response.value))};
+  return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
 }  // namespace coffer::router

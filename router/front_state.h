@@ -112,6 +112,8 @@ grpc::Status ToGrpc(const Status& status);
 std::string BytesOf(const grpc::ByteBuffer& buffer);
 // Large strings are taken over, not copied.
 grpc::Slice SliceOf(std::string bytes);
-grpc::ByteBuffer BufferOf(std::string bytes);
+// Large values are referenced, not copied.
+grpc::Slice SliceOf(Payload value);
+grpc::ByteBuffer BufferOf(Response response);
 
 }  // namespace coffer::router

@@ -16,7 +16,7 @@ class StreamSession::Call final : public ResponseSink {
   Call(std::shared_ptr<StreamSession> session, std::uint64_t id, std::size_t request_bytes, Method method)
       : id(id), request_bytes(request_bytes), record(session->state_, method), session_(std::move(session)) {}
 
-  void OnResponse(std::string message) override {
+  void OnResponse(Response message) override {
     if (IsStreaming(record.method())) return session_->Reply(this, std::move(message), nullptr);
     answer_ = std::move(message);
   }
@@ -40,7 +40,7 @@ class StreamSession::Call final : public ResponseSink {
 
  private:
   const std::shared_ptr<StreamSession> session_;
-  std::optional<std::string> answer_;
+  std::optional<Response> answer_;
 };
 
 void StreamSession::Start(FrontState* state, std::unique_ptr<link::IncomingCall> call) {
@@ -177,7 +177,7 @@ void StreamSession::CancelCall(std::uint64_t id) {
   call->canceller.Cancel();
 }
 
-void StreamSession::Reply(Call* call, std::optional<std::string> response, const Status* status) {
+void StreamSession::Reply(Call* call, std::optional<Response> response, const Status* status) {
   bool too_much = false;
   {
     MutexLock lock(mutex_);

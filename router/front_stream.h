@@ -47,7 +47,7 @@ class StreamSession final : public link::PolledServerStream,
   Status Open(const StreamCall& call, const std::shared_ptr<Call>& sink, Admission::Permit* permit);
   void CancelCall(std::uint64_t id);
   // A reply of a call; the last one if it has a status. Dropped if the call has been cancelled.
-  void Reply(Call* call, std::optional<std::string> response, const Status* status);
+  void Reply(Call* call, std::optional<Response> response, const Status* status);
   bool Writable() const;
   // Ends the stream because the caller broke its rules, or went away.
   void Break(grpc::Status why);

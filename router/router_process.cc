@@ -104,7 +104,7 @@ class Process final : public RouterProcess, private link::Handler {
   // ---- Api
   std::shared_ptr<CallHandle> Invoke(std::string_view method, std::string request, SteadyClock::time_point deadline,
                                      const Caller& caller, std::shared_ptr<ResponseSink> sink) override;
-  std::optional<std::string> AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) override;
+  std::optional<Response> AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) override;
   bool Serving() const override { return has_layout_ && !draining_; }
 
   // ---- RouterProcess
@@ -295,7 +295,7 @@ std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, std::string
 }
 
 // On the driver's thread the core may be asked directly: what comes over the front's connections is handled between two rounds.
-std::optional<std::string> Process::AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) {
+std::optional<Response> Process::AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) {
   if (method != Method::kChunksGet || driver_id_ != std::this_thread::get_id()) return std::nullopt;
   if (!get_.ParseFromArray(request.data(), static_cast<int>(request.size()))) return std::nullopt;
   return core_->GetCached(Now(), get_, ToInstant(deadline));

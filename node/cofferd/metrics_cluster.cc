@@ -10,9 +10,9 @@ namespace {
 // Waits for the one answer of a unary call.
 class Answer final : public router::ResponseSink {
  public:
-  void OnResponse(std::string message) override {
+  void OnResponse(router::Response message) override {
     MutexLock lock(mutex_);
-    message_ = std::move(message);
+    message_ = message.str();
   }
   void OnEnd(google::rpc::Status status) override {
     MutexLock lock(mutex_);

@@ -20,6 +20,7 @@
 #include "router/core/errors.h"
 #include "router/core/methods.h"
 #include "router/core/status.h"
+#include "router/response.h"
 
 namespace coffer::router {
 
@@ -63,7 +64,7 @@ class CallHost {
   // The zone is deleted: its name and its cached chunks are forgotten.
   virtual void ForgetZoneId(const ZoneId& id) = 0;
   // A serialised response; the end. After End the call is destroyed as soon as its handler returns.
-  virtual void Respond(CallId call, std::string response) = 0;
+  virtual void Respond(CallId call, Response response) = 0;
   virtual void End(CallId call, Status status) = 0;
   // Whether the front takes more answers now.
   virtual bool Writable(CallId call) = 0;
@@ -112,7 +113,7 @@ class Call {
   void Respond(const Message& message) {
     host_.Respond(id_, message.SerializeAsString());
   }
-  void RespondBytes(std::string bytes) { host_.Respond(id_, std::move(bytes)); }
+  void RespondBytes(Response response) { host_.Respond(id_, std::move(response)); }
   void End(Status status) { host_.End(id_, std::move(status)); }
   template <class Message>
   void Succeed(const Message& message) {

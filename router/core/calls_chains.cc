@@ -69,13 +69,7 @@ std::string WithEntries(const v1::ReadResponse& page, const OpResult& result) {
 }
 
 // A serialised page with packed entries behind it, as they came: two messages of a kind, one after the other, are read as one.
-std::string WithPacked(const v1::ReadResponse& page, const std::string& packed) {
-  std::string bytes;
-  bytes.reserve(page.ByteSizeLong() + packed.size());
-  page.AppendToString(&bytes);
-  bytes += packed;
-  return bytes;
-}
+Response WithPacked(const v1::ReadResponse& page, Payload packed) { return {page.SerializeAsString(), std::move(packed)}; }
 
 // Whether the caller has to hear of it as the end of the call, rather than as the answer of one query.
 bool EndsTheCall(const Status& status) {
@@ -163,7 +157,7 @@ class ReadCall final : public ZonedCall {
       if (!TakePage(query, result)) return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
       page.set_complete(query.pages.complete());
       page.mutable_status();
-      query.ready = result.response.chain().has_packed() ? WithPacked(page, *result.bodies.front()) : WithEntries(page, result);
+      query.ready = result.response.chain().has_packed() ? WithPacked(page, std::move(result.bodies.front())) : Response(WithEntries(page, result));
     } else {
       *page.mutable_status() = std::move(result.status);
       page.set_complete(true);
@@ -178,7 +172,7 @@ class ReadCall final : public ZonedCall {
     explicit Query(v1::ChainQuery q) : pages(std::move(q)) {}
     ChainPages pages;
     bool under_way = false;
-    std::optional<std::string> ready;  // a serialised ReadResponse
+    std::optional<Response> ready;  // a serialised ReadResponse
   };
 
   // Whether an answer's entries, packed or each with a body of its own, are what was asked for; they are taken as read.

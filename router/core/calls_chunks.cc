@@ -147,14 +147,14 @@ class GetCall final : public ZonedCall {
 
   void Run() override { Reissue(0); }
   void Reissue(Slot) override {
-    if (Payload cached = host().cache().Find(host().now(), zone(), block_)) return Give(*cached);
+    if (Payload cached = host().cache().Find(host().now(), zone(), block_)) return Give(std::move(cached));
     on_disk_ = host().FindOnDisk(id(), 0, zone(), block_);
     if (!on_disk_) return AskNode();
     host().WakeAt(id(), host().now() + kDiskPatience);
   }
   void DiskAnswered(Slot, const ChunkKey& key, const Payload& chunk) override {
     if (!on_disk_ || key.zone != zone()) return;
-    if (chunk) return Give(*chunk);
+    if (chunk) return Give(chunk);
     Wake();
   }
   void Wake() override {
@@ -163,15 +163,17 @@ class GetCall final : public ZonedCall {
   void Answered(Slot, OpResult result) override {
     ReadChunk read = TakeChunk(host(), zone(), block_, offset_, std::move(result));
     if (!IsOk(read.status)) return End(std::move(read.status));
-    RespondBytes(EncodeGetResponse(*read.data, read.total_size));
+    RespondBytes(EncodeGetResponse(std::move(read.data), read.total_size));
     End(Ok());
   }
 
  private:
-  void Give(const std::string& chunk) {
-    const auto range = Cut(chunk, offset_, length_);
-    if (!range) return End(OutOfRange(block_, offset_, chunk.size()));
-    RespondBytes(EncodeGetResponse(*range, chunk.size()));
+  void Give(Payload chunk) {
+    const std::uint64_t size = chunk->size();
+    const auto range = Cut(*chunk, offset_, length_);
+    if (!range) return End(OutOfRange(block_, offset_, size));
+    if (range->size() != size) chunk = std::make_shared<const std::string>(*range);
+    RespondBytes(EncodeGetResponse(std::move(chunk), size));
     End(Ok());
   }
   void AskNode() {

@@ -1,5 +1,7 @@
 #include "router/core/get_response.h"
 
+#include <utility>
+
 namespace coffer::router {
 namespace {
 
@@ -13,19 +15,16 @@ void AppendVarint(std::string& out, std::uint64_t value) {
 
 }  // namespace
 
-std::string EncodeGetResponse(std::string_view data, std::uint64_t total_size) {
-  std::string out;
-  out.reserve(data.size() + 24);
-  if (!data.empty()) {
-    out.push_back('\x0a');
-    AppendVarint(out, data.size());
-    out.append(data);
-  }
+Response EncodeGetResponse(Payload data, std::uint64_t total_size) {
+  std::string head;
   if (total_size != 0) {
-    out.push_back('\x10');
-    AppendVarint(out, total_size);
+    head.push_back('\x10');
+    AppendVarint(head, total_size);
   }
-  return out;
+  if (!data || data->empty()) return head;
+  head.push_back('\x0a');
+  AppendVarint(head, data->size());
+  return {std::move(head), std::move(data)};
 }
 
 std::optional<std::string_view> Cut(std::string_view chunk, std::uint64_t offset, std::uint64_t length) {

@@ -3,13 +3,14 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
+
+#include "router/response.h"
 
 namespace coffer::router {
 
-// A serialised GetResponse, by hand: the chunk is copied once instead of twice. Equal to what protobuf writes.
-std::string EncodeGetResponse(std::string_view data, std::uint64_t total_size);
+// A serialised GetResponse, by hand: the chunk is referenced, and comes last. What protobuf reads of it is what it would have written.
+Response EncodeGetResponse(Payload data, std::uint64_t total_size);
 
 // The range of a whole chunk, by the rule of GetRequest; nothing: out of range.
 std::optional<std::string_view> Cut(std::string_view chunk, std::uint64_t offset, std::uint64_t length);

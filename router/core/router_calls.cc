@@ -89,7 +89,7 @@ void RouterCore::State::ResolveZone(CallId call, const std::string& name) {
   LookUp(name, zones_.Remembers(name) ? kNever : calls_.at(call).call_deadline);
 }
 
-void RouterCore::State::Respond(CallId call, std::string response) {
+void RouterCore::State::Respond(CallId call, Response response) {
   auto it = calls_.find(call);
   if (it == calls_.end() || it->second.ended) return;
   out_.replies.push_back({call, std::move(response), std::nullopt});
@@ -196,15 +196,16 @@ void RouterCore::State::Invoke(CallId id, Request request, std::uint64_t bytes, 
   if (layout_) Begin(id);
 }
 
-std::optional<std::string> RouterCore::State::GetCached(const v1::GetRequest& request, Instant deadline) {
+std::optional<Response> RouterCore::State::GetCached(const v1::GetRequest& request, Instant deadline) {
   if (!layout_ || leaving_ || deadline <= now_ || request.id().size() != BlockId::kSize) return std::nullopt;
   if (request.offset() != 0 || request.length() != 0) return std::nullopt;
   const ZoneId* const zone = CachedZone(request.zone());
   if (!zone) return std::nullopt;
-  const Payload chunk = cache_.FindHit(now_, *zone, BlockId::Must(request.id()));
+  Payload chunk = cache_.FindHit(now_, *zone, BlockId::Must(request.id()));
   if (!chunk) return std::nullopt;
   Count(Method::kChunksGet, now_, Code::kOk);
-  return EncodeGetResponse(*chunk, chunk->size());
+  const std::uint64_t size = chunk->size();
+  return EncodeGetResponse(std::move(chunk), size);
 }
 
 // The layout is known: make the handler and start it.

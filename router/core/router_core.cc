@@ -370,7 +370,7 @@ RouterCore::Output RouterCore::DiskFailed(Instant now, std::string why) {
   return state_->Pump();
 }
 
-std::optional<std::string> RouterCore::GetCached(Instant now, const v1::GetRequest& request, Instant deadline) {
+std::optional<Response> RouterCore::GetCached(Instant now, const v1::GetRequest& request, Instant deadline) {
   state_->now_ = now;
   return state_->GetCached(request, deadline);
 }

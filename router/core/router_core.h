@@ -22,6 +22,7 @@
 #include "router/core/dispatcher.h"
 #include "router/core/methods.h"
 #include "router/core/zone_directory.h"
+#include "router/response.h"
 
 namespace coffer::router {
 
@@ -84,7 +85,7 @@ class RouterCore {
   // An answer of a call, or its end.
   struct Reply {
     CallId call = 0;
-    std::string response;         // serialised; when `end` is absent
+    Response response;            // serialised; when `end` is absent
     std::optional<Status> end;
   };
   struct Output {
@@ -101,7 +102,7 @@ class RouterCore {
   // A public call; `bytes` is the size of its request, for the bounds. Ids are chosen by the owner, never reused.
   Output Invoke(Instant now, CallId call, Request request, std::uint64_t bytes, Instant deadline);
   // The response to a get of a whole chunk that the cache holds: the call is over with it, and counted. Nothing: Invoke it.
-  std::optional<std::string> GetCached(Instant now, const v1::GetRequest& request, Instant deadline);
+  std::optional<Response> GetCached(Instant now, const v1::GetRequest& request, Instant deadline);
   // The caller lost interest; the end (CANCELLED) is in the output unless the call has ended already.
   Output Cancel(Instant now, CallId call);
   // Any message from a linked peer.

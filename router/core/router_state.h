@@ -50,7 +50,7 @@ struct RouterCore::State final : CallHost {
     disk_.Clear();
   }
   std::optional<DiskCounters> Disk() const override;
-  void Respond(CallId call, std::string response) override;
+  void Respond(CallId call, Response response) override;
   void End(CallId call, Status status) override;
   bool Writable(CallId call) override { return config_.writable(call); }
   void WakeAt(CallId call, Instant at) override;
@@ -62,7 +62,7 @@ struct RouterCore::State final : CallHost {
   // ---- calls
   void Invoke(CallId id, Request request, std::uint64_t bytes, Instant deadline);
   void Begin(CallId id);
-  std::optional<std::string> GetCached(const v1::GetRequest& request, Instant deadline);
+  std::optional<Response> GetCached(const v1::GetRequest& request, Instant deadline);
   // For the figures and the status.
   void Count(Method method, Instant began, Code code);
   template <class F>

@@ -131,7 +131,7 @@ void SimCluster::Reply(std::size_t i, router::RouterCore::Reply reply) {
     *out.mutable_status() = std::move(*reply.end);
   } else {
     out.set_has_response(true);
-    out.set_response(std::move(reply.response));
+    out.set_response(reply.response.str());
   }
   const NodeId client = caller->second.client;
   if (out.has_status()) r.callers.erase(caller);

@@ -215,7 +215,7 @@ TEST_CASE("a streaming call is cancelled with its caller") {
   grpc::ClientContext context;
   auto reader = v1::Cluster::NewStub(front.channel)->WatchStatus(&context, v1::WatchStatusRequest());
   auto pending = front.api.Next();
-  pending->sink->OnResponse("");
+  pending->sink->OnResponse(std::string());
   v1::WatchStatusResponse response;
   REQUIRE(reader->Read(&response));
   context.TryCancel();

@@ -57,7 +57,7 @@ class FakeApi : public Api {
   }
 
   bool Serving() const override { return serving; }
-  std::optional<std::string> AnswerNow(Method, std::string_view request, std::chrono::steady_clock::time_point) override {
+  std::optional<Response> AnswerNow(Method, std::string_view request, std::chrono::steady_clock::time_point) override {
     return at_once ? at_once(request) : std::nullopt;
   }
 
@@ -85,7 +85,7 @@ class FakeApi : public Api {
   // Runs on the front's own thread after each arrival; set before the first call.
   std::function<void()> arrived;
   // What can be answered without waiting; set before the first call.
-  std::function<std::optional<std::string>(std::string_view)> at_once;
+  std::function<std::optional<Response>(std::string_view)> at_once;
 
  private:
   class Handle : public CallHandle {

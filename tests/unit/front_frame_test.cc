@@ -153,6 +153,30 @@ TEST_CASE("a frame with more calls than allowed is refused") {
   CHECK_FALSE(Decodes(frame.SerializeAsString(), 10));
 }
 
+TEST_CASE("a value that a response refers to stands behind the response's own bytes, and is not copied when it is large") {
+  const Status ok;
+  for (const std::size_t own : {0, 3, 5000}) {
+    for (const std::size_t size : {0, 7, 70'000}) {
+      CAPTURE(own, size);
+      const auto value = std::make_shared<const std::string>(size, 'v');
+      const Response response(std::string(own, 'o'), value);
+      CHECK(response.size() == own + size);
+      std::deque<EncodedReply> replies;
+      replies.push_back(EncodeReply(1, response, nullptr));
+      replies.push_back(EncodeReply(2, response, &ok));
+      std::size_t bytes = 0;
+      const grpc::ByteBuffer frame = TakeFrame(&replies, 1 << 20, &bytes);
+      v1::OpenResponse parsed;
+      REQUIRE(parsed.ParseFromString(BytesOf(frame)));
+      CHECK(frame.Length() == bytes);
+      REQUIRE(parsed.replies_size() == 2);
+      for (const auto& reply : parsed.replies()) CHECK(reply.response() == response.str());
+      CHECK(BytesOf(BufferOf(response)) == response.str());
+      CHECK(value.use_count() == (size > 4096 ? 4 : 2));  // ours, the response's, and those of the frame
+    }
+  }
+}
+
 TEST_CASE("replies are written as protobuf reads them") {
   const Status failure = TooManyCalls(5);
   const Status ok;

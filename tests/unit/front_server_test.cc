@@ -86,7 +86,7 @@ TEST_CASE("whoever watches health hears of each change until the server drains")
   };
   call->StartCall(nullptr);
   REQUIRE(next());
-  call->WriteLast(BufferOf(""), {}, nullptr);
+  call->WriteLast(BufferOf(std::string()), {}, nullptr);
   REQUIRE(next());
   CHECK(heard() == kServing);
   front.api.serving = false;

@@ -82,7 +82,7 @@ TEST_CASE("what can be answered at once is never under way, and all of it leaves
   options.stream.calls = 1;
   options.stream.reply_bytes = 1000;
   Front front(options);
-  front.api.at_once = [](std::string_view request) -> std::optional<std::string> {
+  front.api.at_once = [](std::string_view request) -> std::optional<Response> {
     if (request == "large") return std::string(2000, 'x');
     return request.starts_with("known") ? std::optional<std::string>(std::string(request) + "!") : std::nullopt;
   };
@@ -135,7 +135,7 @@ TEST_CASE("answers come in any order, told apart by id") {
   CHECK(reply.status().code() == 0);
   one->Answer("1");
   CHECK(open.Next().id() == 1);
-  two->sink->OnResponse("taken back by the failure");
+  two->sink->OnResponse(std::string("taken back by the failure"));
   two->End(ZoneUnknown("z"));
   reply = open.Next();
   CHECK(reply.id() == 2);
@@ -153,12 +153,12 @@ TEST_CASE("a streaming method answers many times under one id") {
   OpenStream open(front);
   open.Send(9, "coffer.v1.Chains/Watch", "");
   auto watch = front.api.Next();
-  watch->sink->OnResponse("a");
+  watch->sink->OnResponse(std::string("a"));
   v1::Reply reply = open.Next();
   CHECK(reply.id() == 9);
   CHECK(reply.response() == "a");
   CHECK_FALSE(reply.has_status());
-  watch->sink->OnResponse("");
+  watch->sink->OnResponse(std::string());
   reply = open.Next();
   CHECK(reply.has_response());
   CHECK_FALSE(reply.has_status());

@@ -141,10 +141,10 @@ class FakeNode final : public link::Handler {
 // Collects the answers of one call; complains about answers after the end.
 class Sink final : public ResponseSink {
  public:
-  void OnResponse(std::string message) override {
+  void OnResponse(Response message) override {
     std::lock_guard lock(mutex_);
     if (ended_) ++late_;
-    responses_.push_back(std::move(message));
+    responses_.push_back(message.str());
   }
   void OnEnd(google::rpc::Status status) override {
     std::lock_guard lock(mutex_);

@@ -153,7 +153,7 @@ void RouterWorld::Take(RouterCore::Output output) {
     Result& result = results_[reply.call];
     if (!reply.end) {
       if (result.end) throw std::logic_error("an answer after the end");
-      result.responses.push_back(std::move(reply.response));
+      result.responses.push_back(reply.response.str());
       continue;
     }
     ++result.ends;
