@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <ostream>
 #include <random>
@@ -41,16 +42,18 @@ struct BenchWish {
   std::string reuse;
 };
 
-volatile std::sig_atomic_t interrupted = 0;
+// A signal may be handled on any thread, so that volatile would not do.
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 // While it lives, the first Ctrl-C or SIGTERM ends the run instead of the program, so that the zone is still removed. A second one
 // ends the program.
 class OnInterrupt {
  public:
   OnInterrupt() {
-    interrupted = 0;
+    interrupted = false;
     struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = SA_RESETHAND;
     sigaction(SIGINT, &action, &before_int_);
     sigaction(SIGTERM, &action, &before_term_);
@@ -168,7 +171,7 @@ void Prepare(Session& session, const BenchPlan& plan, Workers& workers) {
   for (const auto& worker : workers) {
     const client::Status status = worker->Prepare([&](std::uint64_t bytes) {
       progress.Add(bytes);
-      if (interrupted != 0) throw CommandError(kExitFailure, "interrupted before anything was measured");
+      if (interrupted) throw CommandError(kExitFailure, "interrupted before anything was measured");
     });
     if (!status.ok()) {
       progress.Clear();
@@ -216,7 +219,7 @@ void Measure(Session& session, Workers& workers, Duration warm_up, Duration dura
   for (auto& worker : workers) worker->Start(begin, from, end);
   double cpu = 0;
   Instant next_second = begin + kSecond, now = begin;
-  for (bool warming = true; now < end && interrupted == 0; now = Now()) {
+  for (bool warming = true; now < end && !interrupted; now = Now()) {
     Instant next = std::min({next_second, end, warming ? from : kNever});
     for (auto& worker : workers) next = std::min(next, worker->Pace(now));
     std::this_thread::sleep_until(std::chrono::steady_clock::time_point(next.time_since_epoch()));
