@@ -230,8 +230,9 @@ void Transport::Impl::Connect(Link& link) {
   if (now == GRPC_CHANNEL_READY) return LinkUp(link);
   if (link.state != RouterState::kFailed) link.state = RouterState::kConnecting;
   link.watching = true;
-  link.channel->NotifyOnStateChange(now, std::chrono::system_clock::now() + std::chrono::seconds(5), poller.queue(),
-                                    static_cast<link::Poller::Event*>(new Watch(this, &link, link.generation)));
+  const auto until = std::chrono::system_clock::now() + std::chrono::seconds(5);
+  link::Poller::Begin(new Watch(this, &link, link.generation),
+                      [&](void* tag) { link.channel->NotifyOnStateChange(now, until, poller.queue(), tag); });
 }
 
 void Transport::Impl::OnConnectivity(Link& link, std::uint64_t generation) {

@@ -140,8 +140,9 @@ class Server final : public FrontServer {
 
   void Request(link::IncomingCall* call, link::CallTaker* taker) {
     call->owner = state_.calls.Enter();
-    service_.RequestCall(&call->context, &call->stream, poller_->queue(), poller_->queue(),
-                         static_cast<link::Poller::Event*>(taker));
+    link::Poller::Begin(taker, [&](void* tag) {
+      service_.RequestCall(&call->context, &call->stream, poller_->queue(), poller_->queue(), tag);
+    });
   }
 
   void OnCall(std::unique_ptr<link::IncomingCall> call) {

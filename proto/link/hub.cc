@@ -98,7 +98,7 @@ void HubImpl::Listen() {
   taker_ = std::make_unique<CallTaker>(
       poller_.get(),
       [this, calls](IncomingCall* call, CallTaker* taker) {
-        service_.RequestLink(&call->context, &call->stream, calls, calls, static_cast<Poller::Event*>(taker));
+        Poller::Begin(taker, [&](void* tag) { service_.RequestLink(&call->context, &call->stream, calls, calls, tag); });
       },
       [this](std::unique_ptr<IncomingCall> call) { OnCall(std::move(call)); });
   taker_->Ask();

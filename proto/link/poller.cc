@@ -20,14 +20,20 @@ gpr_timespec ToGpr(std::chrono::steady_clock::time_point until) {
 
 }  // namespace
 
+grpc::CompletionQueue::NextStatus Poller::Next(void** tag, bool* ok, gpr_timespec deadline) {
+  const Unjudged in_grpc;  // it also ends what was begun on another thread
+  return queue_->AsyncNext(tag, ok, deadline);
+}
+
 bool Poller::Poll(std::chrono::steady_clock::time_point until) {
   gpr_timespec deadline = ToGpr(until);
   for (int i = 0; i < kEventsAtOnce; ++i) {
     void* tag = nullptr;
     bool ok = false;
-    const auto next = queue_->AsyncNext(&tag, &ok, deadline);
+    const auto next = Next(&tag, &ok, deadline);
     if (next == grpc::CompletionQueue::SHUTDOWN) return false;
     if (next == grpc::CompletionQueue::TIMEOUT) return true;
+    TakeOver(tag);
     static_cast<Event*>(tag)->Run(ok);
     deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
   }
@@ -39,7 +45,9 @@ void Poller::Wake() {
   MutexLock lock(mutex_);
   if (shut_ || waking_.exchange(true)) return;
   // A moment that is over: gRPC rounds the present one up, to a millisecond from now.
-  alarm_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), &woken_);
+  Event* const woken = &woken_;
+  HandOver(woken);
+  alarm_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), woken);
 }
 
 void Poller::Woken::Run(bool) {
@@ -73,20 +81,22 @@ PolledServerStream::PolledServerStream(std::unique_ptr<IncomingCall> call) : cal
 
 void PolledServerStream::StartRead(grpc::ByteBuffer* into) {
   ++pending_;
-  call_->stream.Read(into, &read_);
+  Poller::Begin(&read_, [&stream = call_->stream, into](void* tag) { stream.Read(into, tag); });
 }
 
 void PolledServerStream::StartWrite(const grpc::ByteBuffer* frame) {
   ++pending_;
-  call_->stream.Write(*frame, &write_);
+  Poller::Begin(&write_, [&stream = call_->stream, frame](void* tag) { stream.Write(*frame, tag); });
 }
 
 void PolledServerStream::StartWriteAndFinish(const grpc::ByteBuffer* frame, const grpc::Status& status) {
-  call_->stream.WriteAndFinish(*frame, grpc::WriteOptions(), status, &finish_);
+  Poller::Begin(&finish_, [&stream = call_->stream, frame, &status](void* tag) {
+    stream.WriteAndFinish(*frame, grpc::WriteOptions(), status, tag);
+  });
 }
 
 void PolledServerStream::Finish(const grpc::Status& status) {
-  call_->stream.Finish(status, &finish_);
+  Poller::Begin(&finish_, [&stream = call_->stream, &status](void* tag) { stream.Finish(status, tag); });
 }
 
 void PolledServerStream::Step::Run(bool ok) {
@@ -102,22 +112,24 @@ void PolledServerStream::Drop() {
 
 void PolledClientStream::StartCall(Stream* stream) {
   stream_ = stream;
-  stream_->StartCall(nullptr);  // corked: no event of its own
+  const Unjudged in_grpc;
+  stream->StartCall(nullptr);  // corked: no event of its own
 }
 
 void PolledClientStream::StartRead(grpc::ByteBuffer* into) {
   ++pending_;
-  stream_->Read(into, &read_);
+  Poller::Begin(&read_, [stream = stream_, into](void* tag) { stream->Read(into, tag); });
 }
 
 void PolledClientStream::StartWrite(const grpc::ByteBuffer& frame) {
   ++pending_;
-  stream_->Write(frame, &write_);
+  Poller::Begin(&write_, [stream = stream_, &frame](void* tag) { stream->Write(frame, tag); });
 }
 
 void PolledClientStream::Read(bool ok) {
   OnReadDone(ok);
-  if (!ok) stream_->Finish(&status_, &finish_);
+  if (ok) return;
+  Poller::Begin(&finish_, [this](void* tag) { stream_->Finish(&status_, tag); });
 }
 
 void PolledClientStream::Step::Run(bool ok) {
@@ -129,7 +141,7 @@ void PolledClientStream::Step::Run(bool ok) {
 
 void CallTaker::Ask() {
   next_ = std::make_unique<IncomingCall>(poller_);
-  next_->context.AsyncNotifyWhenDone(&next_->end);
+  Poller::Begin(&next_->end, [this](void* tag) { next_->context.AsyncNotifyWhenDone(tag); });
   request_(next_.get(), this);
 }
 

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 
+#include "proto/link/hand_over.h"
 #include "proto/mutex.h"
 
 namespace coffer::link {
@@ -35,6 +36,15 @@ class Poller {
   ~Poller() = default;
 
   grpc::ServerCompletionQueue* queue() { return queue_.get(); }
+
+  // Has `start` begin an operation of gRPC on the queue, under the tag that it is given: its end runs the event. What is handed to
+  // gRPC must be as it shall be before.
+  template <class Start>
+  static void Begin(Event* event, Start start) {
+    HandOver(event);
+    const Unjudged in_grpc;
+    start(static_cast<void*>(event));
+  }
 
   // Runs what has ended; waits until `until` at most for the first. False: shut down, and nothing is left.
   bool Poll(std::chrono::steady_clock::time_point until);
@@ -64,6 +74,7 @@ class Poller {
     Poller* const poller;
   };
   void Leave();
+  grpc::CompletionQueue::NextStatus Next(void** tag, bool* ok, gpr_timespec deadline);
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   Mutex mutex_;
@@ -168,7 +179,7 @@ class PolledClientStream {
 // Takes the calls of one method as long as it is told to.
 class CallTaker final : public Poller::Event {
  public:
-  // `request` asks the service for the next call. `take` gets each, and calls Ask if another is wanted.
+  // `request` asks the service for the next call, with Poller::Begin. `take` gets each, and calls Ask if another is wanted.
   CallTaker(Poller* poller, std::function<void(IncomingCall*, CallTaker*)> request,
             std::function<void(std::unique_ptr<IncomingCall>)> take)
       : poller_(poller), request_(std::move(request)), take_(std::move(take)) {}
