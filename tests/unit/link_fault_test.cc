@@ -12,6 +12,7 @@
 #include "coffer/internal/v1/peer.grpc.pb.h"
 #include "link_test_support.h"
 #include "proto/link/handshake.h"
+#include "slowness.h"
 #include "test_support.h"
 
 namespace coffer::link {
@@ -154,7 +155,9 @@ bool Down(Station& at, std::size_t count = 1) {
 }
 
 TEST_CASE("a refused connection is reported at once, a silent address within the dial timeout") {
-  Station a(1);
+  HubOptions patient;
+  patient.dial_timeout *= kSlowness;
+  Station a(1, patient);
   std::string closed;
   { closed = Listener().address(); }
   auto begin = std::chrono::steady_clock::now();
@@ -162,7 +165,7 @@ TEST_CASE("a refused connection is reported at once, a silent address within the
   REQUIRE(a.recorder.Until([&] { return a.recorder.failures.size() == 1; }));
   CHECK(a.recorder.failures[0].second.reason == "REFUSED");
   CHECK_THAT(a.recorder.failures[0].second.message, Contains(closed));
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(700));
+  CHECK(std::chrono::steady_clock::now() - begin < kSlowness * std::chrono::milliseconds(700));
 
   HubOptions hasty;
   hasty.dial_timeout = hasty.handshake_timeout = std::chrono::milliseconds(200);
@@ -172,7 +175,7 @@ TEST_CASE("a refused connection is reported at once, a silent address within the
   b.hub->Dial(mute.address());
   REQUIRE(b.recorder.Until([&] { return b.recorder.failures.size() == 1; }));
   CHECK(b.recorder.failures[0].second.reason == "TIMEOUT");
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
+  CHECK(std::chrono::steady_clock::now() - begin < kSlowness * std::chrono::seconds(2));
   CHECK(Probe(mute.address(), "x", {}, std::chrono::milliseconds(200)).refusal.reason == "TIMEOUT");
 
   a.hub->Dial("no-such-host.invalid:7701");
@@ -181,7 +184,9 @@ TEST_CASE("a refused connection is reported at once, a silent address within the
 }
 
 TEST_CASE("an address can be dialled again as soon as a dial has failed") {
-  Station a(1);
+  HubOptions patient;
+  patient.dial_timeout *= kSlowness;
+  Station a(1, patient);
   std::string closed;
   { closed = Listener().address(); }
   for (std::size_t i = 1; i <= 20; ++i) {
@@ -193,7 +198,7 @@ TEST_CASE("an address can be dialled again as soon as a dial has failed") {
 
 TEST_CASE("a link whose other end falls silent breaks on both sides") {
   HubOptions options;
-  options.keepalive = std::chrono::milliseconds(500);
+  options.keepalive = kSlowness * std::chrono::milliseconds(500);
   Station a(1, options), b(2, options);
   Cable cable(b.hub->port());
   a.hub->Dial(cable.address());
@@ -202,13 +207,13 @@ TEST_CASE("a link whose other end falls silent breaks on both sides") {
   cable.Cut();
   REQUIRE(Down(a));
   REQUIRE(Down(b));
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(4));
+  CHECK(std::chrono::steady_clock::now() - begin < kSlowness * std::chrono::seconds(4));
   CHECK(a.hub->stats().queued_bytes == 0);
 }
 
 TEST_CASE("when one of two links falls silent the other takes over what waits") {
   HubOptions options;
-  options.keepalive = std::chrono::milliseconds(500);
+  options.keepalive = kSlowness * std::chrono::milliseconds(500);
   Station a(1, options), b(2, options);
   Cable cable(b.hub->port());
   a.hub->Dial(cable.address());
@@ -231,12 +236,12 @@ TEST_CASE("when one of two links falls silent the other takes over what waits") 
 
 TEST_CASE("a quiet link lives") {
   HubOptions options;
-  options.keepalive = std::chrono::milliseconds(500);
+  options.keepalive = kSlowness * std::chrono::milliseconds(500);
   Station a(1, options), b(2, options);
   a.hub->Dial(b.address());
   REQUIRE(b.recorder.Until([&] { return !b.recorder.ups.empty(); }));
   // Many keepalive periods without a message.
-  CHECK_FALSE(a.recorder.Until([&] { return !a.recorder.downs.empty(); }, std::chrono::seconds(3)));
+  CHECK_FALSE(a.recorder.Until([&] { return !a.recorder.downs.empty(); }, kSlowness * std::chrono::seconds(3)));
   CHECK(b.recorder.downs.empty());
   REQUIRE(a.hub->Send(NodeOf(2), Request(1)));
   CHECK(b.recorder.Until([&] { return b.recorder.messages.size() == 1; }));

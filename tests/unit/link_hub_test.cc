@@ -322,10 +322,9 @@ class Doorkeeper : public Recorder {
     bool known = false;
     {
       std::lock_guard lock(mutex);
-      joiners.push_back(joiner.name);
-      CHECK_THAT(from, Contains("127.0.0.1"));
-      known = token.hash == awaited;
-      if (known) awaited.clear();
+      joiners_.push_back(joiner.name + " from " + from.substr(0, from.rfind(':')));
+      known = token.hash == awaited_;
+      if (known) awaited_.clear();
     }
     known ? answer({}) : answer({"JOIN_TOKEN_UNKNOWN", "no such token"});
   }
@@ -336,12 +335,26 @@ class Doorkeeper : public Recorder {
   }
   void OnWrongToken(const std::string&) override {
     std::lock_guard lock(mutex);
-    ++wrong;
+    ++wrong_;
   }
 
-  std::string awaited;
-  std::vector<std::string> joiners;
-  int wrong = 0;
+  void Await(const std::string& hash) {
+    std::lock_guard lock(mutex);
+    awaited_ = hash;
+  }
+  std::vector<std::string> joiners() {
+    std::lock_guard lock(mutex);
+    return joiners_;
+  }
+  int wrong() {
+    std::lock_guard lock(mutex);
+    return wrong_;
+  }
+
+ private:
+  std::string awaited_;
+  std::vector<std::string> joiners_;
+  int wrong_ = 0;
 };
 
 JoinToken TokenUnder(const std::string& secret) {
@@ -372,13 +385,13 @@ TEST_CASE("a join token brings the secrets, and leaves no link") {
   Door door;
   const JoinToken token = TokenUnder("the secret of all");
   CHECK(door.Show(token).refusal.reason == "JOIN_TOKEN_UNKNOWN");
-  door.keeper.awaited = token.Hash();
+  door.keeper.Await(token.Hash());
   const GrantResult grant = door.Show(token);
   REQUIRE(grant.peer);
   CHECK(grant.peer->id == NodeOf(2));
   CHECK(grant.granted.first() == "the secret of all");
-  CHECK(door.keeper.joiners == std::vector<std::string>{"node-9", "node-9"});
-  CHECK(door.keeper.wrong == 0);
+  CHECK(door.keeper.joiners() == std::vector<std::string>(2, "node-9 from ipv4:127.0.0.1"));
+  CHECK(door.keeper.wrong() == 0);
   CHECK(door.keeper.ups.empty());
   // A process that is no storage node has no tokens.
   Station router(3);
@@ -398,8 +411,8 @@ TEST_CASE("who guesses join tokens is told of, and soon not listened to any more
     reason = result.refusal.reason;
   }
   CHECK(guesses > GuessLimit::kBurst);
-  CHECK(door.keeper.wrong >= GuessLimit::kBurst);
-  CHECK(door.keeper.joiners.empty());
+  CHECK(door.keeper.wrong() >= GuessLimit::kBurst);
+  CHECK(door.keeper.joiners().empty());
 }
 
 TEST_CASE("the limit of guesses comes back with time") {  // J6
