@@ -15,20 +15,21 @@ using std::chrono::milliseconds;
 
 constexpr Duration kAskAgain = milliseconds(2000);
 constexpr std::size_t kKeysPerFetch = 64;
-constexpr std::uint64_t kBytesPerFetch = 1u << 20;
+constexpr std::uint64_t kBytesPerFetch = 256u << 10;
+// May be asked for of one source and not be durable yet, of all partitions together: enough to keep the source, the link and the disk
+// at work at once, and so little that neither a read at the source nor a sync here takes long because of it, nor whoever waits behind them.
+constexpr std::uint64_t kWindow = 4u << 20;
 
 std::uint64_t BytesOf(const wire::ListedRecord& r) { return r.size(); }
 
 }  // namespace
 
 void LearnerResync::OnRole(const NodeId& primary, const wire::LearnerRole& role) {
-  if (!role.chosen()) {
-    jobs_.erase(role.partition());
-    return;
-  }
+  if (!role.chosen()) return End(role.partition());
   auto it = jobs_.find(role.partition());
   if (it == jobs_.end() || it->second.primary != primary || it->second.term != Term(role.term()) ||
       it->second.boot != Boot(role.boot()) || it->second.choice != role.choice()) {
+    End(role.partition());
     jobs_[role.partition()] = Job{.primary = primary, .term = Term(role.term()), .boot = Boot(role.boot()), .choice = role.choice(),
                                   .base = role.base()};
     it = jobs_.find(role.partition());
@@ -43,8 +44,44 @@ LearnerResync::Job* LearnerResync::JobOf(const NodeId& from, PartitionId partiti
   return job.primary == from && job.term == Term(term) && job.boot == Boot(boot) && job.history && !job.done ? &job : nullptr;
 }
 
+void LearnerResync::End(PartitionId partition) {
+  const auto it = jobs_.find(partition);
+  if (it == jobs_.end()) return;
+  NothingAsked(it->second);
+  jobs_.erase(it);
+}
+
+void LearnerResync::NothingAsked(Job& job) {
+  if (job.asked_bytes > 0) asked_[job.primary] -= job.asked_bytes;
+  job.asked_bytes = 0;
+  job.call = 0;
+}
+
+bool LearnerResync::WindowFull(const NodeId& source) const {
+  const auto asked = asked_.find(source);
+  return writing_ + (asked == asked_.end() ? 0 : asked->second) >= kWindow;
+}
+
+void LearnerResync::AskWaiting() {
+  for (std::size_t left = waiting_.size(); left > 0 && writing_ < kWindow; --left) {
+    const PartitionId partition = waiting_.front();
+    waiting_.pop_front();
+    const auto it = jobs_.find(partition);
+    if (it == jobs_.end() || !std::exchange(it->second.waits, false)) continue;
+    if (it->second.history && !it->second.done) Continue(partition, it->second);
+  }
+}
+
+void LearnerResync::BeginNext(PartitionId partition) {
+  for (auto it = jobs_.upper_bound(partition); it != jobs_.end(); ++it) {
+    if (it->second.begun || !it->second.history || !log_started_(it->first, it->second.choice)) continue;
+    return Continue(it->first, it->second);
+  }
+}
+
 void LearnerResync::OnLinkDown(const NodeId& peer) {
   std::erase_if(jobs_, [&](const auto& e) { return e.second.primary == peer; });
+  asked_.erase(peer);
   rates_.erase(peer);
 }
 
@@ -72,11 +109,12 @@ void LearnerResync::Tick() {
     }
     if (++running > ctx_.config.resync_partitions_at_once) break;
     if (job.started && ctx_.now - job.asked >= kAskAgain && !job.ranges && !job.listing) {
-      job.call = 0;
+      NothingAsked(job);
       job.started = false;
     }
     Continue(partition, job);
   }
+  AskWaiting();
   for (auto& [peer, link] : rates_) {
     const double span = std::chrono::duration<double>(ctx_.now - link.window_start).count();
     if (span < 1.0) continue;
@@ -89,12 +127,13 @@ void LearnerResync::Tick() {
 
 // One step: whatever comes next and is not waiting for an answer. `started`: an answer is awaited.
 void LearnerResync::Continue(PartitionId partition, Job& job) {
+  job.begun = true;
   if (job.ranges || job.listing) return OnAdvanced(partition);
   if (job.started) return;
   if (!job.fetch.empty()) return AskFetch(partition, job);
   if (!job.todo.empty()) return AskListing(partition, job);
   if (!job.complete) return AskRanges(partition, job);
-  Finish(partition, job);
+  if (!unsettled_.contains(partition)) Finish(partition, job);
 }
 
 void LearnerResync::AskRanges(PartitionId partition, Job& job) {
@@ -124,6 +163,10 @@ void LearnerResync::AskListing(PartitionId partition, Job& job) {
 
 void LearnerResync::AskFetch(PartitionId partition, Job& job) {
   if (budget_ <= 0) return;
+  if (WindowFull(job.primary)) {
+    if (!std::exchange(job.waits, true)) waiting_.push_back(partition);
+    return;
+  }
   wire::Peer message;
   auto* ask = message.mutable_fetch_request();
   ask->set_partition(partition);
@@ -138,6 +181,8 @@ void LearnerResync::AskFetch(PartitionId partition, Job& job) {
   }
   budget_ -= static_cast<double>(bytes);
   job.call = next_call_++;
+  job.asked_bytes = bytes;
+  asked_[job.primary] += bytes;
   ask->set_call(job.call);
   job.started = true;
   job.asked = ctx_.now;
@@ -261,12 +306,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     return true;
   });
   take_missing("");
-  if (!batch.empty()) {
-    ctx_.Persist(std::move(batch), [this, partition] {
-      PartitionReplica& replica = ctx_.Replica(partition);
-      replica.DurableUpTo(replica.durable());
-    });
-  }
+  if (!batch.empty()) Persist(partition, std::move(batch), 0);
   if (listing.last_key() == range.last_key) {
     job.todo.pop_front();
   } else {
@@ -290,9 +330,10 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
 void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
   Job* job = JobOf(from, fetched.partition(), fetched.term(), fetched.boot());
   if (!job || fetched.call() != job->call || job->call == 0) return;
-  job->call = 0;
+  NothingAsked(*job);
   StoreBatch batch;
   std::size_t body = 0;
+  std::uint64_t bytes = 0;
   bool sound = true;
   for (const auto& record : fetched.records()) {
     if (job->fetch.empty() || job->fetch.front().key() != record.key()) break;
@@ -307,6 +348,7 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
         sound = false;
         break;
       }
+      bytes += bodies[body]->size();
       Count(1, bodies[body]->size(), from, /*travelled=*/true);
       ++body;
     }
@@ -316,20 +358,29 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
   job->started = !sound;
   if (sound) last_error_.clear();
   const PartitionId partition = fetched.partition();
-  if (batch.empty()) {
-    if (sound) Continue(partition, *job);
-    return;
-  }
-  ctx_.Persist(std::move(batch), [this, partition] {
+  if (!batch.empty()) Persist(partition, std::move(batch), bytes);
+  // The next is on its way while this is written.
+  if (sound) Continue(partition, *job);
+}
+
+void LearnerResync::Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes) {
+  ++unsettled_[partition];
+  writing_ += bytes;
+  ctx_.Persist(std::move(batch), [this, partition, bytes] {
     PartitionReplica& replica = ctx_.Replica(partition);
     replica.DurableUpTo(replica.durable());
+    if (--unsettled_[partition] == 0) unsettled_.erase(partition);
+    writing_ -= bytes;
     auto it = jobs_.find(partition);
     if (it != jobs_.end() && it->second.history && !it->second.done) Continue(partition, it->second);
+    AskWaiting();
   });
 }
 
-// Everything was compared and fetched. Counted once all of that is durable, so that the counters say what is there (I15).
+// Everything was compared and fetched, durably. Counted once the live writes are durable, too, so that the counters say what is
+// there (I15).
 void LearnerResync::Finish(PartitionId partition, Job& job) {
+  if (ctx_.Replica(partition).AllDurable()) return CountUp(partition, job);
   StoreBatch batch;
   ctx_.Replica(partition).Count(0, 0, &batch);
   job.started = true;
@@ -347,6 +398,8 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
     last_error_ = "partition " + std::to_string(partition) + " can't be read on this node's disk";
     job.after.clear();
     job.complete = false;
+    job.started = true;
+    job.asked = ctx_.now;
     return;
   }
   StoreBatch batch;
@@ -358,6 +411,7 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
     auto it = jobs_.find(partition);
     if (it != jobs_.end() && it->second.done) SayDone(partition, it->second);
   });
+  BeginNext(partition);
 }
 
 void LearnerResync::SayDone(PartitionId partition, const Job& job) {

@@ -29,7 +29,7 @@ class LearnerResync {
   void OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies);
   // Live writes became durable: an answer may have waited for them.
   void OnAdvanced(PartitionId partition);
-  void EndTerm(PartitionId partition) { jobs_.erase(partition); }
+  void EndTerm(PartitionId partition) { End(partition); }
   void OnLinkDown(const NodeId& peer);
   void Tick();
   Instant NextDeadline() const { return jobs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(20); }
@@ -63,6 +63,9 @@ class LearnerResync {
     std::deque<wire::ListedRecord> fetch;    // to be fetched
     std::uint64_t as_of = 0;                 // of the listing the fetches belong to
     std::uint64_t call = 0;                  // fetch under way; 0: none
+    std::uint64_t asked_bytes = 0;           // of it
+    bool begun = false;
+    bool waits = false;                      // for room in the window
     Instant asked{};
   };
 
@@ -74,6 +77,16 @@ class LearnerResync {
   void AskRanges(PartitionId partition, Job& job);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);
+  // Writes what was fetched, `bytes` of values, or what the primary lacks; goes on when it is durable.
+  void Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes);
+  void End(PartitionId partition);
+  // What was asked for came, or is not waited for any more.
+  void NothingAsked(Job& job);
+  bool WindowFull(const NodeId& source) const;
+  // Asks for those that waited for room in the window.
+  void AskWaiting();
+  // One partition is done: the next one behind it begins.
+  void BeginNext(PartitionId partition);
   bool Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value, StoreBatch* batch);
   bool Superseded(PartitionId partition, const Job& job, const RecordKey& key) const;
   bool Live(const Job& job, const RecordHeader& header) const;
@@ -89,6 +102,12 @@ class LearnerResync {
   std::map<PartitionId, Job> jobs_;
   std::uint64_t next_call_ = 1;
   double budget_ = 0;          // bytes that may be asked for now
+  // The window: what was asked for and has not come, by source, so that one that keeps silent holds up nobody else; and what has come
+  // and is not durable.
+  std::map<NodeId, std::uint64_t> asked_;
+  std::uint64_t writing_ = 0;
+  std::deque<PartitionId> waiting_;              // for room in it
+  std::map<PartitionId, std::size_t> unsettled_; // batches on their way to the disk
   Instant refilled_{};
   Epoch plan_;
   std::uint64_t blocks_done_ = 0, bytes_done_ = 0, bytes_sent_ = 0, blocks_sent_ = 0;
