@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cluster/planner_draft.h"
@@ -175,8 +176,8 @@ void ApplyToMember(Draft* draft, const OperatorChange& change) {
 }  // namespace
 
 std::optional<std::vector<std::string>> NamesGivenUp(const std::string& statement) {
-  static const std::string kBefore = "I am sure that ";
-  static const std::string kAfter = " is off and will never return";
+  static constexpr std::string_view kBefore = "I am sure that ";
+  static constexpr std::string_view kAfter = " is off and will never return";
   if (!statement.starts_with(kBefore) || !statement.ends_with(kAfter) || statement.size() <= kBefore.size() + kAfter.size()) {
     return std::nullopt;
   }

@@ -245,4 +245,24 @@ TEST_CASE("A14: a new wish replaces the old one, the same wish changes nothing")
   CHECK(m.agreement().state().layout == Encode(After(kFive, 8)));
 }
 
+TEST_CASE("A14: outvoted in every attempt, it gives up and says that others kept proposing") {
+  TestMember m(Node(0), 1, &kFive);
+  auto prepare = StartProposal(m, After(kFive, 7));
+  int attempts = 1;
+  for (int i = 0; i < 10 * Proposer::kMaxAttempts && !m.ended; ++i) {
+    const Ballot higher{prepare.ballot().counter() + 1, Node(1)};
+    for (const int refuser : {1, 2, 3}) m.Receive(Node(refuser), Promise(prepare, false, higher));
+    m.TickTo(m.agreement().NextDeadline());
+    m.SyncAll();
+    const auto sent = m.TakeSent(kPrepare);
+    if (sent.empty()) continue;
+    prepare = sent[0].message.header.prepare();
+    CHECK(prepare.ballot().counter() > higher.counter);
+    ++attempts;
+  }
+  CHECK(attempts == Proposer::kMaxAttempts);
+  CHECK(m.ended == false);
+  CHECK(m.why == "other members kept proposing at the same time");
+}
+
 }  // namespace coffer::cluster

@@ -218,6 +218,14 @@ TEST_CASE("A19: what is malformed is counted and changes nothing") {
   bad.push_back(Accept(2, {1, Node(0)}, ""));                 // no layout
   bad.push_back(Accept(2, {1, Node(3)}, Encode(After(kFive, 7))));
   bad.push_back(Promise(Prepare(2, {1, Node(1)}).prepare(), true, {}, {1, Node(2)}, ""));  // accepted, but what?
+  bad.push_back(Accept(2, {0, Node(0)}, Encode(After(kFive, 7))));  // no counter
+  bad.push_back(Accept(0, {1, Node(0)}, Encode(After(kFive, 7))));  // no epoch
+  bad.push_back(Promise(Prepare(2, {1, Node(1)}).prepare(), true, {}, {}, ""));
+  bad.back().mutable_promise()->mutable_promised()->set_node("short");
+  bad.push_back(Promise(Prepare(2, {1, Node(1)}).prepare(), true, {}, {}, "layout"));
+  bad.back().mutable_promise()->mutable_accepted_ballot()->set_node("short");
+  *bad.emplace_back().mutable_accepted()->mutable_ballot() = Prepare(2, {1, Node(1)}).prepare().ballot();
+  bad.back().mutable_accepted()->mutable_promised()->set_node("short");
   bad.emplace_back().mutable_promise()->set_granted(true);
   bad.emplace_back().mutable_accepted()->set_granted(true);
   bad.emplace_back().mutable_layout_push()->set_layout("nonsense");

@@ -135,4 +135,40 @@ TEST_CASE("force: where only a node that is being drained lives, it merges alone
   CHECK(drained.world.layout.group(0).survivors == std::vector<MemberIndex>{0});
 }
 
+TEST_CASE("force: once more, when it is not the one that merges who died: the merge has one survivor less") {
+  OneGroup g(6, {0, {0, 1}, Term(5), {0, 2}});
+  g.world.Kill(0), g.world.Kill(1);
+  REQUIRE(g.world.Step({Kind::kForce, Off({"node-1", "node-2"})}));
+  const Group before = g.world.layout.group(0);
+  REQUIRE(before.survivors.size() == 4);
+  const MemberIndex other = before.survivors[before.survivors[0] == before.primary ? 1 : 0];
+  const std::string name = g.world.layout.members[other].name;
+  const NodeId primary = g.world.layout.members[before.primary].id;
+  g.world.members.at(g.world.layout.members[other].id).alive = false;
+  REQUIRE(g.world.Step({Kind::kForce, Off({name})}));
+  const Group after = g.world.layout.group(0);
+  CHECK(after.survivors.size() == 3);
+  CHECK(g.world.layout.members[after.primary].id == primary);
+  CHECK(after.in_sync == std::vector<MemberIndex>{after.primary});
+}
+
+TEST_CASE("force: the heir is of the goal, else anybody who is in_sync; witnesses are no survivors, and there are 64 at most") {
+  OneGroup heir(5, {0, {0, 3}, Term(5), {1, 2}});  // nobody of the goal holds it
+  heir.world.layout.voters = {0, 1, 2};
+  heir.world.Kill(0), heir.world.Kill(1), heir.world.Kill(2);
+  REQUIRE(heir.world.Step({Kind::kForce, Off({"node-1", "node-2", "node-3"}), kForcedEpochs}));
+  CHECK(heir.world.layout.members[heir.world.layout.group(0).primary].id == TestId(3));
+  CHECK(heir.world.layout.group(0).survivors.empty());
+
+  OneGroup many(70, {0, {0, 1}, Term(5), {0, 1}});
+  many.world.layout.members[69].witness = true;
+  many.world.Get(69).witness = true;
+  many.world.Kill(0), many.world.Kill(1);
+  for (MemberIndex m = 2; m < 69; ++m) many.world.layout.members[m].former = "\1";
+  REQUIRE(many.world.Step({Kind::kForce, Off({"node-1", "node-2"}), kForcedEpochs}));
+  const Layout& layout = many.world.layout;
+  CHECK(layout.group(0).survivors.size() == kMaxSurvivors);
+  for (MemberIndex m : layout.group(0).survivors) CHECK_FALSE(layout.members[m].witness);
+}
+
 }  // namespace coffer::cluster

@@ -137,4 +137,18 @@ TEST_CASE("renewals change the term and nothing else") {
   CHECK(!g.world.Plan());
 }
 
+TEST_CASE("a substitute has to take data: neither a witness nor a member that drains is granted, and the primary is rid of it") {
+  OneGroup witness(4, {0, {0}, Term(5), {0, 1}});
+  witness.world.Get(3).witness = true;
+  witness.world.layout.members[3].witness = true;
+  witness.world.Kill(1);
+  witness.Add(3);
+  CHECK(witness.Next() == Group{0, {0}, Term(11), {0, 1}});
+  OneGroup drains(4, {0, {0}, Term(5), {0, 1}});
+  drains.world.layout.members[3].draining = true;
+  drains.world.Kill(1);
+  drains.Add(3);
+  CHECK(drains.Next() == Group{0, {0}, Term(11), {0, 1}});
+}
+
 }  // namespace coffer::cluster

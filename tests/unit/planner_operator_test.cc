@@ -128,6 +128,8 @@ TEST_CASE("what is refused, and why") {
       {&one, {Kind::kMinCopies, "", 2}, "Only one node"},
       {&two, {Kind::kMinCopies, "", 3}, "1 or 2"},
       {&two, {Kind::kMinCopies, "", 1}, ""},
+      {&two, {Kind::kMinCopies, "", 2}, ""},
+      {&two, {static_cast<Kind>(99)}, "This version does not know the change."},
       {&two, {Kind::kForce, PlannerWorld::Off({"node-2"})}, "nothing has to be forced"},
       {&two, {Kind::kFresh}, ""},
       {&two, {Kind::kPauseResync}, ""},

@@ -28,6 +28,16 @@ TEST_CASE("the first layout: one member has everything, alone, with one copy") {
   CHECK(!world.Plan());
 }
 
+TEST_CASE("a number of copies that was chosen at formation stays") {
+  Settings settings;
+  settings.partitions = 4;
+  settings.min_copies = 2;
+  settings.min_copies_chosen = true;
+  CHECK(FirstLayout(ClusterId{}, "test", TestFacts(0), settings).settings.min_copies == 2);
+  settings.min_copies_chosen = false;
+  CHECK(FirstLayout(ClusterId{}, "test", TestFacts(0), settings).settings.min_copies == 1);
+}
+
 TEST_CASE("nothing changes, nothing is proposed") {
   for (std::uint32_t n = 1; n <= 6; ++n) {
     PlannerWorld world = Grown(n);

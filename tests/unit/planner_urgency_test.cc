@@ -96,5 +96,15 @@ TEST_CASE("a crowd is counted, not named, and forced layouts say so") {
   CHECK(WhatChanged(pair, pair) == "nothing of note");
 }
 
+TEST_CASE("what is asked of a partition that does not exist, or of members unknown to gossip, is not urgent") {
+  PlannerWorld world = StartedTogether(3);
+  world.requests.renewals[999] = Term(1);
+  world.Start(3);
+  world.members.erase(TestId(1));
+  const auto next = world.Plan();
+  REQUIRE(next);
+  CHECK_FALSE(CannotWait(world.layout, *next, world.members, world.requests));
+}
+
 }  // namespace
 }  // namespace coffer::cluster
