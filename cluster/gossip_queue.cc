@@ -1,68 +1,83 @@
 #include "cluster/gossip_queue.h"
 
+#include <algorithm>
 #include <iterator>
-
-#include "cluster/member_view.h"
 
 namespace coffer::cluster {
 namespace {
 
-bool IsSuspicion(const wire::MemberUpdate& u) { return u.state() == static_cast<std::uint32_t>(Liveness::kSuspect); }
-
 // Two accusations of the same incarnation add up; anything else replaces.
-bool StandSideBySide(const wire::MemberUpdate& a, const wire::MemberUpdate& b) {
-  return IsSuspicion(a) && IsSuspicion(b) && a.incarnation() == b.incarnation() && a.facts().boot() == b.facts().boot();
+bool StandSideBySide(const MemberRecord& a, const MemberRecord& b) {
+  return a.state == Liveness::kSuspect && b.state == Liveness::kSuspect && a.incarnation == b.incarnation && a.boot() == b.boot();
 }
 
 }  // namespace
 
-void GossipQueue::Put(const NodeId& id, const wire::MemberUpdate& update) {
-  const Key key{id, IsSuspicion(update) ? NodeId::Must(update.accuser()) : NodeId{}};
-  for (auto it = items_.lower_bound({id, NodeId{}}); it != items_.end() && it->first.first == id;) {
-    const auto next = std::next(it);
-    if (it->first == key || !StandSideBySide(it->second.update, update)) Erase(it);
-    it = next;
+void GossipQueue::Put(const NodeId& id, const MemberRecord& record, const NodeId& accuser) {
+  const Key key{id, record.state == Liveness::kSuspect ? accuser : NodeId{}};
+  for (auto it = by_member_.lower_bound(Key{id, NodeId{}}); it != by_member_.end() && items_[*it].news.id == id;) {
+    const Slot slot = *it;
+    const Key next{id, items_[slot].news.accuser};
+    const bool stays = KeyOf(slot) != key && StandSideBySide(items_[slot].news.record, record);
+    if (!stays) Erase(slot);
+    it = by_member_.upper_bound(next);
   }
-  if (items_.size() >= capacity_) {
-    Erase(items_.find(std::get<Key>(*order_.rbegin())));
+  if (size() >= capacity_) {
+    Erase(by_rank_.rbegin()->second);
     ++dropped_;
   }
-  const auto it = items_.emplace(key, Item{update, 0, next_age_--}).first;
-  order_.insert(RankOf(*it));
+  Slot slot = static_cast<Slot>(items_.size());
+  if (free_.empty()) {
+    items_.emplace_back();
+  } else {
+    slot = free_.back();
+    free_.pop_back();
+  }
+  items_[slot] = {{id, record, key.second}, next_age_--};
+  by_member_.insert(slot);
+  by_rank_.emplace(items_[slot].rank, slot);
 }
 
 bool GossipQueue::Contains(const NodeId& id) const {
-  const auto it = items_.lower_bound({id, NodeId{}});
-  return it != items_.end() && it->first.first == id;
+  const auto it = by_member_.lower_bound(Key{id, NodeId{}});
+  return it != by_member_.end() && items_[*it].news.id == id;
 }
 
 void GossipQueue::Remove(const NodeId& id) {
-  for (auto it = items_.lower_bound({id, NodeId{}}); it != items_.end() && it->first.first == id;) Erase(it++);
+  for (;;) {
+    const auto it = by_member_.lower_bound(Key{id, NodeId{}});
+    if (it == by_member_.end() || items_[*it].news.id != id) return;
+    Erase(*it);
+  }
 }
 
-std::vector<wire::MemberUpdate> GossipQueue::Take(std::size_t max, int limit) {
-  std::vector<Items::iterator> chosen;
-  for (const Rank& rank : order_) {
-    if (chosen.size() == max) break;
-    chosen.push_back(items_.find(std::get<Key>(rank)));
-  }
-  std::vector<wire::MemberUpdate> updates;
-  updates.reserve(chosen.size());
-  for (const auto it : chosen) {
-    updates.push_back(it->second.update);
-    order_.erase(RankOf(*it));
-    if (++it->second.transmissions >= limit) {
-      items_.erase(it);
-    } else {
-      order_.insert(RankOf(*it));
-    }
+std::vector<MemberNews> GossipQueue::Take(std::size_t max, int limit) {
+  const std::size_t count = std::min(max, size());
+  std::vector<Slot> chosen;
+  chosen.reserve(count);
+  const auto end = std::next(by_rank_.begin(), static_cast<std::ptrdiff_t>(count));
+  for (auto it = by_rank_.begin(); it != end; ++it) chosen.push_back(it->second);
+  by_rank_.erase(by_rank_.begin(), end);
+  std::vector<MemberNews> updates;
+  updates.reserve(count);
+  for (const Slot slot : chosen) {
+    Item& item = items_[slot];
+    updates.push_back(item.news);
+    item.rank += std::uint64_t{1} << kAgeBits;
+    if (item.rank >> kAgeBits >= static_cast<std::uint64_t>(limit)) Erase(slot);
+    else by_rank_.emplace(item.rank, slot);
   }
   return updates;
 }
 
-void GossipQueue::Erase(Items::iterator it) {
-  order_.erase(RankOf(*it));
-  items_.erase(it);
+void GossipQueue::Erase(Slot slot) {
+  by_member_.erase(by_member_.find(slot));
+  by_rank_.erase({items_[slot].rank, slot});
+  items_[slot] = {};
+  free_.push_back(slot);
+  if (!empty() || items_.size() <= kKept) return;
+  items_ = {};
+  free_ = {};
 }
 
 }  // namespace coffer::cluster

@@ -25,7 +25,7 @@ MembershipConfig MembershipConfig::Scaled(std::size_t members) const {
 
 Membership::State::State(MembershipConfig c, wire::MemberFacts facts, Incarnation incarnation, std::uint64_t seed, Instant now)
     : chosen(c), config(c.Scaled(1)), self(NodeId::Must(facts.id())), random(seed), order(random.Next()), called(now), last_gossip(now) {
-  members[self] = MemberView{.facts = std::move(facts), .incarnation = incarnation, .state = Liveness::kAlive, .since = now};
+  members[self] = MemberRecord{.facts = std::move(facts), .incarnation = incarnation, .state = Liveness::kAlive, .since = now};
   // Members started by the same hand must not probe in step.
   const auto part = [&](Duration d) { return Duration(static_cast<Duration::rep>(random.Below(static_cast<std::uint64_t>(d.count()) + 1))); };
   next_probe = now + part(config.probe_interval);
@@ -43,7 +43,7 @@ void Membership::State::Enter(Instant now) {
     awareness = std::min(awareness + 1, config.awareness_max);
     probes.clear();
     relays.clear();
-    for (auto& [id, suspicion] : suspicions) suspicion.Postpone(now - due);
+    suspicions.PostponeAll(now - due);
     next_probe = now + config.probe_interval;
   }
   called = std::max(called, now);
@@ -67,23 +67,22 @@ Membership::Output Membership::State::Exit(Instant now) {
 }
 
 Instant Membership::State::NextTimer() const {
-  Instant next = std::min({next_gossip, next_seed_dial, retries.NextDue(), next_reaping});
+  Instant next = std::min({next_gossip, next_seed_dial, retries.NextDue(), next_reaping, suspicions.NextDeadline()});
   if (order.size() > 0 && !leaving) next = std::min({next, next_probe, next_push_pull});
   for (const auto& [sequence, probe] : probes) next = std::min({next, probe.ask_others, probe.deadline});
   for (const auto& [sequence, relay] : relays) next = std::min({next, relay.nack, relay.deadline});
-  for (const auto& [id, suspicion] : suspicions) next = std::min(next, suspicion.Deadline());
   return next;
 }
 
 Instant Membership::State::NextDeadline() const { return answering && accused_at ? called : NextTimer(); }
 
-const MemberView* Membership::State::Find(const NodeId& id) const {
+const MemberRecord* Membership::State::Find(const NodeId& id) const {
   const auto it = members.find(id);
   return it == members.end() ? nullptr : &it->second;
 }
 
 bool Membership::State::IsMemberAlive(const NodeId& id) const {
-  const MemberView* member = Find(id);
+  const MemberRecord* member = Find(id);
   return member != nullptr && member->state == Liveness::kAlive;
 }
 
@@ -97,7 +96,7 @@ void Membership::State::Send(const NodeId& to, wire::Peer message) {
 }
 
 void Membership::State::Dial(const std::string& address) {
-  if (address.empty() || address == Own().facts.address()) return;
+  if (address.empty() || address == Own().facts->address()) return;
   if (std::find(out.dial.begin(), out.dial.end(), address) == out.dial.end()) out.dial.push_back(address);
 }
 
@@ -108,7 +107,7 @@ std::vector<NodeId> Membership::State::PickLinked(std::size_t count, const NodeI
   if (candidates.size() == count && count > 0) return candidates;
   candidates.clear();
   for (const auto& [id, path] : paths) {
-    const MemberView* member = path.linked && id != except && id != self ? Find(id) : nullptr;
+    const MemberRecord* member = path.linked && id != except && id != self ? Find(id) : nullptr;
     if (member == nullptr) continue;
     if (member->state == Liveness::kAlive || (also_suspects && member->state == Liveness::kSuspect)) candidates.push_back(id);
   }
@@ -193,7 +192,7 @@ Membership::Output Membership::LinkDown(Instant now, const NodeId& peer, bool re
       State::Path& path = s.paths[peer];
       const bool broke = std::exchange(path.linked, false);
       path.refused = path.refused || refused;
-      path.table_sent.reset();
+      path.table_sent = State::kNotSent;
       // At once after a break only: a dial that failed is repeated in its time, or it would be for ever.
       s.ScheduleRetry(now, peer, broke && !refused);
       s.PathClosed(now, peer);
@@ -206,7 +205,7 @@ Membership::Output Membership::DialFailed(Instant now, const std::string& addres
   Output all;
   std::vector<NodeId> there;
   for (const auto& [id, member] : state_->members) {
-    if (id != state_->self && member.facts.address() == address && !state_->IsLinked(id)) there.push_back(id);
+    if (id != state_->self && member.facts->address() == address && !state_->IsLinked(id)) there.push_back(id);
   }
   if (!refused) there.clear();  // a dial that timed out says nothing that the missing link did not
   for (const NodeId& id : there) {
@@ -222,13 +221,13 @@ Membership::Output Membership::DialFailed(Instant now, const std::string& addres
 Membership::Output Membership::UpdateSelf(Instant now, const wire::MemberFacts& facts, bool urgent) {
   State& s = *state_;
   s.Enter(now);
-  wire::MemberFacts& own = s.Own().facts;
+  Facts& own = s.Own().facts;
   wire::MemberFacts next = facts;
   next.set_id(s.self.str());
-  next.set_boot(own.boot());  // the boot counter is fixed for the life of the process
+  next.set_boot(own->boot());  // the boot counter is fixed for the life of the process
   if (s.leaving) next.set_leaving(true);
-  if (next.SerializeAsString() == own.SerializeAsString()) return s.Exit(now);
-  urgent = urgent || next.epoch() != own.epoch() || next.address() != own.address() || next.read_only() != own.read_only();
+  if (next.SerializeAsString() == own->SerializeAsString()) return s.Exit(now);
+  urgent = urgent || next.epoch() != own->epoch() || next.address() != own->address() || next.read_only() != own->read_only();
   own = std::move(next);
   s.dirty = true;
   s.facts_changed = true;
@@ -246,12 +245,12 @@ Membership::Output Membership::Leave(Instant now) {
   s.Enter(now);
   if (s.leaving) return s.Exit(now);
   s.leaving = true;
-  s.Own().facts.set_leaving(true);
+  s.Own().facts.Edit().set_leaving(true);
   s.Own().state = Liveness::kLeft;
   s.Own().since = now;
   s.RaiseIncarnation();
   s.probes.clear();
-  s.suspicions.clear();
+  s.suspicions.Clear();
   s.seeds.clear();
   s.next_seed_dial = kNever;
   s.News(now, s.self);
@@ -273,8 +272,8 @@ Membership::Output Membership::Remember(Instant now, const std::vector<wire::Mem
       else ++s.counts.overflow;
       continue;
     }
-    MemberView past{.facts = facts, .incarnation = Incarnation(0), .state = Liveness::kDead};
-    const auto update = ReadUpdate(WriteUpdate(past, NodeId{}));
+    MemberRecord past{.facts = facts, .incarnation = Incarnation(0), .state = Liveness::kDead};
+    const auto update = ReadNews(WriteUpdate(past, NodeId{}), s.pool.get());
     if (!update) {
       ++s.counts.malformed;
     } else if (update->id != s.self && s.Find(update->id) == nullptr) {
@@ -292,12 +291,12 @@ Membership::Output Membership::Remember(Instant now, const std::vector<wire::Mem
 
 void Membership::Forget(const NodeId& id) {
   State& s = *state_;
-  const MemberView* member = s.Find(id);
+  const MemberRecord* member = s.Find(id);
   if (id == s.self || member == nullptr) return;
   if (s.forgotten.size() >= State::kMaxForgotten) s.forgotten.erase(s.forgotten.begin());
   s.forgotten[id] = *member;
   s.members.erase(id);
-  s.suspicions.erase(id);
+  s.suspicions.End(id);
   s.order.Remove(id);
   s.queue.Remove(id);
   s.retries.Drop(id);
@@ -308,7 +307,11 @@ void Membership::Forget(const NodeId& id) {
 
 Instant Membership::NextDeadline() const { return state_->NextDeadline(); }
 std::shared_ptr<const Membership::View> Membership::view() const {
-  if (std::exchange(state_->dirty, false)) state_->view = std::make_shared<const View>(state_->members);
+  if (std::exchange(state_->dirty, false)) {
+    View view;
+    for (const auto& [id, record] : state_->members) view.emplace_hint(view.end(), id, record.View());
+    state_->view = std::make_shared<const View>(std::move(view));
+  }
   return state_->view;
 }
 bool Membership::IsAlive(const NodeId& id) const { return id == state_->self || state_->IsMemberAlive(id); }

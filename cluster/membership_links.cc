@@ -30,7 +30,7 @@ void Membership::State::OnPushPull(Instant now, const NodeId& from, const wire::
   }
   // When a link comes up both ends send their table: that is the answer already.
   const auto path = paths.find(from);
-  const bool just_sent = path != paths.end() && path->second.table_sent && now - *path->second.table_sent < config.probe_interval;
+  const bool just_sent = path != paths.end() && path->second.table_sent != kNotSent && now - path->second.table_sent < config.probe_interval;
   if (!just_sent) SendTable(now, from, true);
 }
 
@@ -49,30 +49,30 @@ void Membership::State::TickRetries(Instant now) {
 }
 
 void Membership::State::Retry(Instant now, const NodeId& peer) {
-  const MemberView* member = Find(peer);
+  const MemberRecord* member = Find(peer);
   if (IsLinked(peer)) {
     // Linked, and yet not alive: one of us has missed something. A large table, sent by everybody to one who only stands still, would
     // be the most that is ever sent; the accusation is enough for it to refute.
     if (!IsMemberAlive(peer) && (Size() <= kLarge || member == nullptr)) SendTable(now, peer, false);
     else if (!IsMemberAlive(peer)) SendPing(peer, ++last_sequence);
-  } else if (member != nullptr && !IsReachedElsewhere(peer, member->facts.address())) {
-    Dial(member->facts.address());
+  } else if (member != nullptr && !IsReachedElsewhere(peer, member->facts->address())) {
+    Dial(member->facts->address());
   }
   ScheduleRetry(now, peer, false);
 }
 
 void Membership::State::ScheduleRetry(Instant now, const NodeId& peer, bool at_once) {
-  const MemberView* member = Find(peer);
+  const MemberRecord* member = Find(peer);
   const bool linked = IsLinked(peer);
   retries.Drop(peer);
   if (leaving || (linked && IsMemberAlive(peer))) return;
   if (member == nullptr && !linked) return;
   if (at_once && !linked) {
-    Dial(member->facts.address());
+    Dial(member->facts->address());
   }
   Duration wait = config.dead_retry_interval;
   if (member != nullptr) {
-    const bool counts = member->state == Liveness::kAlive || member->state == Liveness::kSuspect;
+    const bool counts = Counts(member->state);
     if (counts && !linked) wait /= 4;
     if (member->state == Liveness::kLeft || (!counts && now - member->since > kLongDead)) wait = config.dead_retry_long;
   }
@@ -85,7 +85,7 @@ void Membership::State::ScheduleRetry(Instant now, const NodeId& peer, bool at_o
 bool Membership::State::IsReachedElsewhere(const NodeId& id, const std::string& address) const {
   return std::any_of(members.begin(), members.end(), [&](const auto& m) {
     const auto& [other, member] = m;
-    return member.facts.address() == address && other != id && member.state == Liveness::kAlive && IsLinked(other);
+    return member.facts->address() == address && other != id && member.state == Liveness::kAlive && IsLinked(other);
   });
 }
 

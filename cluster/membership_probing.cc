@@ -68,7 +68,7 @@ void Membership::State::SendPing(const NodeId& target, std::uint64_t sequence) {
 
 void Membership::State::AskOthers(Instant now, std::uint64_t sequence, Probe* probe) {
   probe->ask_others = kNever;
-  const MemberView* target = Find(probe->target);
+  const MemberRecord* target = Find(probe->target);
   if (target == nullptr) return;
   // Asked late because of a broken link, they still have the time it takes.
   probe->deadline = std::max(probe->deadline, now + config.probe_timeout * (awareness + 1));
@@ -79,7 +79,7 @@ void Membership::State::AskOthers(Instant now, std::uint64_t sequence, Probe* pr
     wire::PingRequest& request = *message.mutable_ping_request();
     request.set_sequence(sequence);
     request.set_target(probe->target.str());
-    request.set_target_address(target->facts.address());
+    request.set_target_address(target->facts->address());
     if (target->state != Liveness::kAlive) *request.add_updates() = UpdateOf(probe->target);
     Piggyback(&request);
     Send(helper, std::move(message));
@@ -111,8 +111,7 @@ void Membership::State::FailProbe(Instant now, std::uint64_t sequence) {
   if (Find(probe.target) == nullptr) return;
   Suspect(now, probe.target, self);
   const bool confirmed = probe.helpers.empty() || !probe.nacked.empty();
-  const auto suspicion = suspicions.find(probe.target);
-  if (refused && confirmed && suspicion != suspicions.end()) suspicion->second.Hasten();
+  if (refused && confirmed) suspicions.Hasten(probe.target);
 }
 
 void Membership::State::OnPingAck(Instant now, const NodeId& from, const wire::PingAck& m) {
@@ -132,7 +131,7 @@ void Membership::State::OnPingAck(Instant now, const NodeId& from, const wire::P
     ++counts.stale;
     return;
   }
-  if (const auto s = suspicions.find(it->second.target); s != suspicions.end()) s->second.Calm();
+  suspicions.Calm(it->second.target);
   awareness = std::max(awareness - 1, 0);
   probes.erase(it);
 }
@@ -218,7 +217,7 @@ void Membership::State::PathClosed(Instant now, const NodeId& peer) {
   for (auto& [sequence, relay] : relays) {
     if (refused && relay.target == peer && relay.nack != kNever) Nack(&relay);
   }
-  const MemberView* member = Find(peer);
+  const MemberRecord* member = Find(peer);
   if (member->state != Liveness::kAlive && member->state != Liveness::kSuspect) return;
   std::uint64_t sequence = 0;
   Probe* probe = FindProbe(peer, &sequence);

@@ -9,17 +9,19 @@
 #include <vector>
 
 #include "cluster/gossip_queue.h"
+#include "cluster/id_map.h"
+#include "cluster/member_record.h"
 #include "cluster/membership.h"
 #include "cluster/probe_order.h"
 #include "cluster/retry_schedule.h"
-#include "cluster/suspicion.h"
+#include "cluster/suspicion_set.h"
 
 namespace coffer::cluster {
 
 // Every public call of Membership enters by Enter, fills `out` through the methods below, and leaves by Exit.
 struct Membership::State {
   // Bounds.
-  static constexpr std::size_t kMaxQueued = 8192;     // pieces of news, of about 120 bytes
+  static constexpr std::size_t kMaxQueued = 8192;     // pieces of news, of about 120 bytes each
   static constexpr std::size_t kMaxRelays = 1024;     // probes under way for others
   static constexpr std::size_t kMaxSeeds = 256;
   static constexpr std::size_t kMaxForgotten = 1024;
@@ -46,10 +48,11 @@ struct Membership::State {
     Instant deadline{};
   };
   // What we know of the way to a peer; gossip does not carry it.
+  static constexpr Instant kNotSent = Instant::min();
   struct Path {
     bool linked = false;
     bool refused = false;         // the last dial was refused, and no link came up since
-    std::optional<Instant> table_sent;
+    Instant table_sent = kNotSent;
   };
 
   const MembershipConfig chosen;         // by the owner
@@ -58,10 +61,11 @@ struct Membership::State {
   NodeId self;
   Random random;
 
-  std::map<NodeId, MemberView> members;  // with ourselves
-  std::map<NodeId, Suspicion> suspicions;  // one per suspect member; none while we leave
-  std::map<NodeId, Path> paths;          // of members and linked peers
-  std::map<NodeId, MemberView> forgotten;
+  const std::shared_ptr<FactsPool> pool = FactsPool::OfScope();  // may be null
+  IdMap<MemberRecord> members;             // with ourselves
+  SuspicionSet suspicions;               // one per suspect member; none while we leave
+  IdMap<Path> paths;                     // of members and linked peers
+  std::map<NodeId, MemberRecord> forgotten;
   std::set<std::string> seeds;
   ProbeOrder order;                      // alive and suspect members but ourselves
   std::map<std::uint64_t, Probe> probes;
@@ -100,10 +104,11 @@ struct Membership::State {
   void Rescale(Instant now);
   Instant NextTimer() const;
   Instant NextDeadline() const;
-  MemberView& Own() { return members.at(self); }
-  const MemberView* Find(const NodeId& id) const;
+  MemberRecord& Own() { return members.at(self); }
+  const MemberRecord* Find(const NodeId& id) const;
   bool IsMemberAlive(const NodeId& id) const;
   bool IsLinked(const NodeId& id) const;
+  static bool Counts(Liveness state) { return state == Liveness::kAlive || state == Liveness::kSuspect; }
   std::size_t Size() const { return order.size() + 1; }  // members that count: alive, suspect, ourselves
   void Send(const NodeId& to, wire::Peer message);
   void Dial(const std::string& address);
@@ -128,10 +133,10 @@ struct Membership::State {
 
   // membership_news.cc
   void Merge(Instant now, const NodeId& from, const wire::MemberUpdate& wire, bool whole_table);
-  void MergeOwn(Instant now, const NodeId& from, const Update& update);
-  void Introduce(Instant now, const Update& update);
-  void Adopt(Instant now, const Update& update, bool whole_table);
-  void StateChanged(Instant now, const NodeId& id, const NodeId& accuser);
+  void MergeOwn(Instant now, const NodeId& from, const MemberNews& update);
+  void Introduce(Instant now, const MemberNews& update);
+  void Adopt(Instant now, const MemberNews& update, bool whole_table);
+  void StateChanged(Instant now, const NodeId& id, const NodeId& accuser, bool counted);
   void Correct(const NodeId& to, const NodeId& id);
   void Suspect(Instant now, const NodeId& id, const NodeId& accuser);
   void Confirm(Instant now, const NodeId& id, const NodeId& accuser);
@@ -141,11 +146,12 @@ struct Membership::State {
   void News(Instant now, const NodeId& id);
   void TickGossip(Instant now);
   int TransmitLimit() const;
+  NodeId AccuserOf(const NodeId& id) const;
   wire::MemberUpdate UpdateOf(const NodeId& id) const;
   template <class Message>
   void Piggyback(Message* message);
   void TickSuspicions(Instant now);
-  void ReportDuplicate(const NodeId& id, const MemberView& other, const MemberView& known);
+  void ReportDuplicate(const NodeId& id, const MemberRecord& other, const MemberRecord& known);
   void Reap(Instant now);
 
   // membership_links.cc
@@ -161,8 +167,9 @@ struct Membership::State {
 
 template <class Message>
 void Membership::State::Piggyback(Message* message) {
-  for (wire::MemberUpdate& update : queue.Take(static_cast<std::size_t>(config.max_updates_per_message), TransmitLimit())) {
-    *message->add_updates() = std::move(update);
+  if (queue.empty()) return;
+  for (const MemberNews& news : queue.Take(static_cast<std::size_t>(config.max_updates_per_message), TransmitLimit())) {
+    *message->add_updates() = WriteUpdate(news.record, news.accuser);
   }
 }
 

@@ -6,7 +6,6 @@
 namespace coffer::cluster {
 
 void ProbeOrder::Add(const NodeId& id) {
-  if (std::find(ids_.begin(), ids_.end(), id) != ids_.end()) return;
   const std::size_t at = random_.Below(ids_.size() + 1);
   ids_.insert(ids_.begin() + static_cast<std::ptrdiff_t>(at), id);
   if (at < next_) ++next_;

@@ -15,7 +15,7 @@ class ProbeOrder {
  public:
   explicit ProbeOrder(std::uint64_t seed) : random_(seed) {}
 
-  // At a random place among those still to come or already done; no effect if present.
+  // At a random place among those still to come or already done. It must not be there yet.
   void Add(const NodeId& id);
   void Remove(const NodeId& id);
   // The next one; zeros if the list is empty.

@@ -3,11 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <map>
-#include <set>
-#include <utility>
 #include <vector>
 
+#include "cluster/due_times.h"
 #include "cluster/ids.h"
 
 namespace coffer::cluster {
@@ -19,37 +17,28 @@ class RetrySchedule {
   RetrySchedule(std::size_t batch, Duration gap) : batch_(batch), gap_(gap) {}
 
   // The peer is due at `due`, whatever was set before.
-  void Set(const NodeId& id, Instant due) {
-    Drop(id);
-    due_[id] = due;
-    order_.insert({due, id});
-  }
-  void Drop(const NodeId& id) {
-    const auto it = due_.find(id);
-    if (it == due_.end()) return;
-    order_.erase({it->second, id});
-    due_.erase(it);
-  }
-  bool Contains(const NodeId& id) const { return due_.count(id) != 0; }
+  void Set(const NodeId& id, Instant due) { due_.Set(id, due); }
+  void Drop(const NodeId& id) { due_.Drop(id); }
+  bool Contains(const NodeId& id) const { return due_.Contains(id); }
 
   // Takes those that are due out of the schedule, longest waiting first.
   std::vector<NodeId> TakeDue(Instant now) {
     std::vector<NodeId> taken;
     if (now < not_before_) return taken;
-    while (taken.size() < batch_ && !order_.empty() && order_.begin()->first <= now) {
-      taken.push_back(order_.begin()->second);
-      Drop(taken.back());
+    while (taken.size() < batch_) {
+      const auto id = due_.TakeDue(now);
+      if (!id) break;
+      taken.push_back(*id);
     }
     if (taken.size() == batch_) not_before_ = now + gap_;
     return taken;
   }
-  Instant NextDue() const { return order_.empty() ? kNever : std::max(order_.begin()->first, not_before_); }
+  Instant NextDue() const { return due_.Next() == kNever ? kNever : std::max(due_.Next(), not_before_); }
 
  private:
   std::size_t batch_;
   Duration gap_;
-  std::map<NodeId, Instant> due_;
-  std::set<std::pair<Instant, NodeId>> order_;  // the same, by time
+  DueTimes due_;
   Instant not_before_{};
 };
 

@@ -17,6 +17,7 @@ struct SuspicionTimes {
 // One suspicion of one incarnation of a member. A single-threaded value.
 class Suspicion {
  public:
+  Suspicion() = default;  // of nobody
   // `expected`: confirmations by others after which the shortest time applies; 0 when there is nobody to confirm.
   Suspicion(Instant start, const SuspicionTimes& times, int expected, const NodeId& accuser);
 
@@ -35,9 +36,9 @@ class Suspicion {
   bool hastened() const { return hastened_; }
 
  private:
-  Instant start_;
+  Instant start_{};
   SuspicionTimes times_;
-  int expected_;
+  int expected_ = 0;
   std::vector<NodeId> accusers_;  // at least one, at most expected_ + 1, each once
   bool hastened_ = false;
 };

@@ -1,19 +1,31 @@
-// How failure detection grows with the cluster: the shipping Membership, 3 to 1 000 members, in virtual time.
+// How failure detection grows with the cluster: the shipping Membership, 3 to 5 000 members, in virtual time.
 //
 //   membership_scale [--only LIST] [MEMBERS...]   prints the tables of docs/testing.md; without sizes 3 10 100 1000. LIST: of the
-//                                                 letters r rest, k killed, l loss, s slow, c cut; what is left out shows as "."
+//                                                 letters r rest, k killed, l loss, h heavy loss, s slow, v very slow, c cut; what is
+//                                                 left out shows as "."
 //   membership_scale --smoke                      10, 30 and 100 members, with the figures checked
 //
-// Every message goes through its real encoding. All members are linked from the start: what is measured is a running cluster.
+// Every message goes through its real encoding. All members are linked from the start: what is measured is a running cluster. Each
+// experiment begins with the same cluster at rest: it runs in a process of its own, forked from one that has built it. What each cost
+// goes to stderr. Of 5 000 members one needs about 4 GB at rest, and an experiment as much again.
+#include <google/protobuf/arena.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <queue>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "cluster/facts.h"
 #include "cluster/membership.h"
 
 namespace coffer::cluster {
@@ -54,18 +66,21 @@ class World {
  public:
   World(std::uint32_t size, std::uint64_t seed) : random_(seed), members_(size) {
     const MembershipConfig config;  // a member finds out by itself how many there are
+    const FactsPool::Scope pool;  // each would keep facts of its own of all others
     for (std::uint32_t n = 0; n < size; ++n) ids_.push_back(IdOf(n));
-    wire::Peer table;
+    wire::Peer table;  // by id, as every table
     table.mutable_push_pull()->set_answer(true);
-    for (std::uint32_t n = 0; n < size; ++n) {
-      MemberView view{.facts = FactsOf(n), .incarnation = Incarnation(1 << 20), .state = Liveness::kAlive};
+    std::vector<NodeId> sorted = ids_;
+    std::sort(sorted.begin(), sorted.end());
+    for (const NodeId& id : sorted) {
+      MemberView view{.facts = FactsOf(NumberOf(id)), .incarnation = Incarnation(1 << 20), .state = Liveness::kAlive};
       *table.mutable_push_pull()->add_updates() = WriteUpdate(view, {});
     }
     for (std::uint32_t n = 0; n < size; ++n) {
       Member& member = members_[n];
       member.machine = std::make_unique<Membership>(config, FactsOf(n), Incarnation(1 << 20), random_.Next(), now_);
-      for (std::uint32_t peer = 0; peer < size; ++peer) {
-        if (peer != n) (void)member.machine->LinkUp(now_, ids_[peer]);  // knows nobody yet: what it says is worth nothing
+      for (const NodeId& peer : sorted) {
+        if (peer != ids_[n]) (void)member.machine->LinkUp(now_, peer);  // knows nobody yet: what it says is worth nothing
       }
       (void)member.machine->Receive(now_, ids_[(n + 1) % size], table);
       Reschedule(n);
@@ -83,10 +98,10 @@ class World {
   // The process dies. Refused: its host answers that nobody listens there; otherwise it is silent.
   void Kill(std::uint32_t n, bool refused) {
     members_[n].machine.reset();
-    members_[n].refuses = refused;
     if (!refused) return;
+    refusing_.emplace(AddressOf(n), n);
     for (std::uint32_t peer = 0; peer < members_.size(); ++peer) {
-      if (peer != n) At(now_ + Delay(), {Event::kLinkDown, peer, n, {}});
+      if (peer != n) At(now_ + Delay(), {Event::kLinkDown, peer, n});
     }
   }
   int loss_permille = 0;
@@ -98,7 +113,7 @@ class World {
     stop_ = stop;
     run_ = run;
     const auto cycle = static_cast<std::uint64_t>((stop + run).count());
-    At(now_ + Duration(static_cast<Duration::rep>(random_.Below(cycle))), {Event::kStop, n, n, {}});
+    At(now_ + Duration(static_cast<Duration::rep>(random_.Below(cycle))), {Event::kStop, n, n});
   }
 
   // ---- time
@@ -112,9 +127,9 @@ class World {
         return done();
       }
       now_ = std::max(now_, next);
-      Event event = std::move(const_cast<Event&>(events_.top()));
+      const Event event = events_.top();
       events_.pop();
-      Happen(std::move(event));
+      Happen(event);
     }
     return true;
   }
@@ -155,14 +170,13 @@ class World {
     Kind kind = kTick;
     std::uint32_t to = 0;
     std::uint32_t from = 0;
-    std::string message;
+    std::uint32_t message = 0;  // index into texts_
     Instant at{};
     std::uint64_t order = 0;
     bool operator<(const Event& other) const { return std::tie(at, order) > std::tie(other.at, other.order); }
   };
   struct Member {
     std::unique_ptr<Membership> machine;  // null: dead
-    bool refuses = false;
     bool slow = false;
     bool stopped = false;
     Instant due = kNever;                 // of the tick that counts
@@ -173,14 +187,14 @@ class World {
   void At(Instant at, Event event) {
     event.at = at;
     event.order = ++order_;
-    events_.push(std::move(event));
+    events_.push(event);
   }
   void Reschedule(std::uint32_t n) {
     Member& member = members_[n];
     const Instant due = member.machine->NextDeadline();
     if (due == member.due || due == kNever) return;
     member.due = due;
-    At(std::max(due, now_), {Event::kTick, n, n, {}});
+    At(std::max(due, now_), {Event::kTick, n, n});
   }
   // Until the news of the start has been told.
   void Settle() {
@@ -191,20 +205,20 @@ class World {
     } while (bytes - before > 2 * 12'000ull * size());
     deaths.clear();
   }
-  void Happen(Event event) {
+  void Happen(const Event& event) {
     Member& member = members_[event.to];
-    if (!member.machine) return;
+    if (!member.machine) return Drop(event);
     if (event.kind == Event::kStop) {
       member.stopped = true;
-      return At(now_ + stop_, {Event::kGo, event.to, event.to, {}});
+      return At(now_ + stop_, {Event::kGo, event.to, event.to});
     }
     if (event.kind == Event::kGo) {
       member.stopped = false;
-      At(now_ + run_, {Event::kStop, event.to, event.to, {}});
-      for (Event& late : std::exchange(member.waiting, {})) Happen(std::move(late));
+      At(now_ + run_, {Event::kStop, event.to, event.to});
+      for (const Event& late : std::exchange(member.waiting, {})) Happen(late);
       return;
     }
-    if (member.stopped) return member.waiting.push_back(std::move(event));
+    if (member.stopped) return member.waiting.push_back(event);
     if (event.kind == Event::kTick && event.at < member.due && member.due != kNever && now_ < member.due) return;
     Carry(event.to, Call(*member.machine, event));
     Reschedule(event.to);
@@ -212,28 +226,48 @@ class World {
   Membership::Output Call(Membership& machine, const Event& event) {
     switch (event.kind) {
       case Event::kMessage: {
-        wire::Peer message;
-        message.ParseFromString(event.message);
-        return machine.Receive(now_, ids_[event.from], message);
+        auto* message = google::protobuf::Arena::CreateMessage<wire::Peer>(&arena_);
+        message->ParseFromString(texts_[event.message]);
+        Drop(event);
+        Membership::Output out = machine.Receive(now_, ids_[event.from], *message);
+        arena_.Reset();
+        return out;
       }
       case Event::kLinkDown: return machine.LinkDown(now_, ids_[event.from], false);
       case Event::kDialRefused: return machine.DialFailed(now_, AddressOf(event.from), true);
       default: members_[event.to].due = kNever; return machine.Tick(now_);
     }
   }
-  void Carry(std::uint32_t from, Membership::Output out) {
+  // The room of a message that arrived, or never will, is used again.
+  void Drop(const Event& event) {
+    if (event.kind == Event::kMessage) free_texts_.push_back(event.message);
+  }
+  std::uint32_t Encode(const wire::Peer& message) {
+    std::uint32_t text = static_cast<std::uint32_t>(texts_.size());
+    if (free_texts_.empty()) {
+      texts_.emplace_back();
+    } else {
+      text = free_texts_.back();
+      free_texts_.pop_back();
+    }
+    message.SerializeToString(&texts_[text]);
+    return text;
+  }
+  void Carry(std::uint32_t from, const Membership::Output& out) {
     for (const Outgoing& sent : out.send) {
-      Event event{Event::kMessage, NumberOf(sent.to), from, sent.message.header.SerializeAsString()};
+      const std::uint32_t to = NumberOf(sent.to);
       ++messages;
-      bytes += event.message.size();
-      const bool cut = halved && (from < size() / 2) != (event.to < size() / 2);
-      if (cut || random_.Below(1000) < static_cast<std::uint64_t>(loss_permille)) continue;
-      At(now_ + Delay(), std::move(event));
+      const bool cut = halved && (from < size() / 2) != (to < size() / 2);
+      if (cut || random_.Below(1000) < static_cast<std::uint64_t>(loss_permille)) {
+        bytes += sent.message.header.ByteSizeLong();
+        continue;
+      }
+      const std::uint32_t text = Encode(sent.message.header);
+      bytes += texts_[text].size();
+      At(now_ + Delay(), {Event::kMessage, to, from, text});
     }
     for (const std::string& address : out.dial) {
-      for (std::uint32_t n = 0; n < size(); ++n) {
-        if (members_[n].refuses && AddressOf(n) == address) At(now_ + Delay(), {Event::kDialRefused, from, n, {}});
-      }
+      if (const auto it = refusing_.find(address); it != refusing_.end()) At(now_ + Delay(), {Event::kDialRefused, from, it->second});
     }
     for (const MembershipChange& change : out.changes) {
       if (change.state == Liveness::kDead && change.state_changed) {
@@ -248,6 +282,10 @@ class World {
   std::vector<Member> members_;
   std::vector<NodeId> ids_;  // of the members
   std::priority_queue<Event> events_;
+  std::vector<std::string> texts_;               // messages under way, encoded
+  std::vector<std::uint32_t> free_texts_;        // of texts_
+  std::unordered_map<std::string, std::uint32_t> refusing_;  // dead members by their addresses, where nobody listens
+  google::protobuf::Arena arena_;                // of the message that is being received
   std::uint64_t order_ = 0;
   std::uint32_t awaited_ = UINT32_MAX;
   std::uint32_t told_ = 0;
@@ -334,54 +372,84 @@ struct Times {
   int rest, loss, slow, cut;
 };
 
+std::string Format(const char* format, double a, double b) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, a, b);
+  return text;
+}
+
+std::string Rest(World* world, const Times& times) {
+  const Load load = AtRest(world, times.rest);
+  return Format("%.0f | %.0f", load.messages, load.bytes);
+}
+std::string Killed(World* world, const Times&) {
+  const Detection refused = KillOne(world, world->size() - 1, true);
+  world->RunFor(seconds(5));
+  const Detection silent = KillOne(world, world->size() - 2, false);
+  return Format("%.2f / %.2f", refused.first, refused.all) + " | " + Format("%.2f / %.2f", silent.first, silent.all);
+}
+template <int permille>
+std::string Lossy(World* world, const Times& times) {
+  return std::to_string(WithLoss(world, permille, times.loss));
+}
+template <int percent>
+std::string Slow(World* world, const Times& times) {
+  const std::uint32_t slow = world->size() * percent / 100;
+  if (slow == 0) return "-";
+  const FalsePositives wrong = WithSlow(world, slow, times.slow);
+  return std::to_string(wrong.healthy) + " / " + std::to_string(wrong.healthy_by_healthy);
+}
+std::string Cut(World* world, const Times& times) { return Format("%.1f", HealAfter(world, times.cut), 0); }
+
+struct Experiment {
+  char letter;
+  const char* left_out;
+  std::string (*run)(World*, const Times&);
+};
+constexpr Experiment kExperiments[] = {
+    {'r', ". | .", Rest}, {'k', ". | .", Killed}, {'l', ".", Lossy<50>}, {'h', ".", Lossy<250>},
+    {'s', ".", Slow<1>},  {'v', ".", Slow<10>},   {'c', ".", Cut},
+};
+
+// What it cost this process so far.
+void PrintCost(std::uint32_t size, const char* what) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const double cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + 1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  std::fprintf(stderr, "%u members, %s: %.1f CPU-seconds, %.2f GB at most\n", size, what, cpu, static_cast<double>(usage.ru_maxrss) / (1 << 20));
+}
+
+// In a child process, so that the next finds the world as it was. False if it died.
+bool RunApart(const std::function<void()>& body) {
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    body();
+    std::fflush(stdout);
+    _exit(0);
+  }
+  int status = 1;
+  return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
 void PrintRow(std::uint32_t size, const std::string& only) {
   const Times times = size <= 100 ? Times{30, 60, 60, 30} : Times{10, 15, 30, 15};
-  const auto asked = [&](char experiment) { return only.find(experiment) != std::string::npos; };
   std::printf("| %u |", size);
   std::fflush(stdout);
-  std::unique_ptr<World> world;
-  if (asked('r') || asked('k') || asked('l')) world = std::make_unique<World>(size, size);
-  if (asked('r')) {
-    const Load load = AtRest(world.get(), times.rest);
-    std::printf(" %.0f | %.0f |", load.messages, load.bytes);
-  } else {
-    std::printf(" . | . |");
-  }
-  std::fflush(stdout);
-  if (asked('k')) {
-    const Detection refused = KillOne(world.get(), size - 1, true);
-    world->RunFor(seconds(5));
-    const Detection silent = KillOne(world.get(), size - 2, false);
-    std::printf(" %.2f / %.2f | %.2f / %.2f |", refused.first, refused.all, silent.first, silent.all);
-    world->RunFor(seconds(5));
-  } else {
-    std::printf(" . | . |");
-  }
-  std::fflush(stdout);
-  for (const int permille : {50, 250}) {
-    if (asked('l')) std::printf(" %zu |", WithLoss(world.get(), permille, times.loss));
-    else std::printf(" . |");
-    std::fflush(stdout);
-    if (asked('l')) world->RunFor(seconds(10));
-  }
-  world.reset();
-  for (const std::uint32_t percent : {1u, 10u}) {
-    const std::uint32_t slow = size * percent / 100;
-    if (slow == 0 || !asked('s')) {
-      std::printf(slow == 0 ? " - |" : " . |");
+  World world(size, size);
+  PrintCost(size, "to rest");
+  for (const Experiment& experiment : kExperiments) {
+    if (only.find(experiment.letter) == std::string::npos) {
+      std::printf(" %s |", experiment.left_out);
       continue;
     }
-    World slowed(size, size + percent);
-    const FalsePositives wrong = WithSlow(&slowed, slow, times.slow);
-    std::printf(" %zu / %zu |", wrong.healthy, wrong.healthy_by_healthy);
-    std::fflush(stdout);
+    const auto body = [&] {
+      std::printf(" %s |", experiment.run(&world, times).c_str());
+      PrintCost(size, std::string(1, experiment.letter).c_str());
+    };
+    if (!RunApart(body)) std::printf(" failed |");
   }
-  if (asked('c')) {
-    World cut(size, size + 3);
-    std::printf(" %.1f |\n", HealAfter(&cut, times.cut));
-  } else {
-    std::printf(" . |\n");
-  }
+  std::printf("\n");
   std::fflush(stdout);
 }
 
@@ -417,7 +485,7 @@ int main(int argc, char** argv) {
   using namespace coffer::cluster;
   if (argc == 2 && std::strcmp(argv[1], "--smoke") == 0) return Smoke();
   std::vector<std::uint32_t> sizes;
-  std::string only = "rklsc";
+  std::string only = "rklhsvc";
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--only") == 0 && i + 1 < argc) only = argv[++i];
     else sizes.push_back(static_cast<std::uint32_t>(std::strtoul(argv[i], nullptr, 10)));
