@@ -7,7 +7,7 @@
 //
 // Every message goes through its real encoding. All members are linked from the start: what is measured is a running cluster. Each
 // experiment begins with the same cluster at rest: it runs in a process of its own, forked from one that has built it. What each cost
-// goes to stderr. Of 5 000 members one needs about 4 GB at rest, and an experiment as much again.
+// goes to stderr. Of 5 000 members it needs about 5 GB at rest, and an experiment as much again.
 #include <google/protobuf/arena.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
