@@ -2,12 +2,12 @@
 // learners (rules R2, R4, R6, R7, R12).
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "cluster/replication.h"
 #include "node/core/context.h"
@@ -84,7 +84,7 @@ class Primaries {
     cluster::PrimaryProgress progress;
     Term term;
     Instant since{};                  // when this term began here
-    std::deque<Waiting> waiting;      // roughly by seq
+    std::vector<Waiting> waiting;     // roughly by seq; no deque: thousands of leads at rest have none
     std::map<NodeId, Instant> contact_sent;
     struct Silence {
       Seq acked;
@@ -134,7 +134,7 @@ class Primaries {
   Context& ctx_;
   const Hooks hooks_;
   PartitionMap<std::unique_ptr<Lead>> leads_;
-  std::map<PartitionId, std::deque<Waiting>> carried_;  // waiters kept over a term change while we stay primary
+  std::map<PartitionId, std::vector<Waiting>> carried_;  // waiters kept over a term change while we stay primary
   std::vector<cluster::ProposedAdd> proposals_waiting_;  // marked in memory, not yet durable
   bool proposals_in_flight_ = false;
   std::uint64_t last_choice_ = 0;

@@ -64,7 +64,9 @@ PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, Par
 
 void PartitionReplica::DurableUpTo(Seq seq) {
   durable_ = std::max(durable_, seq);
-  while (!window_.empty() && Seq(window_.front().write->stamp().seq()) <= durable_) window_.pop_front();
+  const auto under_way = std::find_if(window_.begin(), window_.end(),
+                                      [&](const WriteWithBodies& w) { return Seq(w.write->stamp().seq()) > durable_; });
+  window_.erase(window_.begin(), under_way);
   if (durable_ == meta_.last.seq) {
     records_.clear();
     ends_.clear();
@@ -296,12 +298,10 @@ void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
   committed = std::min(committed, meta_.last.seq);
   if (committed <= meta_.committed) return;
   meta_.committed = committed;
-  bool finished = false;
-  while (!unfinished_.empty() && Seq(unfinished_.front().stamp().seq()) <= committed) {
-    Finish(unfinished_.front(), batch);
-    unfinished_.pop_front();
-    finished = true;
-  }
+  auto next = unfinished_.begin();
+  for (; next != unfinished_.end() && Seq(next->stamp().seq()) <= committed; ++next) Finish(*next, batch);
+  bool finished = next != unfinished_.begin();
+  unfinished_.erase(unfinished_.begin(), next);
   if (committed.value - std::min(committed.value, meta_.log_start.value) > 2 * log_keep_) {
     Prune(batch);
     finished = true;
