@@ -415,8 +415,9 @@ constexpr Experiment kExperiments[] = {
 void PrintCost(std::uint32_t size, const char* what) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const double cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + 1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-  std::fprintf(stderr, "%u members, %s: %.1f CPU-seconds, %.2f GB at most\n", size, what, cpu, static_cast<double>(usage.ru_maxrss) / (1 << 20));
+  const auto in_seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  std::fprintf(stderr, "%u members, %s: %.1f CPU-seconds, %.2f GB at most\n", size, what,
+               in_seconds(usage.ru_utime) + in_seconds(usage.ru_stime), static_cast<double>(usage.ru_maxrss) / (1 << 20));
 }
 
 // In a child process, so that the next finds the world as it was. False if it died.
