@@ -25,6 +25,7 @@ void WriteLinks(const link::HubStats& stats, const std::string& side, MetricsWri
   writer->Counter("coffer_link_dropped_total", dropped, Number(stats.dropped_oversize), {{"side", side}, {"cause", "too_large"}});
   const char* ended = "Links to members that were ended because of what came over them, by cause.";
   writer->Counter("coffer_link_faults_total", ended, Number(stats.malformed_received), {{"side", side}, {"cause", "damaged"}});
+  writer->Counter("coffer_link_faults_total", ended, Number(stats.broken_off), {{"side", side}, {"cause", "missing"}});
   writer->Counter("coffer_link_faults_total", ended, Number(stats.oversize_received), {{"side", side}, {"cause", "too_large"}});
 }
 

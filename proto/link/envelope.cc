@@ -22,7 +22,8 @@ constexpr std::uint32_t Tag(int field) {
 constexpr std::uint32_t kEnvelopeTag = Tag(3);  // LinkRequest.envelopes, LinkResponse.envelopes
 constexpr std::uint32_t kPeerTag = Tag(1);      // Envelope.peer
 constexpr std::uint32_t kBodyTag = Tag(2);      // Envelope.bodies
-constexpr std::uint32_t kChecksumTag = (3 << 3) | 5;  // fixed32 behind the fields of Envelope
+constexpr std::uint32_t kChecksumTag = (3 << 3) | 5;  // Envelope.checksum
+constexpr std::uint32_t kNumberTag = 7 << 3;          // LinkRequest.number, LinkResponse.number
 constexpr std::size_t kChecksumBytes = 1 + 4;
 constexpr std::size_t kMaxBodies = 1u << 18;    // more are an attack on our memory: each costs us 64 bytes
 
@@ -34,10 +35,11 @@ std::size_t FieldBytes(std::size_t content) {
   return 1 + CodedOutputStream::VarintSize64(content) + content;
 }
 
-void AppendHead(std::string* out, std::uint32_t tag, std::size_t size) {
+// A tag, and the number behind it: the size of what follows, or a value.
+void AppendHead(std::string* out, std::uint32_t tag, std::uint64_t number) {
   std::array<std::uint8_t, 16> head;
   auto* end = CodedOutputStream::WriteVarint32ToArray(tag, head.data());
-  end = CodedOutputStream::WriteVarint64ToArray(size, end);
+  end = CodedOutputStream::WriteVarint64ToArray(number, end);
   out->append(reinterpret_cast<const char*>(head.data()), end - head.data());
 }
 
@@ -184,7 +186,8 @@ void FrameBuilder::Flush() {
   flat_.clear();
 }
 
-grpc::ByteBuffer FrameBuilder::Take() {
+grpc::ByteBuffer FrameBuilder::Take(std::uint64_t number) {
+  if (number != 0) AppendHead(&flat_, kNumberTag, number);
   Flush();
   bytes_ = 0;
   grpc::ByteBuffer frame(slices_.data(), slices_.size());
@@ -205,7 +208,10 @@ std::optional<std::string> BytesOf(const grpc::ByteBuffer& buffer, std::size_t l
   return bytes;
 }
 
-FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vector<PeerMessage>* out) {
+FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vector<PeerMessage>* out, std::uint64_t* number) {
+  std::uint64_t unused = 0;
+  if (number == nullptr) number = &unused;
+  *number = 0;
   grpc::ProtoBufferReader reader(frame);
   if (!reader.status().ok()) return FrameFault::kMalformed;
   CodedInputStream in(&reader);
@@ -213,6 +219,10 @@ FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vecto
   while (true) {
     const std::uint32_t tag = in.ReadTag();
     if (tag == 0) return in.ConsumedEntireMessage() ? FrameFault::kNone : FrameFault::kMalformed;
+    if (tag == kNumberTag) {
+      if (!in.ReadVarint64(number)) return FrameFault::kMalformed;
+      continue;
+    }
     if (tag != kEnvelopeTag) {
       if (!WireFormatLite::SkipField(&in, tag)) return FrameFault::kMalformed;
       continue;

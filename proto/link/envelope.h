@@ -36,7 +36,8 @@ class FrameBuilder {
  public:
   void Add(Encoded message);
   std::size_t bytes() const { return bytes_; }
-  grpc::ByteBuffer Take();
+  // The frame, with its number behind the messages unless that is 0.
+  grpc::ByteBuffer Take(std::uint64_t number = 0);
 
  private:
   void Flush();
@@ -50,10 +51,11 @@ grpc::ByteBuffer BufferOf(const std::string& frame);
 // The bytes of a handshake frame; empty optional if it is larger than `limit`.
 std::optional<std::string> BytesOf(const grpc::ByteBuffer& buffer, std::size_t limit);
 
-// Why a frame could not be taken apart. kDamaged: a message is without its checksum, or has another.
-enum class FrameFault { kNone, kMalformed, kOversize, kDamaged };
+// Why a frame ends its link. kDamaged: a message is without its checksum, or has another. kMissing: the frame before it never came, or
+// none comes at all; Decode can't know.
+enum class FrameFault { kNone, kMalformed, kOversize, kDamaged, kMissing };
 
-// Takes a frame apart; stops at the first fault, what stood before it is in `out`.
-FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vector<PeerMessage>* out);
+// Takes a frame apart; stops at the first fault, what stood before it is in `out`. `number`: its own, 0 if it has none.
+FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vector<PeerMessage>* out, std::uint64_t* number = nullptr);
 
 }  // namespace coffer::link

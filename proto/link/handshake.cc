@@ -43,6 +43,7 @@ wire::Hello HelloOf(const Identity& self, const std::string& nonce) {
   hello.set_boot(self.boot.value);
   if (!self.boot_nonce.IsZero()) hello.set_boot_nonce(self.boot_nonce.str());
   hello.set_may_form(self.may_form);
+  hello.set_pulse(self.pulse);
   hello.set_nonce(nonce);
   return hello;
 }
@@ -87,6 +88,7 @@ std::optional<Identity> IdentityOf(const wire::Hello& hello) {
     identity.boot_nonce = *nonce;
   }
   identity.may_form = hello.may_form();
+  identity.pulse = hello.pulse();
   return identity;
 }
 

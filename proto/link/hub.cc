@@ -50,7 +50,9 @@ std::unique_ptr<Hub> Hub::Start(HubOptions options, Identity self, Handler* hand
 }
 
 HubImpl::HubImpl(HubOptions options, Identity self, Handler* handler)
-    : options_(std::move(options)), handler_(handler), self_(std::move(self)), keyring_(options_.keyring) {}
+    : options_(std::move(options)), handler_(handler), self_(std::move(self)), keyring_(options_.keyring) {
+  self_.pulse = true;
+}
 
 HubImpl::~HubImpl() {
   Stop();
@@ -68,7 +70,17 @@ void HubImpl::Open() {
   } else {
     Listen();
   }
+  pulse_ = std::make_unique<Ticker>(poller_.get(), options_.pulse, [this] { Beat(); });
   if (!options_.owner_polls) StartPolling();
+}
+
+void HubImpl::Beat() {
+  std::vector<SessionPtr> sessions;
+  {
+    MutexLock lock(mutex_);
+    sessions.assign(sessions_.begin(), sessions_.end());
+  }
+  for (const auto& session : sessions) session->Beat();
 }
 
 void HubImpl::StartPolling() {
@@ -180,6 +192,7 @@ Identity HubImpl::Self() const {
 void HubImpl::SetIdentity(Identity self) {
   MutexLock lock(mutex_);
   self_ = std::move(self);
+  self_.pulse = true;
 }
 
 // ---- Links
@@ -391,7 +404,9 @@ void HubImpl::CountFrame(bool sent, std::size_t messages, std::size_t bytes) {
 }
 
 void HubImpl::OnFault(const Session& session, FrameFault fault, const RefusalInfo& why) {
-  ++(fault == FrameFault::kOversize ? counters_.oversize_received : counters_.malformed_received);
+  ++(fault == FrameFault::kOversize  ? counters_.oversize_received
+     : fault == FrameFault::kMissing ? counters_.broken_off
+                                     : counters_.malformed_received);
   handler_->OnRefused(session.PeerAddress(), session.peer().name, why);
 }
 
@@ -419,6 +434,7 @@ HubStats HubImpl::stats() const {
   s.dropped_at_end = counters_.dropped_at_end;
   s.oversize_received = counters_.oversize_received;
   s.malformed_received = counters_.malformed_received;
+  s.broken_off = counters_.broken_off;
   s.handshakes_refused = counters_.handshakes_refused;
   MutexLock lock(mutex_);
   for (const auto& [id, peer] : peers_.all()) {
@@ -442,6 +458,7 @@ void HubImpl::Stop() {
     if (options_.owner_polls && poller_) StartPolling();
     for (auto& session : sessions) session->End("CLOSED", "this member is stopping");
     sessions.clear();
+    if (pulse_) pulse_->Stop();
     if (server_) server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
     {
       MutexLock lock(mutex_);

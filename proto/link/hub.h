@@ -54,6 +54,7 @@ class HubImpl final : public Hub, public SessionHost {
  private:
   using Service = internal::v1::PeerService::WithRawMethod_Link<internal::v1::PeerService::Service>;
 
+  void Beat();
   void CountRefusal(const RefusalInfo& why);
   // Throws when the certificate was not made for this member: every other member would refuse it.
   void CheckOwnCertificate() const;
@@ -84,6 +85,7 @@ class HubImpl final : public Hub, public SessionHost {
   std::shared_ptr<grpc::ChannelCredentials> channel_credentials_;
   Service service_;
   std::unique_ptr<Poller> poller_;
+  std::unique_ptr<Ticker> pulse_;
   std::unique_ptr<CallTaker> taker_;  // none without a port
   std::unique_ptr<grpc::Server> server_;
   std::thread polling_;  // none while the owner polls
@@ -109,7 +111,8 @@ class HubImpl final : public Hub, public SessionHost {
   struct Counters {
     std::atomic<std::uint64_t> frames_sent{0}, frames_received{0}, messages_sent{0}, messages_received{0},
         bytes_sent{0}, bytes_received{0}, bulk_messages_sent{0}, dropped_unlinked{0}, dropped_full{0},
-        dropped_oversize{0}, dropped_at_end{0}, oversize_received{0}, malformed_received{0}, handshakes_refused{0};
+        dropped_oversize{0}, dropped_at_end{0}, oversize_received{0}, malformed_received{0}, broken_off{0},
+        handshakes_refused{0};
   } counters_;
 
   // Last, so that they end first: they run closures that use everything above.

@@ -36,6 +36,7 @@ struct Identity {
   Boot boot;
   cluster::BootNonce boot_nonce;  // tells two processes with one id apart; zeros: not told
   bool may_form = false;          // a cluster, by itself
+  bool pulse = false;             // numbers its frames, and sends one every HubOptions::pulse at least; the hub sets its own
 };
 
 // The router within a node's process is a member of its own, named after the node; both have one certificate.
@@ -93,7 +94,12 @@ struct HubOptions {
   std::chrono::milliseconds handshake_timeout{10000};  // until a stream is a link
   // The owner calls Hub::Poll, from one thread, which then runs the handler's calls too; otherwise the hub has a thread of its own.
   bool owner_polls = false;
-  std::chrono::milliseconds keepalive{2000};  // a silent peer is asked after this, and given up after as long again
+  std::chrono::milliseconds keepalive{2000};  // a silent connection is asked after this, and given up after as long again
+  // On each stream of a link something is said this often. A stream on which nothing came for as many beats as make `deaf_after` is
+  // ended, though its connection lives. A frame that is still on its way is nothing yet: with less, slow links would break under
+  // large values (5 MiB in 15 s are 350 KB/s).
+  std::chrono::milliseconds pulse{2000};
+  std::chrono::milliseconds deaf_after{15000};
 };
 
 // What a hub has counted since its start; totals over all peers.
@@ -111,6 +117,7 @@ struct HubStats {
   std::uint64_t dropped_at_end = 0;      // queued when the last link ended
   std::uint64_t oversize_received = 0;   // links ended for it
   std::uint64_t malformed_received = 0;  // links ended for it
+  std::uint64_t broken_off = 0;          // links ended because a frame was missing, or none came any more
   std::uint64_t handshakes_refused = 0;  // by us, as acceptor or dialler
   std::uint64_t links = 0;               // now: first streams that are up
   std::uint64_t queued_bytes = 0;        // now: waiting or being written, all peers

@@ -11,7 +11,7 @@ int Outbox::Push(bool bulk, Encoded message) {
   return lane;
 }
 
-std::optional<Outbox::Frame> Outbox::Next(int lane) {
+std::optional<Outbox::Frame> Outbox::Next(int lane, std::uint64_t number) {
   FrameBuilder builder;
   Frame frame;
   {
@@ -25,7 +25,7 @@ std::optional<Outbox::Frame> Outbox::Next(int lane) {
   }
   if (frame.messages == 0) return std::nullopt;
   frame.bytes = builder.bytes();
-  frame.buffer = builder.Take();
+  frame.buffer = builder.Take(number);
   return frame;
 }
 

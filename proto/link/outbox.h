@@ -27,8 +27,8 @@ class Outbox {
     std::size_t messages = 0;
   };
   // Joins what waits in the lane into one frame: as many messages as fit frame_bytes, at least one. Nothing: empty.
-  // The frame's bytes count as queued until Written.
-  std::optional<Frame> Next(int lane);
+  // The frame's bytes count as queued until Written. `number`: its own on its stream; 0: none.
+  std::optional<Frame> Next(int lane, std::uint64_t number = 0);
   void Written(std::size_t bytes);
 
   // While the bulk lane is closed everything takes the main one; closing it moves over what waits.

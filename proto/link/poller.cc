@@ -70,6 +70,34 @@ void Poller::Shutdown() {
   queue_->Shutdown();
 }
 
+Ticker::Ticker(Poller* poller, std::chrono::milliseconds every, std::function<void()> run)
+    : poller_(poller), every_(every), run_(std::move(run)) {
+  MutexLock lock(mutex_);
+  user_.emplace(poller_);
+  Set();
+}
+
+void Ticker::Set() {
+  const auto wait = gpr_time_from_millis(every_.count(), GPR_TIMESPAN);
+  alarm_.Set(poller_->queue(), gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), wait), static_cast<Poller::Event*>(this));
+}
+
+void Ticker::Stop() {
+  MutexLock lock(mutex_);
+  stopped_ = true;
+  alarm_.Cancel();
+}
+
+void Ticker::Run(bool) {
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return user_.reset();
+  }
+  run_();
+  MutexLock lock(mutex_);
+  stopped_ ? user_.reset() : Set();
+}
+
 // ---- The accepting side
 
 PolledServerStream::PolledServerStream(std::unique_ptr<IncomingCall> call) : call_(std::move(call)) {

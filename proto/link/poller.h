@@ -12,6 +12,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "proto/link/hand_over.h"
 #include "proto/mutex.h"
@@ -84,6 +85,26 @@ class Poller {
   bool shut_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Alarm alarm_ ABSL_GUARDED_BY(mutex_);
   Woken woken_{this};
+};
+
+// Runs a closure on the thread that polls, again and again. Thread-safe.
+class Ticker final : public Poller::Event {
+ public:
+  Ticker(Poller* poller, std::chrono::milliseconds every, std::function<void()> run);
+  // At most one run more; none once the poller has no users.
+  void Stop();
+  void Run(bool ok) override;
+
+ private:
+  void Set() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Poller* const poller_;
+  const std::chrono::milliseconds every_;
+  const std::function<void()> run_;
+  Mutex mutex_;
+  std::optional<Poller::User> user_ ABSL_GUARDED_BY(mutex_);  // while an event is to come
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Alarm alarm_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A call that has arrived: it and its stream of raw frames.

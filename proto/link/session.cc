@@ -88,18 +88,33 @@ void Session::Pump() {
       frame = std::move(control_.front());
       control_.pop_front();
     } else {
-      if (!outbox_) return;
-      auto next = outbox_->Next(static_cast<int>(aim().lane));
-      if (!next) return;
-      frame = std::move(next->buffer);
-      in_flight_ = next->bytes;
-      messages = next->messages;
+      auto next = outbox_ ? outbox_->Next(static_cast<int>(aim().lane), sent_ + 1) : std::nullopt;
+      if (!next && !beat_due_) return;
+      frame = next ? std::move(next->buffer) : FrameBuilder().Take(sent_ + 1);
+      in_flight_ = next ? next->bytes : 0;
+      messages = next ? next->messages : 0;
+      ++sent_;
+      beat_due_ = false;
     }
-    writing_ = true;
+    writing_ = said_ = true;
     stream = stream_;
   }
   if (messages > 0) host_->CountFrame(true, messages, frame.Length());
   stream->Write(std::move(frame));
+}
+
+void Session::Beat() {
+  if (!attached_ || Ending()) return;
+  if (peer_.pulse && ++silent_beats_ * options_.pulse >= options_.deaf_after) {
+    return Break(FrameFault::kMissing, {"SILENT", "nothing came for " + std::to_string(options_.deaf_after.count()) +
+                                                      " ms on a stream whose connection lives: the link is made anew"});
+  }
+  {
+    MutexLock lock(mutex_);
+    beat_due_ = !said_ && !writing_;
+    said_ = false;
+  }
+  Pump();
 }
 
 void Session::OnWritten() {
@@ -115,6 +130,7 @@ void Session::OnWritten() {
 void Session::OnFrame(grpc::ByteBuffer* frame) {
   if (Ending()) return;
   heard_ = std::chrono::steady_clock::now();
+  silent_beats_ = 0;
   if (!attached_ && !welcomed_) {
     auto bytes = BytesOf(*frame, kHandshakeFrameBytes);
     return OnHandshakeFrame(bytes.value_or(std::string(kHandshakeFrameBytes + 1, '\0')));
@@ -128,11 +144,18 @@ void Session::OnFrame(grpc::ByteBuffer* frame) {
   const std::size_t bytes = frame->Length();
   if (bytes == 0) return;
   std::vector<PeerMessage> messages;
-  const FrameFault fault = Decode(frame, options_.message_bytes, &messages);
-  host_->CountFrame(false, messages.size(), bytes);
+  std::uint64_t number = 0;
+  FrameFault fault = Decode(frame, options_.message_bytes, &messages, &number);
+  if (!messages.empty() || fault != FrameFault::kNone) host_->CountFrame(false, messages.size(), bytes);
+  if (fault == FrameFault::kNone && peer_.pulse && number != ++received_) {
+    fault = FrameFault::kMissing;
+    messages.clear();
+  }
   if (!messages.empty()) host_->Deliver(*this, std::move(messages));
-  if (fault == FrameFault::kNone) return;
-  const RefusalInfo why = Explain(fault);
+  if (fault != FrameFault::kNone) Break(fault, Explain(fault));
+}
+
+void Session::Break(FrameFault fault, const RefusalInfo& why) {
   host_->OnFault(*this, fault, why);
   End(why.reason, why.message);
 }
@@ -145,6 +168,9 @@ RefusalInfo Session::Explain(FrameFault fault) const {
       return {"DAMAGED",
               "a message was damaged on its way, its checksum does not verify: the link is made anew. Look for a bad network card, "
               "switch or memory between the two"};
+    case FrameFault::kMissing:
+      return {"MISSING", "a frame got lost on its way, though the connection stands: the link is made anew. Look for a bad network card, "
+                         "switch or memory between the two"};
     default:
       return {"MALFORMED", "a frame was not a valid message"};
   }

@@ -70,6 +70,10 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   // What became of the peer's errand. On the thread that polls.
   void AnswerErrand(const wire::ErrandAnswer& answer);
 
+  // Every HubOptions::pulse, on the thread that polls: says something if nothing was said since the last one, and ends the stream if
+  // nothing was heard for too many of them. What counts is not time but these calls: while our own thread stood still, so did they.
+  void Beat();
+
   // From now on sends what is in `outbox`.
   void Activate(std::shared_ptr<Outbox> outbox);
   // Writes the next frame unless one is in flight.
@@ -111,6 +115,7 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   Session(SessionHost* host, const HubOptions& options) : host_(host), options_(options) {}
   bool Ending() const;
   RefusalInfo Explain(FrameFault fault) const;
+  void Break(FrameFault fault, const RefusalInfo& why);
   RefusalInfo CheckCertificate();
   void OnHandshakeFrame(std::string_view frame);
   void OnDiallerFrame(std::string_view frame);
@@ -134,6 +139,9 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   bool greeted_ = false;   // the first frame was here
   bool welcomed_ = false;  // accepting side: our welcome is out, the next frame makes the link
   bool settling_ = false;  // accepting side: the host looks at a token or an errand, nothing may be said meanwhile
+  // On the thread that polls.
+  std::uint64_t received_ = 0;  // number of the last frame of a peer that numbers them
+  int silent_beats_ = 0;        // since the last frame
   std::atomic<bool> attached_{false};
   std::atomic<std::chrono::steady_clock::time_point> heard_{};
 
@@ -142,6 +150,9 @@ class Session final : public StreamEvents, public std::enable_shared_from_this<S
   std::deque<grpc::ByteBuffer> control_ ABSL_GUARDED_BY(mutex_);  // handshake frames to be written
   std::shared_ptr<Outbox> outbox_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::uint64_t sent_ ABSL_GUARDED_BY(mutex_) = 0;  // number of the last frame since the handshake
+  bool said_ ABSL_GUARDED_BY(mutex_) = false;       // a frame was written since the last beat
+  bool beat_due_ ABSL_GUARDED_BY(mutex_) = false;
   std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes of the outbox in the frame being written
   RefusalInfo ending_ ABSL_GUARDED_BY(mutex_);
 };

@@ -11,15 +11,39 @@ import time
 from cluster import Cluster
 
 PIECE = 32 << 10
+PREFACE = 24  # bytes that the dialling side of HTTP/2 begins with
+FRAME_HEAD = 9
+DATA = 0  # the type of the frames that carry messages
+
+
+class Frames:
+    """Takes one direction of an HTTP/2 connection apart: bytes in, whole frames out (the preface counts as one)."""
+
+    def __init__(self, preface):
+        self.rest, self.preface = b"", preface
+
+    def take(self, data):
+        self.rest += data
+        frames = []
+        while True:
+            size = PREFACE if self.preface else FRAME_HEAD + int.from_bytes(self.rest[:3], "big")
+            if len(self.rest) < max(size, FRAME_HEAD):
+                return frames
+            self.preface = False
+            frames.append(self.rest[:size])
+            self.rest = self.rest[size:]
 
 
 class Proxy:
     """Passes connections on to `target` ("host:port"). Its faults may be set at any time and count for what comes from then on:
     `delay` seconds before each piece of up to 32 KiB, `rate` bytes per second of each connection and direction (None: no limit),
-    `flip` the share of pieces of which one bit is flipped, `stalled`: nothing is passed on, and nothing is closed."""
+    `flip` the share of pieces of which one bit is flipped, `stalled`: nothing is passed on, and nothing is closed.
 
-    def __init__(self, target, seed):
+    With `http2` the connections are HTTP/2 without TLS and can be made deaf; not together with `flip`."""
+
+    def __init__(self, target, seed, http2=False):
         self.target = target
+        self.http2, self.deaf = http2, set()
         self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
         self.flipped = 0
         self.rng = random.Random(seed)
@@ -48,12 +72,14 @@ class Proxy:
             return
         with self.lock:
             self.open |= {near, far}
-        threading.Thread(target=self.carry, args=(near, far), daemon=True).start()
-        self.carry(far, near)
+        threading.Thread(target=self.carry, args=(near, far, Frames(preface=True)), daemon=True).start()
+        self.carry(far, near, Frames(preface=False))
 
-    def carry(self, source, sink):
+    def carry(self, source, sink, frames):
         try:
             while data := source.recv(PIECE):
+                if self.http2:
+                    data = b"".join(f for f in frames.take(data) if source not in self.deaf or f[3] != DATA)
                 while self.stalled and not self.closed:
                     time.sleep(0.02)
                 time.sleep(self.delay + (len(data) / self.rate if self.rate else 0))
@@ -83,6 +109,11 @@ class Proxy:
             pass  # the other direction was faster
         s.close()
 
+    def deafen(self):
+        """The connections that stand now go on living, but no message gets through them any more, either way."""
+        with self.lock:
+            self.deaf |= self.open
+
     def cut(self):
         """Ends every connection; new ones are made as before."""
         with self.lock:
@@ -92,6 +123,7 @@ class Proxy:
 
     def heal(self):
         self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
+        self.deaf = set()
 
     def close(self):
         self.closed = True
@@ -102,13 +134,13 @@ class Proxy:
 class ProxiedCluster(Cluster):
     """Each member behind a proxy, found in `proxies` by its name."""
 
-    def __init__(self, *args, **kw):
-        self.proxies = {}
+    def __init__(self, *args, http2=False, **kw):
+        self.proxies, self.http2 = {}, http2
         super().__init__(*args, **kw)
 
     def add_member(self, name, **settings):
         member = super().add_member(name, **settings)
-        self.proxies[name] = Proxy(member.settings["listen"], seed=name)
+        self.proxies[name] = Proxy(member.settings["listen"], seed=name, http2=self.http2)
         member.settings["advertise"] = self.proxies[name].address
         return member
 

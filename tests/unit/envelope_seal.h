@@ -14,9 +14,7 @@ inline void Seal(wire::Envelope* envelope) {
       for (int i = 0; i < 4; ++i) sums.push_back(static_cast<char>(word >> 8 * i));
     }
   }
-  auto* fields = envelope->GetReflection()->MutableUnknownFields(envelope);
-  fields->DeleteByNumber(3);
-  fields->AddFixed32(3, Crc32c({envelope->peer().SerializeAsString(), sums}));
+  envelope->set_checksum(Crc32c({envelope->peer().SerializeAsString(), sums}));
 }
 
 }  // namespace coffer::link

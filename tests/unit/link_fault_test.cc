@@ -9,7 +9,7 @@
 #include <atomic>
 #include <thread>
 
-#include "coffer/internal/v1/peer.grpc.pb.h"
+#include "link_puppet.h"
 #include "link_test_support.h"
 #include "proto/link/handshake.h"
 #include "slowness.h"
@@ -98,49 +98,6 @@ class Cable {
   std::map<int, int> pairs_;
   std::atomic<bool> cut_{false}, over_{false};
   std::thread thread_;
-};
-
-// A peer under the test's control: generated code, one blocking stream.
-class Puppet {
- public:
-  explicit Puppet(const std::string& address)
-      : channel_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())) {
-    context_.set_deadline(std::chrono::system_clock::now() + kPatience);
-  }
-  void Open() { stream_ = wire::PeerService::NewStub(channel_)->Link(&context_); }
-
-  // The whole handshake as a good member would do it.
-  void Introduce(const Identity& self) {
-    Open();
-    DiallerHandshake handshake("open sesame", self, {.address = "there"});
-    WriteBytes(handshake.first_frame());
-    REQUIRE(stream_->Read(&response_));
-    WriteBytes(*handshake.OnFrame(response_.SerializeAsString()).send);
-    REQUIRE(stream_->Read(&response_));
-    REQUIRE(handshake.OnFrame(response_.SerializeAsString()).proven);
-  }
-  bool Write(const wire::LinkRequest& frame) { return stream_->Write(frame); }
-  void WriteBytes(const std::string& bytes) {
-    wire::LinkRequest frame;
-    REQUIRE(frame.ParseFromString(bytes));
-    REQUIRE(stream_->Write(frame));
-  }
-  // The next frame; nothing when the stream has ended.
-  std::optional<wire::LinkResponse> Read() {
-    if (!stream_->Read(&response_)) return std::nullopt;
-    return response_;
-  }
-  grpc::Status Finish() {
-    stream_->WritesDone();
-    return stream_->Finish();
-  }
-  grpc::ClientContext& context() { return context_; }
-
- private:
-  std::shared_ptr<grpc::Channel> channel_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<wire::LinkRequest, wire::LinkResponse>> stream_;
-  wire::LinkResponse response_;
 };
 
 // The hello in a dialler's first frame.
