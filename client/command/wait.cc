@@ -52,10 +52,8 @@ int Wait(Session& session, const std::string& text) {
     last = std::string(VerdictWord(s)) + " " + s.reason();
     return !condition(s);
   });
-  if (came) {
-    if (session.json()) session.out() << nlohmann::json{{"condition", text}, {"met", true}, {"status", last}}.dump() << "\n";
-    return kExitOk;
-  }
+  if (session.json()) session.out() << nlohmann::json{{"condition", text}, {"met", came}, {"status", last}}.dump() << "\n";
+  if (came) return kExitOk;
   throw CommandError(kExitTimeout, "waited " + std::to_string(limit.count() / 1000) + " s for " + text +
                                        "; the last status was: " + last +
                                        "\n  next: coffer status; --timeout waits longer");

@@ -351,6 +351,7 @@ TEST_CASE("coffer wait") {
   CHECK(r.code == kExitTimeout);
   CHECK(r.err.find("DEGRADED node-3 is unreachable") != std::string::npos);
   CHECK(shell.Run({"wait", "--for=members:4", "--timeout", "100ms"}).code == kExitTimeout);
+  CHECK(shell.Run({"-o", "json", "wait", "--for=members:4", "--timeout", "100ms"}).out.find("\"met\":false") != std::string::npos);
   CHECK(shell.Run({"wait", "--for=sunshine"}).code == kExitUsage);
   CHECK(shell.Run({"wait", "--for=members:many"}).code == kExitUsage);
   CHECK(shell.Run({"wait"}).code == kExitUsage);
