@@ -119,7 +119,6 @@ class LastAppender : public CallSeries, public std::enable_shared_from_this<Last
 Job LastAppender::AppendJob(const Client::Impl& client, const BlockId& chain, std::uint64_t position,
                             const Digest& predecessor, std::vector<NewEntry> entries, const CallOptions& options) {
   v1::AppendRequest request;
-  request.set_zone(client.Zone(options));
   request.set_chain(chain.str());
   request.set_position(position);
   request.set_predecessor(predecessor.str());
@@ -128,7 +127,7 @@ Job LastAppender::AppendJob(const Client::Impl& client, const BlockId& chain, st
     e.set_body(std::move(entry.body));
     e.set_signature(std::move(entry.signature));
   }
-  Job job = client.NewJob("Chains/Append", request.SerializeAsString(), Effect::kRepeatSafe, options);
+  Job job = client.NewWrite("Chains/Append", &request, options);
   // The place is taken by another entry: no attempt of ours stands there or ever will. (A head *before* our place
   // proves nothing: an attempt still on its way may find its predecessor later.)
   job.settles = [position](const Status& s) {
@@ -254,11 +253,9 @@ Ticket Client::Watch(const BlockId& chain, std::uint64_t from, const CallOptions
 
 Ticket Client::DeleteChain(const BlockId& chain, const CallOptions& o, Callback<Done> done) {
   v1::ChainsDeleteRequest request;
-  request.set_zone(impl_->Zone(o));
   request.set_chain(chain.str());
-  return impl_->RunUnary<v1::ChainsDeleteResponse>(
-      impl_->NewJob("Chains/Delete", request.SerializeAsString(), Effect::kRepeatSafe, o), std::move(done),
-      [](v1::ChainsDeleteResponse) { return Done{}; });
+  return impl_->RunUnary<v1::ChainsDeleteResponse>(impl_->NewWrite("Chains/Delete", &request, o), std::move(done),
+                                                   [](v1::ChainsDeleteResponse) { return Done{}; });
 }
 
 }  // namespace coffer::client

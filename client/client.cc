@@ -109,10 +109,9 @@ const ClientOptions& Client::options() const {
 
 Ticket Client::Put(const BlockId& id, std::string data, const CallOptions& o, Callback<PutResult> done) {
   v1::PutRequest request;
-  request.set_zone(impl_->Zone(o));
   request.set_id(id.str());
   request.set_data(std::move(data));
-  Job job = impl_->NewJob("Chunks/Put", request.SerializeAsString(), Effect::kRepeatSafe, o);
+  Job job = impl_->NewWrite("Chunks/Put", &request, o);
   job.settles = [](const Status& s) { return s.code == Code::kAlreadyExists; };
   return impl_->RunUnary<v1::PutResponse>(std::move(job), std::move(done),
                                           [](v1::PutResponse r) { return PutResult{r.already_existed()}; });
@@ -121,14 +120,13 @@ Ticket Client::Put(const BlockId& id, std::string data, const CallOptions& o, Ca
 Ticket Client::PutMany(std::vector<ChunkToPut> chunks, const CallOptions& o,
                        Callback<std::vector<Result<PutResult>>> done) {
   v1::PutManyRequest request;
-  request.set_zone(impl_->Zone(o));
   const auto count = static_cast<int>(chunks.size());
   for (ChunkToPut& chunk : chunks) {
     v1::ChunkToPut& c = *request.add_chunks();
     c.set_id(chunk.id.str());
     c.set_data(std::move(chunk.data));
   }
-  Job job = impl_->NewJob("Chunks/PutMany", request.SerializeAsString(), Effect::kRepeatSafe, o);
+  Job job = impl_->NewWrite("Chunks/PutMany", &request, o);
   return impl_->RunUnary<v1::PutManyResponse>(std::move(job), std::move(done),
                                               [count](v1::PutManyResponse r) -> Result<std::vector<Result<PutResult>>> {
                                                 if (r.outcomes_size() != count) {
@@ -205,11 +203,9 @@ Ticket Client::Has(const std::vector<BlockId>& ids, const CallOptions& o, Callba
 
 Ticket Client::Delete(const BlockId& id, const CallOptions& o, Callback<Done> done) {
   v1::DeleteRequest request;
-  request.set_zone(impl_->Zone(o));
   request.set_id(id.str());
-  return impl_->RunUnary<v1::DeleteResponse>(
-      impl_->NewJob("Chunks/Delete", request.SerializeAsString(), Effect::kRepeatSafe, o), std::move(done),
-      [](v1::DeleteResponse) { return Done{}; });
+  return impl_->RunUnary<v1::DeleteResponse>(impl_->NewWrite("Chunks/Delete", &request, o), std::move(done),
+                                             [](v1::DeleteResponse) { return Done{}; });
 }
 
 Ticket Client::Call(const std::string& method, std::string request, Effect effect, const CallOptions& o,

@@ -32,6 +32,18 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   Ticket Run(Job job);
   Job NewJob(const char* method, std::string request, Effect effect, const CallOptions& o) const;
 
+  // A write into a zone, whose name goes into the request here and whose id goes there with every attempt.
+  template <class Request>
+  Job NewWrite(const char* method, Request* request, const CallOptions& o) const {
+    request->set_zone(Zone(o));
+    std::string bytes;
+    bytes.reserve(request->ByteSizeLong() + kZoneIdRoom);
+    request->AppendToString(&bytes);
+    Job job = NewJob(method, std::move(bytes), Effect::kRepeatSafe, o);
+    job.zone = request->zone();
+    return job;
+  }
+
   // A job with exactly one response message, turned into a T by `read`.
   template <class Response, class T, class Read>
   Ticket RunUnary(Job job, Callback<T> done, Read read) {

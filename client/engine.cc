@@ -1,7 +1,9 @@
 #include "client/engine.h"
 
 #include <algorithm>
+#include <optional>
 #include <random>
+#include <utility>
 
 #include "client/rpc_status.h"
 #include "coffer/v1/stream.pb.h"
@@ -29,9 +31,11 @@ std::uint64_t FreshSeed() {
 // A job under way.
 struct Engine::Running {
   Job job;
-  RetryMachine machine;
+  ZoneStages stages;
   Instant started;
   Instant deadline;
+  std::uint64_t bytes;                  // it was admitted with
+  std::optional<RetryMachine> machine;  // of the present stage
   bool ever_sent = false;
   bool cancelled = false;
   std::size_t last_router = SIZE_MAX;
@@ -68,7 +72,7 @@ void Engine::Close() {
     for (JobId id : ids) {
       Running& job = *jobs_.at(id);
       job.cancelled = true;
-      Obey(id, job, job.machine.OnCancel(SteadyNow()));
+      Obey(id, job, job.machine->OnCancel(SteadyNow()));
     }
     transport_->Wake();
   }
@@ -98,13 +102,13 @@ Engine::JobId Engine::Start(Job job) {
     } else {
       id = next_id_++;
       const Instant now = SteadyNow();
-      const Instant deadline = now + job.timeout;
+      const Duration timeout = job.timeout;
       bytes_ += bytes;
-      auto running = std::make_unique<Running>(Running{
-          std::move(job), RetryMachine(options_.retry, job.effect, deadline, seeds_.Next(), &budget_), now, deadline});
+      ZoneStages stages(job.zone, job.effect);
+      auto running = std::make_unique<Running>(Running{std::move(job), std::move(stages), now, now + timeout, bytes});
       Running& r = *running;
       jobs_.emplace(id, std::move(running));
-      Obey(id, r, r.machine.Start(now));
+      Begin(id, r);
     }
   }
   Flush();
@@ -117,9 +121,14 @@ void Engine::Cancel(JobId id) {
     const auto it = jobs_.find(id);
     if (it == jobs_.end()) return;
     it->second->cancelled = true;
-    Obey(id, *it->second, it->second->machine.OnCancel(SteadyNow()));
+    Obey(id, *it->second, it->second->machine->OnCancel(SteadyNow()));
   }
   Flush();
+}
+
+void Engine::TellZone(const std::string& name, const std::string& id) {
+  MutexLock guard(lock_);
+  id.empty() ? zones_.Forget(name, zones_.Find(name)) : zones_.Remember(name, id);
 }
 
 void Engine::After(Duration delay, std::function<void()> what) {
@@ -133,6 +142,12 @@ void Engine::After(Duration delay, std::function<void()> what) {
 std::uint64_t Engine::in_flight_bytes() const {
   MutexLock guard(lock_);
   return bytes_;
+}
+
+void Engine::Begin(JobId id, Running& job) {
+  job.stages.Begin(zones_, &job.job.request);
+  job.machine.emplace(options_.retry, job.stages.effect(), job.deadline, seeds_.Next(), &budget_);
+  Obey(id, job, job.machine->Start(SteadyNow()));
 }
 
 void Engine::Obey(JobId id, Running& job, const RetryOutput& output) {
@@ -151,6 +166,7 @@ void Engine::Launch(JobId id, Running& job, const RetryOutput& output) {
   calls_.emplace(call, Sent{id, output.launch, router, now});
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(job.deadline - now).count();
   const auto deadline_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, UINT32_MAX));
+  if (job.stages.resolving()) return transport_->Send(router, call, kResolveMethod, job.stages.ResolveRequest(), deadline_ms, false);
   transport_->Send(router, call, job.job.method, job.job.request, deadline_ms, job.job.bulk);
 }
 
@@ -188,7 +204,7 @@ std::size_t Engine::Choose(const Running& job, bool elsewhere) const {
 }
 
 void Engine::Schedule(JobId id, Running& job) {
-  Instant next = job.machine.NextDeadline();
+  Instant next = job.machine->NextDeadline();
   if (options_.connect_patience > Duration::zero() && !job.ever_sent) {
     next = std::min(next, job.started + options_.connect_patience);
   }
@@ -214,40 +230,50 @@ std::string Engine::Unreachable() const {
   return out;
 }
 
-void Engine::End(JobId id, Running& job, const RetryOutput& output) {
-  Status status;
+std::vector<std::string> Engine::CloseTries(Running& job, Attempt answer) {
   std::vector<std::string> responses;
-  for (Running::Try& t : job.tries) {
-    if (t.attempt == output.answer) {
-      responses = std::move(t.responses);
-      calls_.erase(t.call);
-    }
-  }
-  for (Running::Try& t : job.tries) {
+  for (Running::Try& t : std::exchange(job.tries, {})) {
     const auto it = calls_.find(t.call);
-    if (it == calls_.end()) continue;
-    transport_->Drop(it->second.router, t.call);
-    calls_.erase(it);
-  }
-  if (output.retry_class != RetryClass::kOk) {
-    status = job.last_error;
-    const std::string took = Seconds(job.deadline - job.started);
-    if (job.cancelled && output.answer == 0) {
-      status = Status::Failed(Code::kCancelled, "cancelled by the caller", "CANCELLED");
-    } else if (output.timed_out && status.ok()) {
-      status = job.ever_sent ? Status::Failed(Code::kDeadlineExceeded, "no answer within " + took)
-                             : Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
-    } else if (output.timed_out) {
-      status.message = "gave up after " + took + "; the last answer was: " + status.message;
-      if (output.retry_class == RetryClass::kOutcomeUnknown) status.code = Code::kDeadlineExceeded;
-    } else if (status.ok()) {
-      status = Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
+    if (t.attempt == answer) {
+      responses = std::move(t.responses);
+    } else if (it != calls_.end()) {
+      transport_->Drop(it->second.router, t.call);
     }
-    status.retry_class = output.retry_class;
+    if (it != calls_.end()) calls_.erase(it);
   }
+  return responses;
+}
+
+Status Engine::Explain(const Running& job, const RetryOutput& output) const {
+  Status status = job.last_error;
+  const std::string took = Seconds(job.deadline - job.started);
+  if (job.cancelled && output.answer == 0) {
+    status = Status::Failed(Code::kCancelled, "cancelled by the caller", "CANCELLED");
+  } else if (output.timed_out && status.ok()) {
+    status = job.ever_sent ? Status::Failed(Code::kDeadlineExceeded, "no answer within " + took)
+                           : Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
+  } else if (output.timed_out) {
+    status.message = "gave up after " + took + "; the last answer was: " + status.message;
+    if (output.retry_class == RetryClass::kOutcomeUnknown) status.code = Code::kDeadlineExceeded;
+  } else if (status.ok()) {
+    status = Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
+  }
+  return status;
+}
+
+void Engine::End(JobId id, Running& job, const RetryOutput& output) {
+  std::vector<std::string> responses = CloseTries(job, output.answer);
+  Status status;
+  if (output.retry_class != RetryClass::kOk) status = Explain(job, output);
+  ZoneStages::End end{output.retry_class, output.timed_out || job.cancelled, std::move(status), &responses};
+  if (job.stages.Next(&end, &zones_)) {
+    job.last_error = {};
+    return Begin(id, job);
+  }
+  if (end.retry_class != RetryClass::kOk) end.error.retry_class = end.retry_class;
   if (job.has_timer) timers_.erase(job.timer);
-  bytes_ -= job.job.request.size();
-  deferred_.push_back([done = std::move(job.job.on_end), status = std::move(status),
+  bytes_ -= job.bytes;
+  deferred_.push_back([done = std::move(job.job.on_end), status = std::move(end.error),
                        responses = std::move(responses)]() mutable { done(std::move(status), std::move(responses)); });
   jobs_.erase(id);
 }
@@ -258,7 +284,7 @@ void Engine::OnSent(std::uint64_t call) {
   if (it == calls_.end()) return;
   Running& job = *jobs_.at(it->second.job);
   job.ever_sent = true;
-  job.machine.OnSent(it->second.since, it->second.attempt);
+  job.machine->OnSent(it->second.since, it->second.attempt);
 }
 
 void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
@@ -281,14 +307,14 @@ void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
     }
   }
   if (!reply.has_status()) return;
-  if (reply.status().code() == 0) return Obey(sent.job, job, job.machine.OnSuccess(now, sent.attempt));
+  if (reply.status().code() == 0) return Obey(sent.job, job, job.machine->OnSuccess(now, sent.attempt));
   Status status = FromRpc(reply.status());
   ReplyFacts facts;
   facts.code = status.code;
   if (status.retry_after) facts.retry_after = *status.retry_after;
   facts.refused = RefusedBeforeWriting(reply.status());
   facts.settles = job.job.settles && job.job.settles(status);
-  Fail(reply.id(), status, Judge(job.job.effect, facts));
+  Fail(reply.id(), status, Judge(job.stages.effect(), facts));
 }
 
 void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
@@ -304,7 +330,7 @@ void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const
         Code::kUnavailable,
         call.sent ? "the connection to " + transport_->address(router) + " was lost: " + why : Unreachable(),
         call.sent ? "CONNECTION_LOST" : "UNREACHABLE");
-    Fail(call.id, status, Judge(jobs_.at(it->second.job)->job.effect, facts));
+    Fail(call.id, status, Judge(jobs_.at(it->second.job)->stages.effect(), facts));
   }
 }
 
@@ -315,7 +341,7 @@ void Engine::Fail(std::uint64_t call, const Status& why, const AttemptFailure& f
   calls_.erase(call);
   job.tries.erase(
       std::find_if(job.tries.begin(), job.tries.end(), [&](const Running::Try& t) { return t.call == call; }));
-  Obey(sent.job, job, job.machine.OnFailure(SteadyNow(), sent.attempt, failure));
+  Obey(sent.job, job, job.machine->OnFailure(SteadyNow(), sent.attempt, failure));
 }
 
 void Engine::Flush() {
@@ -341,12 +367,12 @@ void Engine::Tick(Instant now) {
     timers_.erase(timers_.begin());
     job.has_timer = false;
     if (GivenUpConnecting(now, job)) {
-      RetryOutput output = job.machine.OnCancel(now);
+      RetryOutput output = job.machine->OnCancel(now);
       output.retry_class = RetryClass::kRetryLater;
       job.last_error = Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
       Obey(id, job, output);
     } else {
-      Obey(id, job, job.machine.OnTick(now));
+      Obey(id, job, job.machine->OnTick(now));
     }
   }
   while (!later_.empty() && later_.begin()->first <= now) {

@@ -14,6 +14,7 @@
 #include "client/retry.h"
 #include "client/status.h"
 #include "client/transport.h"
+#include "client/zone_ids.h"
 #include "proto/mutex.h"
 
 namespace coffer::client {
@@ -25,6 +26,9 @@ struct Job {
   Effect effect = Effect::kRead;
   Duration timeout{};
   bool bulk = false;  // over the second stream
+  // Of a write: the name of its zone, whose id the engine finds out and puts into the request, which should have kZoneIdRoom for it.
+  // Empty: the request stays as it is.
+  std::string zone;
   // Whether a failure proves that no attempt at this write counts; null: never.
   std::function<bool(const Status&)> settles;
   // With `on_message` every response is handed over as it comes and is not kept; only for jobs that send once (kOnce).
@@ -59,6 +63,8 @@ class Engine : private TransportEvents {
   JobId Start(Job job);
   // Ends a job early: CANCELLED, or outcome unknown if a write was sent. Nothing happens if it has ended.
   void Cancel(JobId job);
+  // What was learned of a zone by other ways; an empty id: it is not known any more.
+  void TellZone(const std::string& name, const std::string& id);
   // Calls `what` once after `delay`; not after Close.
   void After(Duration delay, std::function<void()> what);
   // Bytes of requests under way.
@@ -79,6 +85,11 @@ class Engine : private TransportEvents {
   void OnLost(std::size_t router, const std::vector<LostCall>& calls, const std::string& why) override;
   void Flush() override;
 
+  // The next stage of a job, the first one too.
+  void Begin(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Nobody waits for the open attempts any more, but for what `answer` was answered.
+  std::vector<std::string> CloseTries(Running& job, Attempt answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Status Explain(const Running& job, const RetryOutput& output) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Obey(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Launch(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void End(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -103,6 +114,7 @@ class Engine : private TransportEvents {
   std::uint64_t next_id_ ABSL_GUARDED_BY(lock_) = 1;
   std::uint64_t bytes_ ABSL_GUARDED_BY(lock_) = 0;
   HedgeBudget budget_ ABSL_GUARDED_BY(lock_);
+  ZoneIds zones_ ABSL_GUARDED_BY(lock_);
   Random seeds_ ABSL_GUARDED_BY(lock_);
   Instant sleeping_until_ ABSL_GUARDED_BY(lock_) = kNever;
   bool flushing_ ABSL_GUARDED_BY(lock_) = false;  // one thread at a time runs callbacks, so that they keep their order

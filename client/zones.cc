@@ -52,7 +52,10 @@ class ZoneDeleter : public CallSeries, public std::enable_shared_from_this<ZoneD
     request.set_id(id);
     Job job = client->NewJob("Zones/Delete", request.SerializeAsString(), Effect::kRepeatSafe, options());
     Limit(&job);
-    Keep(client->RunUnary<v1::ZonesDeleteResponse>(std::move(job), done_, [](v1::ZonesDeleteResponse) { return Done{}; }));
+    Keep(client->RunUnary<v1::ZonesDeleteResponse>(std::move(job), done_, [engine = client->engine.get(), name = name_](v1::ZonesDeleteResponse) {
+      engine->TellZone(name, "");
+      return Done{};
+    }));
   }
 
   const std::string name_;
@@ -67,7 +70,10 @@ Ticket Client::CreateZone(const std::string& name, const CallOptions& o, Callbac
   request.set_id(DrawZoneId());
   return impl_->RunUnary<v1::ZonesCreateResponse>(
       impl_->NewJob("Zones/Create", request.SerializeAsString(), Effect::kRepeatSafe, o), std::move(done),
-      [](v1::ZonesCreateResponse r) { return ToZone(r.zone()); });
+      [engine = impl_->engine.get()](v1::ZonesCreateResponse r) {
+        engine->TellZone(r.zone().name(), r.zone().id());
+        return ToZone(r.zone());
+      });
 }
 
 Ticket Client::ListZones(const std::string& page_token, const CallOptions& o, Callback<ZonePage> done) {

@@ -88,6 +88,7 @@ bool IsReading(Method method) {
     case Method::kChainsHead:
     case Method::kChainsWatch:
     case Method::kZonesList:
+    case Method::kZonesResolve:
     case Method::kClusterGetStatus:
     case Method::kClusterWatchStatus:
     case Method::kClusterWhere:

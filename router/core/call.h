@@ -90,7 +90,8 @@ class Call {
   // The layout is known and the request valid.
   virtual void Start() = 0;
   virtual void OpDone(Slot, OpResult) {}
-  virtual void ZoneResolved(const Status&, const ZoneId&) {}
+  // `old`: nobody could be asked, it is what was known before.
+  virtual void ZoneResolved(const Status&, const ZoneId&, bool /*old*/) {}
   // Null: it was not there after all.
   virtual void DiskAnswered(Slot, const ChunkKey&, const Payload&) {}
   virtual void Wake() {}
@@ -132,15 +133,15 @@ class Call {
 bool ZoneIsGone(const Status& status);
 
 // A call in a zone: finds the zone's id first, and looks once more when a node says that zone is gone (a zone of the same
-// name may have been made since).
+// name may have been made since). A call that says which zone it means is refused instead once another has the name.
 class ZonedCall : public Call {
  public:
-  ZonedCall(CallId id, Instant deadline, CallHost& host, std::string zone)
-      : Call(id, deadline, host), name_(std::move(zone)) {}
+  // `meant`: the id of the zone that is meant; empty: whichever has the name.
+  ZonedCall(CallId id, Instant deadline, CallHost& host, std::string zone, const std::string& meant = {});
 
   void Start() final;
   void OpDone(Slot slot, OpResult result) final;
-  void ZoneResolved(const Status& status, const ZoneId& id) final;
+  void ZoneResolved(const Status& status, const ZoneId& id, bool old) final;
 
  protected:
   // The zone is known: begin.
@@ -156,7 +157,13 @@ class ZonedCall : public Call {
   OpSpec SpecFor(const BlockId& block, Target target, bool write);
 
  private:
+  void Enter(const ZoneId& zone);
+  bool Means(const ZoneId& zone) const { return meant_.IsZero() || meant_ == zone; }
+  // The name was looked up for the first time, or had to be looked up again before anything was begun.
+  void FirstResolved(const Status& status, const ZoneId& id, bool old);
+
   const std::string name_;
+  const ZoneId meant_;  // zero: whichever has the name
   ZoneId zone_;
   bool running_ = false;
   bool looking_again_ = false;

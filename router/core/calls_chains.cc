@@ -80,7 +80,7 @@ bool EndsTheCall(const Status& status) {
 class AppendCall final : public ZonedCall {
  public:
   AppendCall(CallId id, Instant deadline, CallHost& host, v1::AppendRequest request)
-      : ZonedCall(id, deadline, host, request.zone()), chain_(BlockId::Must(request.chain())) {
+      : ZonedCall(id, deadline, host, request.zone(), request.zone_id()), chain_(BlockId::Must(request.chain())) {
     op_.set_chain(request.chain());
     op_.set_position(request.position());
     op_.set_predecessor(request.predecessor().empty() ? Digest().str() : request.predecessor());
@@ -331,7 +331,7 @@ class WatchCall final : public ZonedCall {
 class DeleteChainCall final : public ZonedCall {
  public:
   DeleteChainCall(CallId id, Instant deadline, CallHost& host, const v1::ChainsDeleteRequest& request)
-      : ZonedCall(id, deadline, host, request.zone()), chain_(BlockId::Must(request.chain())) {}
+      : ZonedCall(id, deadline, host, request.zone(), request.zone_id()), chain_(BlockId::Must(request.chain())) {}
 
   void Run() override { Reissue(0); }
   void Reissue(Slot) override {

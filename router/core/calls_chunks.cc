@@ -62,7 +62,7 @@ ReadChunk TakeChunk(CallHost& host, const ZoneId& zone, const BlockId& id, std::
 class PutCall final : public ZonedCall {
  public:
   PutCall(CallId id, Instant deadline, CallHost& host, v1::PutRequest request)
-      : ZonedCall(id, deadline, host, request.zone()),
+      : ZonedCall(id, deadline, host, request.zone(), request.zone_id()),
         block_(BlockId::Must(request.id())),
         data_(ToPayload(std::move(*request.mutable_data()))) {}
 
@@ -88,7 +88,7 @@ class PutCall final : public ZonedCall {
 class PutManyCall final : public ZonedCall {
  public:
   PutManyCall(CallId id, Instant deadline, CallHost& host, v1::PutManyRequest request)
-      : ZonedCall(id, deadline, host, request.zone()) {
+      : ZonedCall(id, deadline, host, request.zone(), request.zone_id()) {
     const std::uint64_t limit = host.layout()->settings.chunk_limit_bytes;
     for (auto& chunk : *request.mutable_chunks()) {
       auto* outcome = response_.add_outcomes();
@@ -336,7 +336,7 @@ class HasCall final : public ZonedCall {
 class DeleteCall final : public ZonedCall {
  public:
   DeleteCall(CallId id, Instant deadline, CallHost& host, const v1::DeleteRequest& request)
-      : ZonedCall(id, deadline, host, request.zone()), block_(BlockId::Must(request.id())) {}
+      : ZonedCall(id, deadline, host, request.zone(), request.zone_id()), block_(BlockId::Must(request.id())) {}
 
   void Run() override { Reissue(0); }
   void Reissue(Slot) override {

@@ -1,4 +1,4 @@
-// coffer.v1.Zones: each method as a Call. All go to the primary of the registry partition.
+// coffer.v1.Zones: each method as a Call. All go to the primary of the registry partition, but a look at what is remembered.
 #include "cluster/placement.h"
 #include "router/core/call.h"
 #include "router/core/validate.h"
@@ -93,6 +93,20 @@ class ListZonesCall final : public Call {
   const std::uint32_t limit_;
 };
 
+class ResolveZoneCall final : public ZonedCall {
+ public:
+  ResolveZoneCall(CallId id, Instant deadline, CallHost& host, const v1::ZonesResolveRequest& request)
+      : ZonedCall(id, deadline, host, request.zone()) {}
+
+  void Run() override {
+    v1::ZonesResolveResponse response;
+    response.set_id(zone().str());
+    Succeed(response);
+  }
+  void Answered(Slot, OpResult) override {}
+  void Reissue(Slot) override {}
+};
+
 // A deletion is of one zone, by its id: sent again by name alone it could delete a zone made since. A client that names no id
 // means the zone that has the name now.
 class DeleteZoneCall final : public Call {
@@ -144,6 +158,8 @@ std::unique_ptr<Call> MakeZonesCall(CallId id, Instant deadline, CallHost& host,
       return std::make_unique<CreateZoneCall>(id, deadline, host, std::get<v1::ZonesCreateRequest>(request));
     case Method::kZonesList:
       return std::make_unique<ListZonesCall>(id, deadline, host, std::get<v1::ZonesListRequest>(request));
+    case Method::kZonesResolve:
+      return std::make_unique<ResolveZoneCall>(id, deadline, host, std::get<v1::ZonesResolveRequest>(request));
     default: return std::make_unique<DeleteZoneCall>(id, deadline, host, std::get<v1::ZonesDeleteRequest>(request));
   }
 }

@@ -17,10 +17,11 @@ bool MayTryAgain(Code code) {
 bool SaysNothing(Code code) { return code == Code::kInternal || code == Code::kUnknown; }
 
 // Whether this refusal of a write could be the consequence of an earlier attempt of the same write that did happen:
-// stored, then deleted by somebody, now refused.
-bool MayFollowOwnSuccess(Code code, const wire::DataRequest& request) {
+// stored, then deleted by somebody, now refused. (Another zone under the name is no such consequence: of a zone that was made and
+// deleted the primary says so. But an attempt that nobody answered may yet make ours when that one is gone.)
+bool MayFollowOwnSuccess(Code code, const wire::DataRequest& request, bool unheard) {
   return code == Code::kFailedPrecondition || code == Code::kNotFound ||
-         (code == Code::kAlreadyExists && request.has_create_zone());
+         (code == Code::kAlreadyExists && request.has_create_zone() && unheard);
 }
 
 // Reasons by which a primary refuses a write before it orders it: this attempt certainly had no effect.
@@ -132,6 +133,7 @@ void Dispatcher::Receive(Instant now, const NodeId& from, wire::DataResponse res
   const Attempt attempt = *it;
   op.attempts.erase(it);
   calls_.erase(call);
+  --op.unheard;
   if (attempt.holder) {
     HolderAnswered(now, op, attempt, std::move(response), std::move(bodies));
   } else {
@@ -153,6 +155,7 @@ void Dispatcher::NotSent(Instant now, std::uint64_t call) {
   calls_.erase(it);
   --op.sent;
   --op.unsettled;
+  --op.unheard;
   if (!holder && !stale) Retry(now, op, "the queue to " + to + " is full or its link is gone", {});
   Schedule(now, op);
 }
@@ -194,7 +197,7 @@ void Dispatcher::TargetAnswered(Instant now, Op& op, const Attempt& attempt, wir
     return Schedule(now, op);
   }
   Status status = response.status();
-  if (op.spec.write && (SaysNothing(code) || (ambiguous && MayFollowOwnSuccess(code, op.spec.request)))) {
+  if (op.spec.write && (SaysNothing(code) || (ambiguous && MayFollowOwnSuccess(code, op.spec.request, op.unheard > 0)))) {
     status = OutcomeUnknown(heard);
   }
   Finish(op, std::move(status), std::move(response), std::move(bodies));
@@ -295,6 +298,7 @@ void Dispatcher::Send(Instant now, Op& op, const NodeId& to, Term term, bool hol
   if (op.sent > 0 && !holder) ++counters_.retries;
   ++op.sent;
   ++op.unsettled;
+  ++op.unheard;
   op.attempts.push_back({request.call(), to, now, term, holder, false});
   calls_[request.call()] = op.id;
   sends_.push_back(std::move(out));

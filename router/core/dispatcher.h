@@ -123,6 +123,7 @@ class Dispatcher {
     int tries = 0;
     int sent = 0;                // attempts that left this process, as far as is known
     int unsettled = 0;           // those of them that may have had an effect: all but the definitely refused
+    int unheard = 0;             // those of them that were not answered, whatever became of them
     Status refusal;              // the last definite refusal; it is the answer when nothing is unsettled at the end
     Term seen;                   // the partition's term when last looked at
     std::vector<Attempt> attempts;

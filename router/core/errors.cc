@@ -67,6 +67,12 @@ Status ZoneUnknown(std::string_view zone) {
                        std::string(zone) + "`");
 }
 
+Status ZoneReplaced(std::string_view zone) {
+  return MakeError(Code::kNotFound, "ZONE_DELETED",
+                   "the zone that was meant is no more, another has the name \"" + std::string(zone) +
+                       "\" now; nothing was done: resolve the name again to use that one");
+}
+
 Status OutcomeUnknown(std::string_view last) {
   return MakeError(Code::kDeadlineExceeded, "OUTCOME_UNKNOWN",
                    "the write was sent, but no answer came in time: it may or may not have happened; sending the same "

@@ -209,7 +209,7 @@ bool RouterCore::State::MoveResults() {
   auto answers = std::exchange(zone_answers_, {});
   for (OpResult& result : done) OpEnded(std::move(result));
   for (const auto& answer : answers) {
-    With(answer.waiter, [&](Call& call) { call.ZoneResolved(answer.status, answer.id); });
+    With(answer.waiter, [&](Call& call) { call.ZoneResolved(answer.status, answer.id, answer.old); });
   }
   return !done.empty() || !answers.empty();
 }

@@ -52,9 +52,11 @@ class Checker {
     Zone("zone", r.zone());
     Id("id", r.id());
     Chunk("data", r.data().size());
+    OptionalZoneId("zone_id", r.zone_id());
   }
   void Check(const v1::PutManyRequest& r) {
     Zone("zone", r.zone());
+    OptionalZoneId("zone_id", r.zone_id());
     Count("chunks", r.chunks_size(), 0, kMaxIdsPerRequest);
     std::uint64_t total = 0;
     for (int i = 0; i < r.chunks_size(); ++i) {
@@ -80,9 +82,11 @@ class Checker {
   void Check(const v1::DeleteRequest& r) {
     Zone("zone", r.zone());
     Id("id", r.id());
+    OptionalZoneId("zone_id", r.zone_id());
   }
   void Check(const v1::AppendRequest& r) {
     Zone("zone", r.zone());
+    OptionalZoneId("zone_id", r.zone_id());
     Id("chain", r.chain());
     if (!(r.position() == 0 && r.predecessor().empty())) Id("predecessor", r.predecessor());
     Count("entries", r.entries_size(), 1, kMaxEntriesPerAppend);
@@ -123,6 +127,7 @@ class Checker {
   void Check(const v1::ChainsDeleteRequest& r) {
     Zone("zone", r.zone());
     Id("chain", r.chain());
+    OptionalZoneId("zone_id", r.zone_id());
   }
   void Check(const v1::ZonesCreateRequest& r) {
     Zone("name", r.name());
@@ -135,6 +140,7 @@ class Checker {
     if (!FromPageToken(r.page_token())) Add("page_token", "is not one that a previous response carried");
     if (!r.name().empty()) Zone("name", r.name());
   }
+  void Check(const v1::ZonesResolveRequest& r) { Zone("zone", r.zone()); }
   void Check(const v1::ZonesDeleteRequest& r) {
     Zone("name", r.name());
     OptionalZoneId("id", r.id());

@@ -38,7 +38,7 @@ void ZoneDirectory::Overdue(Instant now, std::vector<Answer>* answers) {
     auto known = known_.find(name);
     if (known == known_.end() || now - lookup.began < config_.patience) continue;
     for (auto* waiters : {&lookup.first, &lookup.later}) {
-      for (const Waiter waiter : std::exchange(*waiters, {})) answers->push_back({waiter, Ok(), known->second.id});
+      for (const Waiter waiter : std::exchange(*waiters, {})) answers->push_back({waiter, Ok(), known->second.id, /*old=*/true});
     }
   }
 }

@@ -29,6 +29,7 @@ class ZoneDirectory {
     Waiter waiter = 0;
     Status status;
     ZoneId id;
+    bool old = false;  // from before: the look-up has not been answered
   };
 
   explicit ZoneDirectory(ZoneDirectoryConfig config) : config_(config) {}

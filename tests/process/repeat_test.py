@@ -32,6 +32,11 @@ class Repeat(ClusterTest):
         api.call("Zones/Create", name="shop", id=other)
         api.call("Zones/Delete", name="shop", id=mine)
         self.assertEqual([z.id for z in api.call("Zones/List", name="shop").zones], [other])
+        # What was meant for the zone that is gone does nothing in the later one.
+        self.refused("ZONE_DELETED", api, "Chunks/Put", zone="shop", id=b"l" * 32, data=b"late", zone_id=mine)
+        self.refused("ZONE_DELETED", api, "Chains/Append", zone="shop", chain=b"l" * 32, entries=[{"body": b"late"}], zone_id=mine)
+        self.assertEqual(api.call("Zones/Resolve", zone="shop").id, other)
+        self.assertFalse(api.call("Chunks/Put", zone="shop", id=b"l" * 32, data=b"in time", zone_id=other).already_existed)
         c.cli("get", id, zone="shop", code=cluster.NOT_FOUND)
 
     def test_blocks(self):

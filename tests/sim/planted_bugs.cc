@@ -45,6 +45,7 @@ const std::vector<std::pair<std::string, Bug>> kBugs{
     {"client-forgets-doubt", Bug::kClientForgetsDoubt},  // R2.3
     {"zone-gone-early", Bug::kZoneGoneEarly},  // R10
     {"zone-drop-ignored", Bug::kZoneDropIgnored},  // R10
+    {"zone-id-ignored", Bug::kZoneIdIgnored},  // R6.6
 };
 
 }  // namespace

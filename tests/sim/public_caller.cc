@@ -29,11 +29,16 @@ PublicCaller::PublicCaller(SimCluster& cluster, const NodeId& self, std::uint64_
 }
 
 void PublicCaller::Ask(PublicCall call, Duration timeout, Done done) {
-  const Instant deadline = cluster_.now() + timeout;
-  client::RetryMachine machine({}, call.effect, deadline, random_.Next(), &budget_);
-  open_.emplace(Open{std::move(call), std::move(machine), deadline, std::move(done), {}, {}});
+  client::ZoneStages stages(call.zone, call.effect);
+  open_.emplace(Open{std::move(call), std::move(stages), cluster_.now() + timeout, std::move(done), {}, {}, {}});
+  Begin();
+}
+
+void PublicCaller::Begin() {
+  open_->stages.Begin(zones_, &open_->call.request);
+  open_->machine.emplace(client::RetryPolicy{}, open_->stages.effect(), open_->deadline, random_.Next(), &budget_);
   ++operation_;
-  Obey(open_->machine.Start(cluster_.now()));
+  Obey(open_->machine->Start(cluster_.now()));
 }
 
 void PublicCaller::Obey(const client::RetryOutput& output) {
@@ -44,10 +49,10 @@ void PublicCaller::Obey(const client::RetryOutput& output) {
 
 // The next moment at which the machine wants to be asked.
 void PublicCaller::Wake() {
-  const Duration wait = std::max<Duration>(open_->machine.NextDeadline() - cluster_.now(), milliseconds(1));
+  const Duration wait = std::max<Duration>(open_->machine->NextDeadline() - cluster_.now(), milliseconds(1));
   cluster_.At(wait, [this, operation = operation_] {
-    if (!open_ || operation != operation_ || cluster_.now() < open_->machine.NextDeadline()) return;
-    Obey(open_->machine.OnTick(cluster_.now()));
+    if (!open_ || operation != operation_ || cluster_.now() < open_->machine->NextDeadline()) return;
+    Obey(open_->machine->OnTick(cluster_.now()));
   });
 }
 
@@ -77,11 +82,12 @@ void PublicCaller::Launch(const client::RetryOutput& output) {
   open_->tries[number] = {output.launch, router, cluster_.router(router).life, {}};
   v1::Call call;
   call.set_id(number);
-  call.mutable_invocation()->set_method(open_->call.method);
-  call.mutable_invocation()->set_request(open_->call.request);
+  const bool resolving = open_->stages.resolving();
+  call.mutable_invocation()->set_method(resolving ? client::kResolveMethod : open_->call.method);
+  call.mutable_invocation()->set_request(resolving ? open_->stages.ResolveRequest() : open_->call.request);
   const auto left = std::chrono::duration_cast<milliseconds>(open_->deadline - cluster_.now()).count();
   call.mutable_invocation()->set_deadline_ms(static_cast<std::uint32_t>(std::max<std::int64_t>(left, 1)));
-  if (cluster_.Call(self_, router, call)) return open_->machine.OnSent(cluster_.now(), output.launch);
+  if (cluster_.Call(self_, router, call)) return open_->machine->OnSent(cluster_.now(), output.launch);
   cluster_.At(milliseconds(1), [this, number, router] {
     penalised_[router] = cluster_.now() + kPenalty;
     Lost(number, /*sent=*/false);
@@ -99,7 +105,7 @@ void PublicCaller::Fail(std::uint64_t call, const client::ReplyFacts& facts) {
   if (!open_ || !open_->tries.contains(call)) return;
   const client::Attempt attempt = open_->tries.at(call).attempt;
   open_->tries.erase(call);
-  Obey(open_->machine.OnFailure(cluster_.now(), attempt, client::Judge(open_->call.effect, facts)));
+  Obey(open_->machine->OnFailure(cluster_.now(), attempt, client::Judge(open_->stages.effect(), facts)));
 }
 
 void PublicCaller::OnReply(v1::Reply reply) {
@@ -107,7 +113,7 @@ void PublicCaller::OnReply(v1::Reply reply) {
   Try& one = open_->tries.at(reply.id());
   if (reply.has_response()) one.responses.push_back(std::move(*reply.mutable_response()));
   if (!reply.has_status()) return;
-  if (reply.status().code() == 0) return Obey(open_->machine.OnSuccess(cluster_.now(), one.attempt));
+  if (reply.status().code() == 0) return Obey(open_->machine->OnSuccess(cluster_.now(), one.attempt));
   const client::Status status = client::FromRpc(reply.status());
   client::ReplyFacts facts;
   facts.code = status.code;
@@ -120,9 +126,9 @@ void PublicCaller::OnReply(v1::Reply reply) {
 
 void PublicCaller::End(const client::RetryOutput& output) {
   PublicAnswer answer;
-  answer.retry_class = output.retry_class;
-  if (output.retry_class != client::RetryClass::kOk) answer.status = open_->last_error;
-  for (auto& [number, one] : open_->tries) {
+  client::ZoneStages::End end{output.retry_class, output.timed_out, {}, &answer.responses};
+  if (output.retry_class != client::RetryClass::kOk) end.error = client::FromRpc(open_->last_error);
+  for (auto& [number, one] : std::exchange(open_->tries, {})) {
     if (output.retry_class == client::RetryClass::kOk && one.attempt == output.answer) {
       answer.responses = std::move(one.responses);
       continue;
@@ -132,6 +138,12 @@ void PublicCaller::End(const client::RetryOutput& output) {
     call.set_cancel(true);
     if (cluster_.router(one.router).life == one.life) (void)cluster_.Call(self_, one.router, call);
   }
+  if (open_->stages.Next(&end, &zones_)) {
+    open_->last_error.Clear();
+    return Begin();
+  }
+  answer.retry_class = end.retry_class;
+  if (end.retry_class != client::RetryClass::kOk) answer.status = open_->last_error;
   telling_ = true;
   cluster_.At(Duration(0), [this, done = std::move(open_->done), answer = std::move(answer)] {
     telling_ = false;

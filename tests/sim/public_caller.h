@@ -1,4 +1,4 @@
-// A client of routers: the library's decisions (client/retry.h) over simulated connections, every request and answer in its public
+// A client of routers: the library's decisions (client/retry.h, zone_ids.h) over simulated connections, every request and answer in its public
 // encoding. Which router is asked is decided here; the library's engine and its connections need threads and gRPC.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "client/retry.h"
+#include "client/zone_ids.h"
 #include "google/rpc/status.pb.h"
 #include "sim/sim_cluster.h"
 
@@ -22,6 +23,8 @@ struct PublicCall {
   client::Effect effect = client::Effect::kRead;
   // Whether a failure proves that no attempt at this write counts; null: never.
   std::function<bool(const client::Status&)> settles;
+  // Of a write: the name of its zone. Empty: none is named.
+  std::string zone;
 };
 
 // How it ended, as the library says it.
@@ -53,12 +56,14 @@ class PublicCaller {
   };
   struct Open {
     PublicCall call;
-    client::RetryMachine machine;
+    client::ZoneStages stages;
     Instant deadline;
     Done done;
+    std::optional<client::RetryMachine> machine;  // of the present stage
     std::map<std::uint64_t, Try> tries;  // by the number of the call
     google::rpc::Status last_error;
   };
+  void Begin();
   void Obey(const client::RetryOutput& output);
   void Launch(const client::RetryOutput& output);
   void End(const client::RetryOutput& output);
@@ -72,6 +77,7 @@ class PublicCaller {
   const NodeId self_;
   Random random_;
   client::HedgeBudget budget_;
+  client::ZoneIds zones_;
   std::optional<Open> open_;
   bool telling_ = false;                     // the end of the last one is on its way to who asked
   std::uint64_t next_call_ = 1;

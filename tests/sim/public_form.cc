@@ -17,7 +17,7 @@ PublicCall PutCall(const std::string& zone, const DataRequest& request, const st
   put.set_id(request.put_chunk().id());
   put.set_data(*bodies.at(0));
   return {"coffer.v1.Chunks/Put", put.SerializeAsString(), Effect::kRepeatSafe,
-          [](const client::Status& s) { return s.code == Code::kAlreadyExists; }};
+          [](const client::Status& s) { return s.code == Code::kAlreadyExists; }, zone};
 }
 
 PublicCall AppendCall(const std::string& zone, const DataRequest& request, const std::vector<Payload>& bodies) {
@@ -30,7 +30,8 @@ PublicCall AppendCall(const std::string& zone, const DataRequest& request, const
   return {"coffer.v1.Chains/Append", append.SerializeAsString(), Effect::kRepeatSafe,
           [position = request.append().position()](const client::Status& s) {
             return s.code == Code::kAborted && s.conflict && s.conflict->length > position;
-          }};
+          },
+          zone};
 }
 
 // One query, read from its first entry on.
@@ -40,7 +41,7 @@ PublicCall ReadCall(const std::string& zone, const DataRequest& request) {
   auto* query = read.add_queries();
   query->set_chain(request.read_chain().chain());
   *query->mutable_range() = request.read_chain().range();
-  return {"coffer.v1.Chains/Read", read.SerializeAsString(), Effect::kRead, {}};
+  return {"coffer.v1.Chains/Read", read.SerializeAsString(), Effect::kRead, {}, {}};
 }
 
 template <class Message, class Set>
@@ -48,7 +49,7 @@ PublicCall Small(const char* method, Effect effect, const std::string& zone, Set
   Message message;
   message.set_zone(zone);
   set(message);
-  return {method, message.SerializeAsString(), effect, {}};
+  return {method, message.SerializeAsString(), effect, {}, effect == Effect::kRead ? std::string() : zone};
 }
 
 bool TakeEntries(const PublicAnswer& answer, wire::DataResponse* response, std::vector<Payload>* bodies) {

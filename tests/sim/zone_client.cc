@@ -122,7 +122,7 @@ void ZoneClient::Create(const std::string& name, Owned& owned) {
   v1::ZonesCreateRequest request;
   request.set_name(name);
   request.set_id(owned.id.str());
-  Ask({"coffer.v1.Zones/Create", request.SerializeAsString(), client::Effect::kRepeatSafe, {}}, [this, name, &owned](const PublicAnswer& answer) {
+  Ask({"coffer.v1.Zones/Create", request.SerializeAsString(), client::Effect::kRepeatSafe, {}, {}}, [this, name, &owned](const PublicAnswer& answer) {
     if (answer.retry_class != RetryClass::kOk) return;  // the last zone of this name may be being deleted still
     v1::ZonesCreateResponse response;
     if (!response.ParseFromString(answer.responses.at(0)) || response.zone().id() != owned.id.str()) return Report("zone " + name + " was made with another id");
@@ -137,7 +137,7 @@ void ZoneClient::Delete(const std::string& name, Owned& owned) {
   v1::ZonesDeleteRequest request;
   request.set_name(name);
   request.set_id(owned.id.str());
-  Ask({"coffer.v1.Zones/Delete", request.SerializeAsString(), client::Effect::kRepeatSafe, {}}, [this, name, &owned](const PublicAnswer& answer) {
+  Ask({"coffer.v1.Zones/Delete", request.SerializeAsString(), client::Effect::kRepeatSafe, {}, {}}, [this, name, &owned](const PublicAnswer& answer) {
     if (answer.Definite() && static_cast<Code>(answer.status.code()) == Code::kNotFound) return Report(load_.zones.DeleteFoundNothing(name));
     if (answer.retry_class != RetryClass::kOk) return;
     load_.zones.EndDelete(name);

@@ -137,10 +137,10 @@ T Parse(const std::string& raw) {
   return t;
 }
 
-std::string ZoneOf(const std::string& method, const std::string& request) {
-  // Field 1 of every request of Chunks and Chains is the zone.
-  if (method.find("Chunks/") == std::string::npos && method.find("Chains/") == std::string::npos) return "";
-  return Parse<v1::HasRequest>(request).zone();
+// The zone of a request, and its id if the request names it. Field 1 of every request of Chunks and Chains is the zone's name.
+v1::DeleteRequest ZoneOf(const std::string& method, const std::string& request) {
+  const bool named = method.find("Chunks/") != std::string::npos || method.find("Chains/") != std::string::npos;
+  return named || method.ends_with("/Resolve") ? Parse<v1::DeleteRequest>(request) : v1::DeleteRequest();
 }
 
 Outcome HandleChunks(FakeCluster& c, const std::string& name, const std::string& request) {
@@ -270,6 +270,12 @@ Outcome HandleZones(FakeCluster& c, const std::string& name, const std::string& 
     }
     return Ok(out);
   }
+  if (name == "Resolve") {
+    const auto named = c.zones.find(Parse<v1::ZonesResolveRequest>(request).zone());
+    v1::ZonesResolveResponse out;
+    out.set_id(named->second);
+    return Ok(out);
+  }
   if (name == "Delete") {
     const auto r = Parse<v1::ZonesDeleteRequest>(request);
     const auto named = c.zones.find(r.name());
@@ -346,8 +352,11 @@ FakeCluster::FakeCluster() {
 FakeCluster::Outcome FakeCluster::Handle(const std::string& method, const std::string& request) {
   std::lock_guard<std::mutex> guard(lock);
   ++calls[method];
-  const std::string zone = ZoneOf(method, request);
+  last_request[method] = request;
+  const auto in = ZoneOf(method, request);
+  const std::string& zone = in.zone();
   if (!zone.empty() && zones.count(zone) == 0) return Bad(Error(5, "no zone \"" + zone + "\"", "ZONE_UNKNOWN"));
+  if (!in.zone_id().empty() && zones[zone] != in.zone_id()) return Bad(Error(5, "another zone is named \"" + zone + "\" now", "ZONE_DELETED"));
   const auto after = [&](const char* prefix) { return method.substr(std::string(prefix).size()); };
   if (method.rfind("coffer.v1.Chunks/", 0) == 0) return HandleChunks(*this, after("coffer.v1.Chunks/"), request);
   if (method.rfind("coffer.v1.Chains/", 0) == 0) return HandleChains(*this, after("coffer.v1.Chains/"), request);

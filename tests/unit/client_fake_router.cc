@@ -99,12 +99,14 @@ class Session : public grpc::ServerBidiReactor<v1::OpenRequest, v1::OpenResponse
  private:
   void OnCall(const v1::Call& call) {
     if (call.has_cancel()) {
-      ++router_->cancels;
+      router_->cancels += resolving_.erase(call.id()) == 0;
       std::erase_if(router_->streams, [&](const OpenStream& s) { return s.session == this && s.id == call.id(); });
       return;
     }
-    ++router_->calls;
     const std::string& method = call.invocation().method();
+    const bool resolves = method == "coffer.v1.Zones/Resolve";
+    router_->calls += !resolves;
+    if (resolves) resolving_.insert(call.id());
     if (call.invocation().deadline_ms() == 0) {
       const auto status = RpcError(3, "a deadline is needed");
       return Reply(call.id(), nullptr, &status);
@@ -139,6 +141,7 @@ class Session : public grpc::ServerBidiReactor<v1::OpenRequest, v1::OpenResponse
   }
 
   FakeRouter::Impl* router_;
+  std::set<std::uint64_t> resolving_;  // calls
   v1::OpenRequest request_;
   v1::OpenResponse queued_;
   v1::OpenResponse frame_;
