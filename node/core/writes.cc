@@ -365,7 +365,15 @@ void Writes::DropZone(Request r) {
 
 void Writes::PurgeZone(const wire::ZoneRecord& zone, const Waiter& waiter, Primaries::Done done) {
   const PartitionId registry = cluster::RegistryPartition(ctx_.layout->partition_count());
+  if (!ctx_.IsPrimary(registry)) return;
   wire::Write write = NewWrite(wire::WRITE_KIND_PURGE_ZONE, ZoneId{}, Sha256({zone.name()}).view());
+  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({zone.name()}).view()), 0};
+  RecordHeader header;
+  wire::ZoneRecord present;
+  const ReadOutcome outcome = ctx_.Replica(registry).FindZone(key, &header, &present);
+  // Another primary has purged it meanwhile, and the name may be that of a later zone.
+  if (outcome == ReadOutcome::kAbsent || (outcome == ReadOutcome::kFound && present.id() != zone.id())) return done();
+  if (outcome != ReadOutcome::kFound) return;
   *write.mutable_zone_record() = zone;
   (void)primaries_.Order(registry, std::move(write), {}, waiter, std::move(done));
 }

@@ -97,14 +97,17 @@ void ZoneDeletion::OnResponse(const wire::DataResponse& response) {
 
 void ZoneDeletion::Tick() {
   if (ctx_.now >= look_at_) OnRegistryActive();
-  for (auto& [zone, job] : jobs_) {
+  for (auto next = jobs_.begin(); next != jobs_.end();) {
+    const ZoneId zone = next->first;
+    Job& job = next->second;
+    ++next;  // a purge may end the job at once
     if (!job.left.empty()) {
       Ask(job);
     } else if (ctx_.now >= job.purge_at) {
       job.purge_at = ctx_.now + std::chrono::seconds(5);
       Waiter nobody;
       nobody.deadline = job.purge_at;
-      purge_(job.zone, nobody, [this, zone = zone] { jobs_.erase(zone); });
+      purge_(job.zone, nobody, [this, zone] { jobs_.erase(zone); });
     }
   }
   if (jobs_.empty()) calls_.clear();
