@@ -235,7 +235,8 @@ TEST_CASE("a map by id does what std::map does, for random ids and for those of 
       if (map.contains(other)) REQUIRE(map.at(other) == plain.at(other));
       REQUIRE(map.size() == plain.size());
     }
-    CHECK(std::equal(map.begin(), map.end(), plain.begin(), plain.end(), [](const auto& a, const auto& b) { return a == std::pair(b.first, b.second); }));
+    CHECK(std::equal(map.begin(), map.end(), plain.begin(), plain.end(),
+                     [](const auto& a, const auto& b) { return a == std::pair(b.first, b.second); }));
     CHECK_THROWS(map.at(NodeId{}));
   }
 }
@@ -245,7 +246,9 @@ TEST_CASE("due times come in order, by the last that was set") {
   DueTimes times;
   std::map<NodeId, Instant> plain;
   const auto next = [&] {
-    return *std::min_element(plain.begin(), plain.end(), [](const auto& a, const auto& b) { return std::pair(a.second, a.first) < std::pair(b.second, b.first); });
+    return *std::min_element(plain.begin(), plain.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.second, a.first) < std::pair(b.second, b.first);
+    });
   };
   for (int step = 0; step < 5000; ++step) {
     const NodeId id = Id(static_cast<int>(random.Below(50)));
