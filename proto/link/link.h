@@ -96,8 +96,8 @@ struct HubOptions {
   bool owner_polls = false;
   std::chrono::milliseconds keepalive{2000};  // a silent connection is asked after this, and given up after as long again
   // On each stream of a link something is said this often. A stream on which nothing came for as many beats as make `deaf_after` is
-  // ended, though its connection lives. A frame that is still on its way is nothing yet: with less, slow links would break under
-  // large values (5 MiB in 15 s are 350 KB/s).
+  // ended, though its connection lives. A frame that is still on its way is nothing yet: the stream of large values has four times as
+  // long (5 MiB in a minute are 90 KB/s).
   std::chrono::milliseconds pulse{2000};
   std::chrono::milliseconds deaf_after{15000};
 };

@@ -3,6 +3,12 @@
 #include <utility>
 
 namespace coffer::link {
+namespace {
+
+// How much longer a stream of large values may be silent: a frame that is on its way over a slow link is not seen to come.
+constexpr int kLargeValues = 4;
+
+}  // namespace
 
 std::shared_ptr<Session> Session::Dial(SessionHost* host, const HubOptions& options, Keyring keyring, DialAim aim,
                                        std::shared_ptr<DialledStream> stream) {
@@ -105,8 +111,9 @@ void Session::Pump() {
 
 void Session::Beat() {
   if (!attached_ || Ending()) return;
-  if (peer_.pulse && ++silent_beats_ * options_.pulse >= options_.deaf_after) {
-    return Break(FrameFault::kMissing, {"SILENT", "nothing came for " + std::to_string(options_.deaf_after.count()) +
+  const auto patience = aim().lane == 0 ? options_.deaf_after : kLargeValues * options_.deaf_after;
+  if (peer_.pulse && ++silent_beats_ * options_.pulse >= patience) {
+    return Break(FrameFault::kMissing, {"SILENT", "nothing came for " + std::to_string(patience.count()) +
                                                       " ms on a stream whose connection lives: the link is made anew"});
   }
   {
