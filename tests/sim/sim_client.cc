@@ -137,10 +137,8 @@ void SimClient::Get(const std::string& id) {
     ChunkRecord& record = chunks_[id];
     if (r->status().code() == 0) {
       if (bodies.size() != 1 || *bodies[0] != record.value) Break("chunk " + Hex(id) + " came back with other bytes");
-      // Found is said without a confirming round (R13.1): a primary that is cut off may not know of the delete yet.
-      const auto newest = cluster_.Newest();
-      const bool current = newest && r->epoch() == newest->epoch.value;
-      if (record.delete_acknowledged && current) Break("chunk " + Hex(id) + " came back after its delete was acknowledged");
+      // Found is said without a confirming round (R13.1): a primary of an earlier layout may not know of the delete.
+      if (record.deleted_in && Epoch(r->epoch()) >= *record.deleted_in) Break("chunk " + Hex(id) + " came back after its delete was acknowledged");
     } else if (r->status().code() == 5) {
       if (record.put_acknowledged && !record.delete_started) Break("acknowledged chunk " + Hex(id) + " is NOT_FOUND");
       // A confirmed "not there" of a put that is not under way any more: it can't appear later, unless it was never settled.
@@ -158,7 +156,7 @@ void SimClient::Delete(const std::string& id) {
   Begin(request, {}, [this, id](const wire::DataResponse* r, const auto&) {
     if (!r) return;
     ChunkRecord& record = chunks_[id];
-    if (r->status().code() == 0) record.delete_acknowledged = true;
+    if (r->status().code() == 0) record.deleted_in = Epoch(r->epoch());
     else if (r->status().code() == 5 && !record.put_acknowledged) return;
     else Break("a delete answered " + std::to_string(r->status().code()) + ": " + r->status().message());
   });

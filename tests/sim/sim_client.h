@@ -21,7 +21,7 @@ struct ChunkRecord {
   std::string value;
   bool put_acknowledged = false;
   bool delete_started = false;
-  bool delete_acknowledged = false;
+  std::optional<Epoch> deleted_in;  // the layout of whoever acknowledged the delete
 };
 
 // What is known of one chain: bodies are "<chain>/<position>/<attempt>".
