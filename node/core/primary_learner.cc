@@ -97,8 +97,13 @@ void Primaries::Review(PartitionId partition) {
     }
     if (Planted(Bug::kAddWithdrawn) && member != view->end() && member->second.state != cluster::Liveness::kAlive) {
       std::erase_if(ctx_.durable.adds, [&](const cluster::ProposedAdd& add) { return add.partition == partition; });
-      carried_[partition] = std::move(lead.waiting);
-      StartTerm(partition);
+      // Not at once: our caller goes on with this lead.
+      ctx_.Persist({}, [this, partition, term = lead.term] {
+        Lead* const marked = Touch(partition);
+        if (!marked || marked->term != term) return;
+        carried_[partition] = std::move(marked->waiting);
+        StartTerm(partition);
+      });
     }
     return;
   }
