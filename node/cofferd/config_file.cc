@@ -1,7 +1,11 @@
 // The TOML file: keys at the top level, values of the types that read naturally there.
 #include <filesystem>
 #include <sstream>
+#include <stdexcept>
 
+// The parser takes some files that are no TOML ("[:]") for its own mistake, and would end the process.
+[[noreturn]] static void NotToml() { throw std::logic_error("this is not TOML"); }
+#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : NotToml())
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
@@ -45,6 +49,9 @@ RawValues ReadConfigFile(const std::string& path, std::vector<std::string>* erro
     const auto line = error.source().begin.line;
     errors->push_back(path + (line > 0 ? ":" + std::to_string(line) : std::string()) + ": " +
                       std::string(error.description()));
+    return values;
+  } catch (const std::logic_error& error) {
+    errors->push_back(path + ": " + error.what());
     return values;
   }
   for (const auto& [key, node] : table) {

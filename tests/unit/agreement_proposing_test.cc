@@ -252,7 +252,8 @@ TEST_CASE("A14: outvoted in every attempt, it gives up and says that others kept
   for (int i = 0; i < 10 * Proposer::kMaxAttempts && !m.ended; ++i) {
     const Ballot higher{prepare.ballot().counter() + 1, Node(1)};
     for (const int refuser : {1, 2, 3}) m.Receive(Node(refuser), Promise(prepare, false, higher));
-    m.TickTo(m.agreement().NextDeadline());
+    const Instant next = m.agreement().NextDeadline();
+    m.TickTo(next == kNever ? m.now : next);  // the last refusal may leave nothing to wait for
     m.SyncAll();
     const auto sent = m.TakeSent(kPrepare);
     if (sent.empty()) continue;

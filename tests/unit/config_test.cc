@@ -179,6 +179,9 @@ TEST_CASE("files that are none say where") {
   CHECK_THAT(ErrorsOf(Load({"--config", "/nowhere/cofferd.toml"})), Contains("/nowhere/cofferd.toml"));
   const File broken("name = \"a\"\nweight = = 3\n");
   CHECK_THAT(ErrorsOf(Load({"--config", broken.path()})), Contains(broken.path() + ":2"));
+  // The parser takes this for a mistake of its own.
+  const File odd("[:]\n");
+  CHECK_THAT(ErrorsOf(Load({"--config", odd.path()})), Contains(odd.path() + ": this is not TOML"));
   const File table("[node]\nname = \"a\"\n");
   CHECK_FALSE(Load({"--config", table.path()}).ok());
   const File typed("weight = 1.5\n");
