@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "proto/varint.h"
 #include "router/front_state.h"
 
 namespace coffer::router {
@@ -13,6 +14,7 @@ namespace {
 
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
+using google::protobuf::io::CodedOutputStream;
 
 // Responses below this are copied next to their envelope.
 constexpr std::size_t kInline = 4096;
@@ -78,23 +80,12 @@ bool ReadCall(CodedInputStream* in, StreamCall* call) {
   });
 }
 
-void PutVarint(std::uint64_t value, std::string* out) {
-  for (; value >= 0x80; value >>= 7) out->push_back(static_cast<char>(value | 0x80));
-  out->push_back(static_cast<char>(value));
-}
-
-std::size_t VarintSize(std::uint64_t value) {
-  std::size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
-
 // Fields 2 and 3 up to the response's bytes.
 void PutResponseHead(std::size_t size, std::string* out) {
-  PutVarint(Tag(3, kVarint), out);
-  PutVarint(1, out);
-  PutVarint(Tag(2, kBytes), out);
-  PutVarint(size, out);
+  AppendVarint(Tag(3, kVarint), out);
+  AppendVarint(1, out);
+  AppendVarint(Tag(2, kBytes), out);
+  AppendVarint(size, out);
 }
 
 }  // namespace
@@ -118,12 +109,12 @@ bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCa
 EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, const Status* status) {
   EncodedReply reply;
   std::string fields;
-  PutVarint(Tag(1, kVarint), &fields);
-  PutVarint(id, &fields);
+  AppendVarint(Tag(1, kVarint), &fields);
+  AppendVarint(id, &fields);
   if (status) {
     const std::string bytes = status->SerializeAsString();
-    PutVarint(Tag(4, kBytes), &reply.tail);
-    PutVarint(bytes.size(), &reply.tail);
+    AppendVarint(Tag(4, kBytes), &reply.tail);
+    AppendVarint(bytes.size(), &reply.tail);
     reply.tail += bytes;
   }
   if (response) {
@@ -131,9 +122,9 @@ EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, con
     reply.body = std::move(*response);
   }
   const std::size_t size = fields.size() + reply.body.size() + reply.tail.size();
-  reply.head.reserve(1 + VarintSize(size) + fields.size());
-  PutVarint(Tag(1, kBytes), &reply.head);
-  PutVarint(size, &reply.head);
+  reply.head.reserve(1 + CodedOutputStream::VarintSize64(size) + fields.size());
+  AppendVarint(Tag(1, kBytes), &reply.head);
+  AppendVarint(size, &reply.head);
   reply.head += fields;
   return reply;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "coffer/v1/chains.pb.h"
+#include "proto/varint.h"
 
 namespace coffer::node {
 namespace {
@@ -26,12 +27,6 @@ constexpr std::uint32_t Tag(int field, WireFormatLite::WireType type) {
 static_assert(Entry::kHashFieldNumber < 16 && ReadResponse::kEntriesFieldNumber < 16, "a tag is counted as one byte");
 
 std::size_t FieldBytes(std::size_t content) { return 1 + CodedOutputStream::VarintSize64(content) + content; }
-
-void AppendVarint(std::uint64_t value, std::string* out) {
-  std::uint8_t bytes[10];
-  const auto* end = CodedOutputStream::WriteVarint64ToArray(value, bytes);
-  out->append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
-}
 
 void AppendField(int field, std::string_view content, std::string* out) {
   out->push_back(static_cast<char>(Tag(field, kBytes)));

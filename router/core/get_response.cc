@@ -2,28 +2,19 @@
 
 #include <utility>
 
+#include "proto/varint.h"
+
 namespace coffer::router {
-namespace {
-
-void AppendVarint(std::string& out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-}  // namespace
 
 Response EncodeGetResponse(Payload data, std::uint64_t total_size) {
   std::string head;
   if (total_size != 0) {
     head.push_back('\x10');
-    AppendVarint(head, total_size);
+    AppendVarint(total_size, &head);
   }
   if (!data || data->empty()) return head;
   head.push_back('\x0a');
-  AppendVarint(head, data->size());
+  AppendVarint(data->size(), &head);
   return {std::move(head), std::move(data)};
 }
 
