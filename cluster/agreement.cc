@@ -422,6 +422,11 @@ Agreement::Output Agreement::Propose(Instant now, const Layout& next) {
   return impl_->Finish(now);
 }
 
+Agreement::Output Agreement::Withdraw(Instant now) {
+  if (impl_->proposer.active()) impl_->EndProposal(false, "nothing is to be changed any more");
+  return impl_->Finish(now);
+}
+
 Agreement::Output Agreement::Tick(Instant now) {
   impl_->Do(now, impl_->proposer.Tick(now));
   return impl_->Finish(now);
@@ -438,6 +443,8 @@ Agreement::Output Agreement::PeerEpoch(Instant now, const NodeId& peer, Epoch ep
 }
 
 bool Agreement::proposing() const { return impl_->proposer.active(); }
+
+bool Agreement::accepting() const { return impl_->proposer.accepting(); }
 
 Instant Agreement::NextDeadline() const { return std::min(impl_->proposer.deadline(), impl_->spread.NextDeadline()); }
 

@@ -67,6 +67,8 @@ class Agreement {
   // layout replaces an unfinished one (whose end is then not reported; it may still be decided, and is then adopted), the
   // same layout again changes nothing. Ends at once (proposal_ended = false) when it is illegal or we are no voter.
   Output Propose(Instant now, const Layout& next);
+  // Gives up the proposal under way, if there is one: its wish is out of date (proposal_ended = false). It may still be decided.
+  Output Withdraw(Instant now);
   // Retries and time-outs; due at NextDeadline(), harmless at any other time.
   Output Tick(Instant now);
   // Adopts a layout known to be decided, or the first layout of a cluster that is being formed (which the owner announces
@@ -78,6 +80,8 @@ class Agreement {
   Output PeerEpoch(Instant now, const NodeId& peer, Epoch epoch);
 
   bool proposing() const;
+  // Whether the present attempt asks for acceptance, so that what it proposes can't be replaced any more.
+  bool accepting() const;
   Instant NextDeadline() const;
   // What has to be durable; includes changes whose persist is still under way.
   const AgreementState& state() const;

@@ -70,6 +70,8 @@ class Proposer {
   void Stop();
 
   bool active() const { return phase_ != Phase::kIdle; }
+  // Whether voters are being asked to accept value(): another wish comes too late for the present attempt.
+  bool accepting() const { return phase_ == Phase::kAccepting; }
   Instant deadline() const { return active() ? deadline_ : kNever; }
   // The ballot of the present attempt; counter 0 between attempts.
   const Ballot& ballot() const { return ballot_; }

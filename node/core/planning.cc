@@ -393,11 +393,44 @@ void Planning::Tick() {
   SendRequests();
   // A layout that is adopted but not yet durable is about to replace ours: planning from the old one would be in vain.
   if (agreement_.epoch() != ctx_.layout->epoch || ctx_.now < look_at_) return;
-  if (agreement_.proposing() && !ForceIsWanted()) return;
+  const bool renew = agreement_.proposing() && !ForceIsWanted();
+  if (renew && agreement_.accepting()) return;
   const auto rank = Rank();
   if (!rank) return WithoutVote();
   look_at_ = ctx_.now + kLookAgain;
+  if (renew) return RenewProposal();
   if (TakeOperation() || agreement_.proposing() || agreement_.epoch() != ctx_.layout->epoch) return;
+  const auto members = Members();
+  const auto requests = Requests();
+  const auto next = cluster::PlanNext(*ctx_.layout, members, requests, {}, ctx_.config.planner);
+  if (!next) {
+    wanting_since_ = kNever;
+    return;
+  }
+  if (wanting_since_ == kNever) wanting_since_ = ctx_.now;
+  if (ctx_.now - wanting_since_ < static_cast<int>(*rank) * kRankDelay) return;
+  if (!cluster::CannotWait(*ctx_.layout, *next, members, requests)) {
+    const Instant gathered = Gathered();
+    if (ctx_.now < gathered) {
+      look_at_ = std::min(look_at_, gathered);
+      return;
+    }
+  }
+  if (Planted(Bug::kGossipDecides)) return execute_(agreement_.Adopt(ctx_.now, cluster::Encode(*next)));
+  execute_(agreement_.Propose(ctx_.now, *next));
+}
+
+// A proposal was right when it was planned, and may find no quorum for minutes: until somebody is asked to accept it, it follows what
+// becomes of the members (L5). One that was made when one node was away would else remove that node when another is.
+void Planning::RenewProposal() {
+  const bool operators = !operations_.empty() && operations_.front().proposed;
+  const OperatorChange change = operators ? *ChangeOf(operations_.front().request) : OperatorChange{};
+  const auto next = cluster::PlanNext(*ctx_.layout, Members(), operators ? cluster::PlannerRequests{} : Requests(), change, ctx_.config.planner);
+  execute_(next ? agreement_.Propose(ctx_.now, *next) : agreement_.Withdraw(ctx_.now));
+}
+
+// What primaries ask for, as the planner takes it.
+cluster::PlannerRequests Planning::Requests() const {
   cluster::PlannerRequests requests;
   for (const auto& [partition, request] : handed_) {
     if (request.has_add()) {
@@ -415,23 +448,7 @@ void Planning::Tick() {
   for (const auto& [partition, removal] : removals_) {
     requests.removals[partition] = {Term(removal.request.term()), NodeId::Must(removal.request.remove())};
   }
-  const auto members = Members();
-  const auto next = cluster::PlanNext(*ctx_.layout, members, requests, {}, ctx_.config.planner);
-  if (!next) {
-    wanting_since_ = kNever;
-    return;
-  }
-  if (wanting_since_ == kNever) wanting_since_ = ctx_.now;
-  if (ctx_.now - wanting_since_ < static_cast<int>(*rank) * kRankDelay) return;
-  if (!cluster::CannotWait(*ctx_.layout, *next, members, requests)) {
-    const Instant gathered = Gathered();
-    if (ctx_.now < gathered) {
-      look_at_ = std::min(look_at_, gathered);
-      return;
-    }
-  }
-  if (Planted(Bug::kGossipDecides)) return execute_(agreement_.Adopt(ctx_.now, cluster::Encode(*next)));
-  execute_(agreement_.Propose(ctx_.now, *next));
+  return requests;
 }
 
 // Every layout costs an agreement and, in the partitions it touches, a fresh contact: changes that can wait are decided

@@ -57,6 +57,8 @@ class Planning {
   NodeId Forcer() const;
   std::optional<std::string> KnowsNewer() const;
   bool TakeOperation();
+  void RenewProposal();
+  cluster::PlannerRequests Requests() const;
   void WithoutVote();
   void Force(const cluster::Layout& next);
   void AnswerOperation(const Operation& op, google::rpc::Status status, Epoch epoch);

@@ -1,5 +1,6 @@
 #include <cstdlib>
 
+#include "sim/scenario.h"
 #include "sim/sim_steps.h"
 
 namespace coffer::sim {
@@ -124,6 +125,42 @@ TEST_CASE("random kills and cuts under load") {
     REQUIRE(c.Settled());
     Verify(c, client);
     Verify(c, other);
+  }
+}
+
+// Two storage nodes and a witness. Everybody wants to go on without the one that is away, and nobody hears a promise; then that one is
+// back, and the other is gone with its disk.
+TEST_CASE("L5 what is proposed follows what becomes of the members: it never removes who lives in favour of who died meanwhile") {
+  for (std::uint64_t seed = 200; seed < 210; ++seed) {
+    SimCluster c(seed, 6);
+    c.AddNode();
+    c.AddNode();
+    c.AddNode(2);
+    c.Start(0);
+    c.Form(0);
+    c.Start(1);
+    c.Start(2);
+    REQUIRE(c.RunUntil([&] { return c.Settled() && c.Newest()->settings.min_copies == 2 && c.Newest()->voters.size() == 3; }, seconds(30)));
+    const std::size_t away = seed % 2, lost = 1 - away;
+    c.Mute(*KindNumber("promise"), Instant::max());
+    c.Kill(away);
+    c.RunFor(seconds(8));
+    c.Start(away);
+    c.RunFor(seconds(2));
+    c.Kill(lost);
+    c.Wipe(lost);
+    c.RunFor(seconds(5));
+    c.Unmute();
+    INFO("seed " << seed << "\n" << Tail(c));
+    const NodeId survivor = c.node(away).id;
+    REQUIRE(c.RunUntil([&] {
+      const auto layout = c.Newest();
+      const auto self = layout->IndexOf(survivor);
+      return std::all_of(layout->partitions.begin(), layout->partitions.end(),
+                         [&](const cluster::Group& g) { return g.primary == self && g.in_sync.size() == 1 && g.InSync(self); });
+    }, seconds(30)));
+    c.Start(lost);
+    REQUIRE(c.RunUntil([&] { return c.Settled() && c.AllWritable(); }, seconds(60)));
   }
 }
 

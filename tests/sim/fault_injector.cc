@@ -7,6 +7,9 @@ namespace {
 
 using std::chrono::microseconds;
 
+// So long a change may be under way unseen: planned up to 0.5 s ago (A14), and asked for in a message that comes 5 s late.
+constexpr Duration kUnderWay = std::chrono::seconds(6);
+
 NodeId OperatorId() {
   NodeId id;
   id.bytes.fill(199);
@@ -119,6 +122,7 @@ void FaultInjector::Disk(const std::string& what, std::size_t n, const std::vect
   if (what == "flip") Flip(n);
   if ((what == "failsync" || what == "wipe") && MayLose(n)) {
     lost_disk_ = true;
+    last_loss_ = cluster_.now();
     cluster_.Kill(n);
     cluster_.Wipe(n);
   }
@@ -233,7 +237,12 @@ bool FaultInjector::MayLose(std::size_t node) const {
   return Carries(*newest, {node});
 }
 
-bool FaultInjector::TooMuchLost() const { return lost_disk_ && layouts_.newest() && !Carries(*layouts_.newest(), {}); }
+void FaultInjector::LayoutDecided() {
+  if (!lost_disk_ || Carries(*layouts_.newest(), {})) return;
+  overtaken_ = overtaken_ || !stated_off_.empty() || cluster_.now() - last_loss_ <= kUnderWay;
+}
+
+bool FaultInjector::TooMuchLost() const { return overtaken_ && !Carries(*layouts_.newest(), {}); }
 
 void FaultInjector::Flip(std::size_t node) {
   const auto& newest = layouts_.newest();

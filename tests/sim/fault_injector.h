@@ -37,7 +37,10 @@ class FaultInjector {
   bool lost_disk() const { return lost_disk_; }
   // Everybody who was given up by force is back under another id.
   bool AllReturned() const;
-  // More disks were lost than the cluster is built to survive: a removal that was under way left nobody but who lost its disk.
+  // There is a newer layout.
+  void LayoutDecided();
+  // More disks were lost than the cluster is built to survive: a removal that was under way left nobody but who lost its disk. One that
+  // is decided later than anything can have been under way for is no excuse.
   bool TooMuchLost() const;
   const std::set<PartitionId>& damaged() const { return damaged_; }
 
@@ -70,6 +73,8 @@ class FaultInjector {
   std::set<std::size_t> stated_off_;  // by an operator who forces the layout: off until the heal
   std::set<std::size_t> off_;         // at the heal, until all is well without them
   bool lost_disk_ = false;
+  Instant last_loss_{};       // of a disk
+  bool overtaken_ = false;    // by a decision that was under way then
   bool over_ = false;
 };
 

@@ -115,6 +115,7 @@ class Runner {
   }
 
   void OnLayout(const std::shared_ptr<const cluster::Layout>& before) {
+    injector_.LayoutDecided();
     const auto& newest = *layouts_.newest();
     std::set<PartitionId> changed;
     for (PartitionId p = 0; p < newest.partition_count(); ++p) {
@@ -224,6 +225,7 @@ class Runner {
     WellAgain("the heal");
     if (!Failed() && injector_.HealRest()) WellAgain("the rest came back");
     recovery_ = cluster_.now() - healed;
+    if (too_much_lost_) return;  // judged up to here
     for (auto& client : clients_) client->Stop();
     for (auto& client : zone_clients_) client->Stop();
     for (auto& client : clients_) EndOf(*client);

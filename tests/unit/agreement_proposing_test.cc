@@ -245,6 +245,21 @@ TEST_CASE("A14: a new wish replaces the old one, the same wish changes nothing")
   CHECK(m.agreement().state().layout == Encode(After(kFive, 8)));
 }
 
+TEST_CASE("A14: a proposal that is withdrawn ends, and answers to it count no more") {
+  TestMember m(Node(0), 1, &kFive);
+  const auto prepare = StartProposal(m, After(kFive, 7));
+  CHECK_FALSE(m.agreement().accepting());
+  m.Run(m.agreement().Withdraw(m.now));
+  CHECK(m.ended == false);
+  CHECK_FALSE(m.agreement().proposing());
+  m.Receive(Node(1), Promise(prepare));
+  m.Receive(Node(2), Promise(prepare));
+  CHECK(m.TakeSent(kAccept).empty());
+  m.ended.reset();
+  m.Run(m.agreement().Withdraw(m.now));
+  CHECK_FALSE(m.ended.has_value());
+}
+
 TEST_CASE("A14: outvoted in every attempt, it gives up and says that others kept proposing") {
   TestMember m(Node(0), 1, &kFive);
   auto prepare = StartProposal(m, After(kFive, 7));
