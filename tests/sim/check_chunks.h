@@ -32,8 +32,8 @@ class ChunkChecker {
   using Complaint = std::optional<std::string>;
   Complaint EndPut(const Token& token, Outcome outcome);
   Complaint EndDelete(const Token& token, Outcome outcome);
-  // `by_primary`: the answer came from the primary of the newest layout; others may show a delete late, or a value that was put
-  // under the id and lost (R13).
+  // `by_primary`: the answer came from the primary, by a layout that was the newest when it was asked, or a later one; others may show
+  // a delete late, or a value that was put under the id and lost (R13).
   Complaint EndGet(const Token& token, Outcome outcome, const std::string& value, bool by_primary);
   // A confirmed answer to "is it there?".
   Complaint EndHas(const Token& token, bool present);

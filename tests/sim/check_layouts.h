@@ -20,6 +20,11 @@ class LayoutChecker {
   Complaint Effective(const SimCluster& cluster, std::size_t node) const;
   // The newest layout that anybody adopted; null before the first.
   const std::shared_ptr<const cluster::Layout>& newest() const { return newest_; }
+  // That of an epoch; null if nobody is known to have had it.
+  std::shared_ptr<const cluster::Layout> Of(Epoch epoch) const {
+    const auto it = layouts_.find(epoch.value);
+    return it == layouts_.end() ? nullptr : it->second;
+  }
   std::size_t epochs() const { return history_.size(); }
 
  private:

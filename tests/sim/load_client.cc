@@ -190,9 +190,11 @@ void LoadClient::Finish(const wire::DataResponse* response, const std::vector<Pa
   done(response, bodies, by);
 }
 
-bool LoadClient::ByPrimary(PartitionId partition, const NodeId& by) const {
-  const auto newest = cluster_.Newest();
-  return newest && newest->members[newest->group(partition).primary].id == by;
+// Whether who answered led the partition by a layout that is as new as any that somebody had when it was asked: then its disk has all
+// that was acknowledged before. Among the living the newest may be an old one: that of a node which returned alone (R13.1).
+bool LoadClient::ByPrimary(PartitionId partition, const NodeId& by, Epoch answered, Epoch asked) const {
+  const auto layout = answered < asked ? nullptr : load_.layouts->Of(answered);
+  return layout && layout->members[layout->group(partition).primary].id == by;
 }
 
 // --- Operations ---------------------------------------------------------------------------------------------------------
@@ -230,16 +232,17 @@ void LoadClient::Put(const std::string& id) {
 
 void LoadClient::Get(const std::string& id, bool any_holder) {
   const auto token = load_.chunks.Begin(id);
+  const Epoch asked = load_.layouts->newest() ? load_.layouts->newest()->epoch : Epoch(0);
   wire::DataRequest request;
   request.mutable_get_chunk()->set_id(id);
   request.mutable_get_chunk()->set_any_holder(any_holder);
-  Begin(PartitionOfId(id), request, {}, [this, token](const wire::DataResponse* r, const auto& bodies, const NodeId& by) {
+  Begin(PartitionOfId(id), request, {}, [this, token, asked](const wire::DataResponse* r, const auto& bodies, const NodeId& by) {
     if (!r) return;
     bool not_mine = false;  // a holder that has not got it says nothing about whether it exists
     for (const auto& detail : r->status().details()) not_mine = not_mine || detail.value().find("NOT_MINE") != std::string::npos;
     if (not_mine) return;
     const Outcome outcome = OutcomeOf(r->status().code());
-    Report(load_.chunks.EndGet(token, outcome, bodies.empty() ? "" : *bodies[0], ByPrimary(PartitionOfId(token.id), by)));
+    Report(load_.chunks.EndGet(token, outcome, bodies.empty() ? "" : *bodies[0], ByPrimary(PartitionOfId(token.id), by, Epoch(r->epoch()), asked)));
   });
 }
 

@@ -15,6 +15,7 @@
 
 #include "sim/check_chains.h"
 #include "sim/check_chunks.h"
+#include "sim/check_layouts.h"
 #include "sim/public_caller.h"
 #include "sim/sim_cluster.h"
 
@@ -24,6 +25,7 @@ namespace coffer::sim {
 struct Load {
   ZoneId zone;
   std::string zone_name;  // under which routers find it
+  const LayoutChecker* layouts = nullptr;
   std::vector<std::string> ids;
   std::vector<std::string> chains;
   Duration think{};
@@ -83,7 +85,7 @@ class LoadClient {
   // for as long as that answers.
   std::shared_ptr<const cluster::Layout>& LayoutFor(PartitionId partition) { return layouts_[only_reads_ ? partition : 0]; }
   void LearnLayout(PartitionId partition);
-  bool ByPrimary(PartitionId partition, const NodeId& by) const;
+  bool ByPrimary(PartitionId partition, const NodeId& by, Epoch answered, Epoch asked) const;
   void Report(const std::optional<std::string>& complaint) {
     if (complaint) cluster_.Violate(*complaint);
   }

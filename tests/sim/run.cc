@@ -33,6 +33,7 @@ class Runner {
     cluster_.router_patience = milliseconds(scenario.knob("router_patience_ms"));
     load_.zone = Zone();
     load_.zone_name = "load";
+    load_.layouts = &layouts_;
     load_.think = milliseconds(scenario.knob("think_ms"));
     load_.deletes_per_mille = static_cast<std::uint64_t>(scenario.knob("deletes"));
     for (int i = 0; i < scenario.knob("ids"); ++i) load_.ids.push_back(load_.NewId());
