@@ -247,6 +247,7 @@ int Bench(Session& session, const BenchWish& wish) {
   const OnInterrupt catching;
   const BenchZone zone(session, wish);
   run.zone = zone.name();
+  session.Disconnect();  // measured is what the workers' clients cost
   BenchResult result;
   {
     Workers workers;

@@ -80,6 +80,9 @@ class Session {
   // The client, connected at the first use. Throws UsageError when the options can't work. `patient`: keeps trying to
   // reach a router until the deadline; otherwise gives up after a few seconds.
   client::Client& client(bool patient = false);
+  // Ends it until it is used again. A second client, idle as it may be, takes part in waiting for the network: gRPC 1.51 has one set of
+  // sockets for all of a process, and whichever thread waits for it hands events on to the others, a change of threads each.
+  void Disconnect() { client_.reset(); }
   client::ClientOptions client_options() const;
   // --timeout, if it was given.
   std::optional<std::chrono::milliseconds> timeout() const;
