@@ -155,7 +155,8 @@ struct ZonePage {
 Digest EntryHash(const BlockId& chain, std::uint64_t position, const Digest& predecessor, std::string_view signature,
                  std::string_view body);
 
-// A client. Thread-safe. All methods return at once; see Callback for where callbacks run.
+// A client. Thread-safe. All methods return at once; see Callback for where callbacks run. One is enough for a process: all connections of
+// a process share gRPC's one set of sockets, and with a second client, idle as it may be, each answer changes threads on its way.
 class Client {
  public:
   // Never blocks and needs no router: the first operation connects. Throws std::runtime_error for options that can't
