@@ -34,14 +34,15 @@ struct Transport::Impl {
   // another of its threads.
   link::Poller poller{grpc::ServerBuilder().AddCompletionQueue()};
   std::atomic<std::thread::id> driver;
-  bool gathering = false;      // the driver runs what a frame led to; its calls wait for the end of that
-  std::set<Side*> gathered;    // have such calls
+  bool gathering = false;    // the driver runs what has arrived; its calls wait for the end of that
+  std::set<Side*> gathered;  // have such calls
 
   void Connect(Link& link);
   void OnConnectivity(Link& link, std::uint64_t generation);
   void LinkUp(Link& link);
   void LinkFailed(Link& link, const std::string& why);
-  // Writes what is queued, now or when the driver has run everything that the frame it has read leads to.
+  // Writes what is queued, now or when the driver has run everything that has arrived. Else frames would stay as small as they are
+  // once: each answer leads to a call that leaves alone and is answered alone.
   void Pump(Side& side);
   void Write(Side& side);
   void WriteGathered();
@@ -51,7 +52,7 @@ namespace {
 
 constexpr char kMethod[] = "/coffer.v1.Stream/Open";
 // So that the router is at work on one half of many calls while this side is at work on the other.
-constexpr int kCallsPerFrame = 32;
+constexpr std::size_t kCallsPerFrame = 32;
 
 struct Outgoing {
   v1::Call call;
@@ -146,7 +147,6 @@ void Lane::Write(const v1::OpenRequest& frame) {
 
 void Lane::Deliver() {
   MutexLock guard(*impl_->lock);
-  impl_->gathering = true;
   for (v1::Reply& reply : *incoming_.mutable_replies()) {
     if (sent.count(reply.id()) == 0) continue;  // dropped meanwhile
     if (reply.has_status()) sent.erase(reply.id());
@@ -159,8 +159,6 @@ void Lane::OnReadDone(bool ok) {
     Deliver();
     impl_->events->Flush();
     StartRead(&read_);
-    MutexLock guard(*impl_->lock);
-    impl_->WriteGathered();
     return;
   }
   {
@@ -262,7 +260,7 @@ void Transport::Impl::LinkFailed(Link& link, const std::string& why) {
 }
 
 void Transport::Impl::Pump(Side& side) {
-  if (gathering && driver == std::this_thread::get_id()) {
+  if (gathering && driver == std::this_thread::get_id() && side.queue.size() < kCallsPerFrame) {
     gathered.insert(&side);
   } else {
     Write(side);
@@ -281,7 +279,7 @@ void Transport::Impl::Write(Side& side) {
   if (old == nullptr) side.lane = new Lane(this, &side);
   v1::OpenRequest frame;
   std::size_t bytes = 0;
-  while (!side.queue.empty() && frame.calls_size() < kCallsPerFrame &&
+  while (!side.queue.empty() && frame.calls_size() < static_cast<int>(kCallsPerFrame) &&
          (bytes == 0 || bytes + side.queue.front().bytes <= options.frame_bytes)) {
     Outgoing next = std::move(side.queue.front());
     side.queue.pop_front();
@@ -394,7 +392,13 @@ void Transport::Reconnect(std::size_t router) {
 
 void Transport::WaitUntil(Instant when) {
   impl_->driver = std::this_thread::get_id();
+  {
+    MutexLock guard(*impl_->lock);
+    impl_->gathering = true;
+  }
   impl_->poller.Poll(std::chrono::steady_clock::time_point(when.time_since_epoch()));
+  MutexLock guard(*impl_->lock);
+  impl_->WriteGathered();
 }
 
 void Transport::Wake() {

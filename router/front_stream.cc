@@ -7,6 +7,8 @@ namespace {
 
 // So that the refusals of one frame can't fill the memory.
 constexpr std::size_t kMaxCallsPerFrame = 65'536;
+// Answers that leave although more may join them: so that the caller is at work on some while the router is on others.
+constexpr std::size_t kRepliesAtOnce = 32;
 
 }  // namespace
 
@@ -132,14 +134,17 @@ bool StreamSession::AnsweredNow(const StreamCall& call, Method method) {
   if (!response) return false;
   const std::uint64_t most = state_.options.stream.reply_bytes;
   Status status;
+  bool many = false;
   {
     MutexLock lock(mutex_);
     if (reply_bytes_ + response->size() > most) status = TooManyBytes(most);
     if (!IsOk(status)) response.reset();
     Enqueue(EncodeReply(call.id, std::move(response), &status));
+    many = replies_.size() >= kRepliesAtOnce;
   }
   record.End(CodeOf(status));
   AnswerBatch::Hold(shared_from_this());  // there is one: OnReadDone's
+  if (many) Proceed();
   return true;
 }
 

@@ -110,6 +110,19 @@ TEST_CASE("what can be answered at once is never under way, and all of it leaves
   CHECK(open.Next().id() == 23);
 }
 
+TEST_CASE("of many answers at once the first leave while the others are made") {
+  Front front;
+  front.api.at_once = [](std::string_view request) -> std::optional<Response> { return std::string(request); };
+  OpenStream open(front);
+  v1::OpenRequest frame;
+  for (std::uint64_t id = 1; id <= 40; ++id) OpenStream::Add(&frame, id, kGet, "known");
+  REQUIRE(open.stream->Write(frame));
+  CHECK(open.Next().id() == 1);
+  CHECK(open.replies.size() == 31);
+  for (std::uint64_t id = 2; id <= 40; ++id) CHECK(open.Next().id() == id);
+  CHECK(open.frames == 2);
+}
+
 TEST_CASE("answers come in any order, told apart by id") {
   Front front;
   OpenStream open(front);
