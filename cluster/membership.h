@@ -48,7 +48,7 @@ struct MembershipConfig {
   int retransmit_multiplier = 4;       // an update is piggybacked multiplier * ceil(log10(n + 1)) times
   int max_updates_per_message = 16;
   int awareness_max = 8;               // Lifeguard: upper end of the local health multiplier
-  std::size_t max_members = 8192;      // news of more is dropped and counted; a record takes about 1 KiB here, 120 bytes in a table
+  std::size_t max_members = 8192;      // news of more is dropped and counted; a record takes some 200 bytes beside what its member says of itself
   Duration router_memory = std::chrono::hours(1);  // dead routers are forgotten after this; others only by Forget
 
   // Whoever chose these times by hand gets them, whatever the size.

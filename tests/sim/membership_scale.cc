@@ -488,8 +488,14 @@ int main(int argc, char** argv) {
   std::vector<std::uint32_t> sizes;
   std::string only = "rklhsvc";
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--only") == 0 && i + 1 < argc) only = argv[++i];
-    else sizes.push_back(static_cast<std::uint32_t>(std::strtoul(argv[i], nullptr, 10)));
+    if (std::strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+      only = argv[++i];
+    } else if (const unsigned long size = std::strtoul(argv[i], nullptr, 10); size > 1 && size <= 100'000) {
+      sizes.push_back(static_cast<std::uint32_t>(size));
+    } else {
+      std::fprintf(stderr, "%s: usage: membership_scale [--smoke] [--only LETTERS OF rklhsvc] [MEMBERS, 2 TO 100000...]\n", argv[i]);
+      return 2;
+    }
   }
   if (sizes.empty()) sizes = {3, 10, 100, 1000};
   std::printf("| members | messages/s | bytes/s | killed, refuses: first / all, s | killed, silent: first / all, s | false at 5 %% loss "
