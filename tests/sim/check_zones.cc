@@ -51,7 +51,13 @@ bool ZoneChecker::StillThere(const Token& token) const {
 
 ZoneChecker::Complaint ZoneChecker::EndPut(const Token& token, Outcome outcome) {
   Value& mine = values_[{token.name, token.block}][token.value];
-  if (outcome == Outcome::kUnknown) return std::nullopt;
+  if (outcome == Outcome::kUnknown) {
+    // Every attempt named a zone that was there before the end (R6.6): it can't have met a later one.
+    const std::size_t lives = LivesOf(token.name).size();
+    if (token.first >= lives) mine.possible = false;
+    else mine.last = lives - 1;
+    return std::nullopt;
+  }
   if (outcome != Outcome::kOk) {
     mine.possible = false;
     if (outcome == Outcome::kNotFound && StillThere(token)) return Say(token, "a put is told that the zone is not there");

@@ -2,6 +2,7 @@
 //
 //   sim --seed 7 [--timeline | --messages] [--shrink]   the run drawn from this seed
 //   sim --scenario FILE [...]                 the run a file describes
+//   sim --scenario FILE --seeds 40            the same with its seed, the next, ...
 //   sim --seed 1 --seeds 40                   these seeds, one after the other
 //   sim --seed 1 --minutes 5                  as many as fit
 #include <chrono>
@@ -135,12 +136,15 @@ int Main(int argc, char** argv) {
     std::stringstream text;
     text << in.rdbuf();
     std::string error;
-    const auto scenario = Parse(text.str(), &error);
+    auto scenario = Parse(text.str(), &error);
     if (!in || !scenario) {
       std::cerr << o.file << ": " << (in ? error : "can't be read") << "\n";
       return 2;
     }
-    One(o, *scenario, &totals);
+    for (std::uint64_t i = 0; i < o.seeds; ++i) {
+      if (!One(o, *scenario, &totals) && (o.shrink || o.expect_failure)) break;
+      scenario->set("seed", scenario->knob("seed") + 1);
+    }
   } else {
     for (std::uint64_t seed = o.seed; o.minutes > 0 ? spent() < o.minutes * 60 : seed < o.seed + o.seeds; ++seed) {
       const Scenario scenario = RandomScenario(seed, o.safety_s, o.aim);

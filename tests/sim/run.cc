@@ -209,6 +209,7 @@ class Runner {
     cluster_.faults.repeat_per_mille = static_cast<int>(scenario_.knob("repeat"));
     cluster_.faults.delay_long_per_mille = static_cast<int>(scenario_.knob("late"));
     cluster_.faults.outlive_per_mille = static_cast<int>(scenario_.knob("outlive"));
+    cluster_.faults.calls_late_per_mille = static_cast<int>(scenario_.knob("calls_late"));
     cluster_.faults.long_delay = milliseconds(scenario_.knob("late_ms"));
     cluster_.faults.min_delay = microseconds(scenario_.knob("min_delay_us"));
     cluster_.faults.max_delay = microseconds(scenario_.knob("max_delay_us"));

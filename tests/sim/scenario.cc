@@ -64,6 +64,7 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"repeat", 0},
       {"late", 0},           // per mille that come up to late_ms later, out of order
       {"late_ms", 200},
+      {"calls_late", 0},     // per mille of the calls to routers that stand still for up to late_ms, with what follows on their connection
       {"outlive", 0},        // per mille of the replication's messages that come again up to late_ms later, whatever their connection
       {"look_ms", 250},      // between looks at all disks
       {"min_delay_us", 100},

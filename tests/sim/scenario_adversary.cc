@@ -197,6 +197,42 @@ class Adversary {
     }
   }
 
+  // Zones are deleted and made anew under their names all the time. In some runs a write stands still on its way to one router, is
+  // repeated through the other and acknowledged, and arrives when another zone has the name (R6.6). In others one node hears of each
+  // deletion later than the others, and the routers don't hear of it at all (R10).
+  void MakeLaterZones() {
+    Stage(3);
+    scenario_.set("lose", 0);
+    scenario_.set("repeat", 0);
+    scenario_.set("late", 0);
+    scenario_.set("late_ms", 1500 + Below(2500));
+    scenario_.set("routers", 2);
+    scenario_.set("routed", 1);
+    scenario_.set("clients", 0);
+    scenario_.set("zone_clients", 4 + Below(4));
+    scenario_.set("zones", 1 + Below(2));
+    scenario_.set("ids", 3 + Below(5));
+    scenario_.set("think_ms", 2 + Below(6));
+    scenario_.set("router_patience_ms", 700);
+    const bool calls = Below(2) == 0;
+    scenario_.set("calls_late", calls ? 40 + Below(80) : 0);
+    if (!calls) HearOfDeletionsLate();
+  }
+
+  void HearOfDeletionsLate() {
+    scenario_.set("partitions", 6 + Below(7));
+    for (std::int64_t at = Below(1000) * kMs; at < end_; at += (100 + Below(400)) * kMs) {
+      const std::int64_t lasts = (1000 + Below(2500)) * kMs;
+      const std::int64_t late = Node();
+      const std::int64_t delay = (100 + Below(400)) * kMs;
+      At(at, "mute", {*KindNumber("forget"), lasts});
+      for (std::int64_t n = 0; n < 3; ++n) {
+        if (n != late) At(at, "delay", {n, late, delay}), At(at + lasts, "delay", {n, late, 0});
+      }
+      at += lasts;
+    }
+  }
+
   Scenario& scenario_;
   Random random_;
   const std::int64_t end_;
@@ -206,7 +242,7 @@ const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"deposed-primary", &Adversary::AskTheDeposed},  {"cut-off-add", &Adversary::CutOffWithAnAdd},
     {"restarted-add", &Adversary::RestartWithAnAdd}, {"undone-deletes", &Adversary::UndoDeletes},
     {"late-answers", &Adversary::OutliveAnswers},    {"force", &Adversary::ForceSurvivors},
-    {"routers", &Adversary::GoThroughRouters},
+    {"routers", &Adversary::GoThroughRouters},       {"later-zones", &Adversary::MakeLaterZones},
 };
 
 // Those that any run may be given; what comes behind them is given by name.
@@ -224,6 +260,7 @@ void MaybeAimFaults(Scenario& scenario) {
   const auto index = static_cast<std::size_t>(scenario.knob("seed")) / 2;
   if (scenario.knob("seed") % 2 == 0) AimFaults(scenario, Adversary::kAims[index % kDrawnAims].first);
   if (scenario.knob("seed") % 4 == 1) AimFaults(scenario, "routers");
+  if (scenario.knob("seed") % 16 == 3) AimFaults(scenario, "later-zones");
 }
 
 }  // namespace coffer::sim

@@ -33,6 +33,7 @@ struct NetworkFaults {
   int repeat_per_mille = 0;
   int delay_long_per_mille = 0;  // up to `long_delay` instead: reorders
   Duration long_delay = std::chrono::milliseconds(200);
+  int calls_late_per_mille = 0;  // of the calls to routers: they, and what follows on their connection, up to `long_delay` later
   // Of the replication's messages: they come once more, up to `long_delay` later, although their connection is over, even at the next
   // process of the receiver. No connection of ours does that; term and boot are to keep such messages out all the same (R2.2, A10).
   int outlive_per_mille = 0;

@@ -97,7 +97,12 @@ bool SimCluster::Call(const NodeId& client, std::size_t i, const v1::Call& call)
   if (!Up(i)) return false;
   const std::string bytes = call.SerializeAsString();
   Mix(bytes.size());
-  AtNode(i, InOrder(Way(kClients + client.bytes[0], i)), [this, i, client, bytes] { Invoke(i, client, bytes); });
+  const std::uint64_t way = Way(kClients + client.bytes[0], i);
+  if (faults.calls_late_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.calls_late_per_mille), 1000)) {
+    ++delayed_;
+    last_arrival_[way] = std::max(last_arrival_[way], now_ + Duration(random_.Below(static_cast<std::uint64_t>(faults.long_delay.count()))));
+  }
+  AtNode(i, InOrder(way), [this, i, client, bytes] { Invoke(i, client, bytes); });
   return true;
 }
 
