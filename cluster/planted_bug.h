@@ -43,6 +43,7 @@ enum class Bug {
   kClientForgetsDoubt,      // a client takes a lost connection for a write that did not happen (R2.3)
   kZoneGoneEarly,           // a zone is said to be deleted when the first partition has dropped it
   kZoneDropIgnored,         // writes into a zone that was dropped are taken
+  kRouterForgetsDoubt,      // a router goes by the last refusal of a write, though an earlier attempt may have happened (R2.3)
   kZoneIdIgnored,           // a router writes into whichever zone has the name (R6.6)
 };
 

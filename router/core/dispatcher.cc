@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cluster/planted_bug.h"
+
 namespace coffer::router {
 namespace {
 
@@ -189,7 +191,8 @@ void Dispatcher::TargetAnswered(Instant now, Op& op, const Attempt& attempt, wir
     return Schedule(now, op);
   }
   const std::string heard = NameOf(attempt.to) + " answered: " + response.status().message();
-  const bool ambiguous = op.spec.write && op.unsettled > (no_effect ? 0 : 1);  // an earlier attempt may have happened
+  const bool doubt = op.unsettled > (no_effect ? 0 : 1);  // an earlier attempt may have happened
+  const bool ambiguous = op.spec.write && doubt && !Planted(Bug::kRouterForgetsDoubt);
   if (MayTryAgain(code) || (code == Code::kResourceExhausted && ambiguous)) {
     if (no_effect) op.refusal = response.status();
     const Duration asked_for = std::min<Duration>(RetryAfter(response.status()).value_or(Duration{}), config_.backoff_most);
@@ -350,7 +353,7 @@ void Dispatcher::TimeIsUp(Op& op) {
     return Finish(op, router::NotSent(op.last.empty() ? "the deadline passed at once" : op.last));
   }
   if (!op.spec.write) return Finish(op, ReadTimedOut(op.last));
-  const bool refused = op.unsettled == 0 && !IsOk(op.refusal);
+  const bool refused = (op.unsettled == 0 || Planted(Bug::kRouterForgetsDoubt)) && !IsOk(op.refusal);
   Finish(op, refused ? op.refusal : OutcomeUnknown(op.last));
 }
 

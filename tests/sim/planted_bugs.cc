@@ -43,6 +43,7 @@ const std::vector<std::pair<std::string, Bug>> kBugs{
     {"not-found-while-filling", Bug::kNotFoundWhileFilling},  // R13.2
     {"discard-unasked", Bug::kDiscardUnasked},  // R12
     {"client-forgets-doubt", Bug::kClientForgetsDoubt},  // R2.3
+    {"router-forgets-doubt", Bug::kRouterForgetsDoubt},  // R2.3
     {"zone-gone-early", Bug::kZoneGoneEarly},  // R10
     {"zone-drop-ignored", Bug::kZoneDropIgnored},  // R10
     {"zone-id-ignored", Bug::kZoneIdIgnored},  // R6.6
