@@ -12,6 +12,16 @@ namespace {
 // How long commit marks that no write takes to the disk are gathered. One alone would cost a batch and its share of a sync, as much as
 // the write it is about; of writes spread over thousands of partitions each leads to one.
 constexpr Duration kKeepMarks = std::chrono::seconds(1);
+// Of messages that came before their layout: each is said again if it is dropped, but only after a while.
+constexpr std::size_t kEarlyBytes = 4u << 20;
+constexpr std::size_t kEarlyMessages = 1u << 15;
+constexpr std::size_t kEarlyOwnBytes = 64;  // beside what it carries
+
+std::size_t BytesOf(const wire::Replicate& replicate, const std::vector<Payload>& bodies) {
+  std::size_t bytes = replicate.ByteSizeLong();
+  for (const Payload& body : bodies) bytes += body ? body->size() : 0;
+  return bytes;
+}
 
 }  // namespace
 
@@ -64,9 +74,26 @@ Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, s
   return &follow;
 }
 
+// A primary that was faster than we to adopt a layout speaks to us at once. Whoever drops what it says leaves the partition without
+// service until it says it again.
+void Followers::KeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes, std::function<void()> receive) {
+  if (!ctx_.layout || partition >= ctx_.layout->partition_count() || Term(term) <= ctx_.group(partition).term) return;
+  if (early_.size() >= kEarlyMessages || early_bytes_ + bytes > kEarlyBytes) return;
+  early_bytes_ += bytes + kEarlyOwnBytes;
+  early_.push_back(std::move(receive));
+}
+
+// In the order in which they came; what is early still is kept again.
+void Followers::OnLayout() {
+  early_bytes_ = 0;
+  for (const auto& receive : std::exchange(early_, {})) receive();
+}
+
 void Followers::OnContact(const NodeId& from, const wire::Contact& contact) {
   Follow* follow = Fence(from, contact.partition(), contact.term(), contact.boot());
-  if (!follow) return;
+  if (!follow) {
+    return KeepEarly(contact.partition(), contact.term(), contact.ByteSizeLong(), [this, from, contact] { OnContact(from, contact); });
+  }
   PartitionReplica& replica = ctx_.Replica(contact.partition());
   if (!replica.AllDurable()) {
     follow->deferred_contact = contact;
@@ -127,7 +154,9 @@ bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBa
 
 void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<Payload> bodies) {
   Follow* follow = Fence(from, r.partition(), r.term(), r.boot());
-  if (!follow) return;
+  if (!follow) {
+    return KeepEarly(r.partition(), r.term(), BytesOf(r, bodies), [this, from, r, bodies] { OnReplicate(from, r, bodies); });
+  }
   PartitionReplica& replica = ctx_.Replica(r.partition());
   if ((r.replace() || r.learner_start()) && !replica.AllDurable()) {
     follow->deferred_replace = std::pair(std::move(r), std::move(bodies));
@@ -220,12 +249,19 @@ void Followers::Durable(PartitionId partition, const NodeId& primary, Term term,
   PartitionReplica& replica = ctx_.Replica(partition);
   replica.DurableUpTo(std::min(seq, replica.last()));
   hooks_.durable(partition);
-  auto it = follows_.find(partition);
-  if (it == follows_.end() || it->second.term != term || it->second.boot != boot) return;
+  const auto it = follows_.find(partition);
+  if (it != follows_.end() && it->second.term == term && it->second.boot == boot) {
+    Ack(partition, primary, it->second, /*mismatch=*/false);
+    if (it->second.learner) hooks_.advanced(partition);
+  }
+  OnWritten(partition);
+}
+
+void Followers::OnWritten(PartitionId partition) {
+  const auto it = follows_.find(partition);
+  if (it == follows_.end() || !ctx_.Replica(partition).AllDurable()) return;
   Follow& follow = it->second;
-  Ack(partition, primary, follow, /*mismatch=*/false);
-  if (follow.learner) hooks_.advanced(partition);
-  if (!replica.AllDurable()) return;
+  const NodeId& primary = ctx_.IdOf(ctx_.group(partition).primary);  // the fence lets nobody else through
   if (follow.deferred_replace) {
     auto [replicate, bodies] = *std::exchange(follow.deferred_replace, std::nullopt);
     OnReplicate(primary, std::move(replicate), std::move(bodies));
@@ -264,7 +300,9 @@ void Followers::OnConfirm(const NodeId& from, const wire::Confirm& confirm) {
 
 void Followers::OnLearnerRole(const NodeId& from, const wire::LearnerRole& role) {
   Follow* follow = Fence(from, role.partition(), role.term(), role.boot());
-  if (!follow) return;
+  if (!follow) {
+    return KeepEarly(role.partition(), role.term(), role.ByteSizeLong(), [this, from, role] { OnLearnerRole(from, role); });
+  }
   if (role.choice() < follow->choice) return;  // its withdrawal was overtaken by the start of a later choice
   if (!role.chosen()) follow->learner = false;
   hooks_.learner_role(from, role);

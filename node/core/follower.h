@@ -2,6 +2,7 @@
 // (rules R1, R2, R4, R5).
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -27,6 +28,10 @@ class Followers {
 
   // The partition's term is over: volatile state goes.
   void EndTerm(PartitionId partition) { follows_.erase(partition); }
+  // A new layout is effective, its terms have begun: what came too early for them is received now.
+  void OnLayout();
+  // Something this node wrote or copied in an earlier term is durable: what waited for that goes on.
+  void OnWritten(PartitionId partition);
 
   void OnContact(const NodeId& from, const wire::Contact& contact);
   void OnReplicate(const NodeId& from, wire::Replicate replicate, std::vector<Payload> bodies);
@@ -58,6 +63,8 @@ class Followers {
   };
   // The fence: nothing unless the message is of the partition's present term and from its primary.
   Follow* Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
+  // Keeps a message that the fence refused, if that was because it is of a term that has not begun here.
+  void KeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes, std::function<void()> receive);
   bool Cut(PartitionReplica& replica, const wire::Replicate& replicate, StoreBatch* batch);
   void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
   void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq);
@@ -69,6 +76,8 @@ class Followers {
   PartitionMap<Follow> follows_;
   std::vector<PartitionId> marks_;  // whose mark moved without a write
   Instant keep_marks_at_ = kNever;  // kNever: there are none
+  std::vector<std::function<void()>> early_;
+  std::size_t early_bytes_ = 0;
 };
 
 }  // namespace coffer::node

@@ -46,6 +46,7 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
       tokens(ctx, planning),
       primaries(ctx, {.request_change = [this](const wire::ChangeRequest& r) { planning.Request(r); },
                       .committed = [this](PartitionId p, Seq committed) { reads.OnCommitted(p, committed); },
+                      .written = [this](PartitionId p) { followers.OnWritten(p); },
                       .ended = [this](PartitionId p) { reads.OnEnded(p); },
                       .repair = [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }}),
       followers(ctx, {.newer_layout = [this](const NodeId& peer, Epoch e) { Execute(agreement.PeerEpoch(ctx.now, peer, e)); },
@@ -210,6 +211,7 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
       primaries.Review(p);
     }
   }
+  followers.OnLayout();
   registry_active = false;
   planning.OnLayout();
   RefreshFacts(/*urgent=*/true);

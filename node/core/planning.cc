@@ -19,6 +19,8 @@ constexpr Duration kLookAgain = milliseconds(500);
 // A primary's adds gather this long before they are handed over, those of several primaries for layout_gather.
 constexpr Duration kGatherOwn = milliseconds(50);
 constexpr int kGatherAtMost = 5;  // times layout_gather: adds that trickle in can't put a layout off for longer
+// So long primaries stay where they are for the sake of copies that are still to come, with which they move.
+constexpr Duration kHandOverWaits = std::chrono::seconds(2);
 constexpr Duration kNeverHeard = std::chrono::seconds(10);
 constexpr Duration kRankDelay = milliseconds(1500);
 constexpr Duration kOperationDeadline = std::chrono::seconds(8);
@@ -60,6 +62,21 @@ std::optional<google::rpc::Status> WhyNot(const cluster::Layout& layout, const s
   const auto why = cluster::WhyRefused(layout, members, change);
   if (!why) return std::nullopt;
   return Refuse(Code::kFailedPrecondition, "CHANGE_REFUSED", *why);
+}
+
+// Whether `next` moves primaries and does nothing else, while groups lack copies that their goals name.
+bool MovesPrimariesAheadOfCopies(const cluster::Layout& current, const cluster::Layout& next) {
+  if (next.members != current.members || next.voters != current.voters || next.settings != current.settings ||
+      next.join_tokens != current.join_tokens) {
+    return false;
+  }
+  bool lacking = false;
+  for (PartitionId p = 0; p < current.partition_count(); ++p) {
+    const cluster::Group& group = next.group(p);
+    if (group.in_sync != current.group(p).in_sync || group.goal != current.group(p).goal) return false;
+    lacking = lacking || std::any_of(group.goal.begin(), group.goal.end(), [&](auto m) { return !group.InSync(m); });
+  }
+  return lacking;
 }
 
 }  // namespace
@@ -410,7 +427,8 @@ void Planning::Tick() {
   if (wanting_since_ == kNever) wanting_since_ = ctx_.now;
   if (ctx_.now - wanting_since_ < static_cast<int>(*rank) * kRankDelay) return;
   if (!cluster::CannotWait(*ctx_.layout, *next, members, requests)) {
-    const Instant gathered = Gathered();
+    Instant gathered = Gathered();
+    if (MovesPrimariesAheadOfCopies(*ctx_.layout, *next)) gathered = wanting_since_ + std::max(kHandOverWaits, ctx_.config.layout_gather);
     if (ctx_.now < gathered) {
       look_at_ = std::min(look_at_, gathered);
       return;

@@ -1,6 +1,7 @@
 #include "node/core/primary.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
@@ -14,6 +15,8 @@ using std::chrono::milliseconds;
 
 constexpr Duration kContactRetry = milliseconds(300);
 constexpr Duration kSweep = milliseconds(100);
+// How long after the beginning of a term writes are held rather than refused: usually it is served after a few messages.
+constexpr Duration kActivates = milliseconds(300);
 constexpr Duration kTellAgain = milliseconds(1000);
 constexpr std::uint64_t kResendBytes = 1u << 20;
 
@@ -79,6 +82,8 @@ void Primaries::EndTerm(PartitionId partition, bool still_primary) {
   } else {
     for (const Waiting& w : it->second->waiting) AnswerFenced(ctx_, w.waiter);
   }
+  // Nothing of these is ordered, and they name the old term.
+  for (const Early& early : it->second->early) AnswerFenced(ctx_, early.waiter);
   leads_.erase(it);
   hooks_.ended(partition);
 }
@@ -251,10 +256,12 @@ void Primaries::Tick() {
   next_sweep_ = ctx_.now + kSweep;
   if (reach_seen_ != ctx_.reach.changes()) NoteReach();
   // Thousands of partitions, of which few have anything under way: at rest this loop is all a node does.
+  std::size_t filling = 0;
   for (auto& [partition, lead] : leads_) {
     if (!lead->settled || lead->review_at <= ctx_.now) Sweep(partition, *lead);
+    if (lead->learner_history && lead->progress.learner() && !lead->progress.learner_complete()) ++filling;
   }
-  FlushProposals();
+  ProposeReady(filling);
 }
 
 void Primaries::Sweep(PartitionId partition, Lead& lead) {
@@ -263,6 +270,7 @@ void Primaries::Sweep(PartitionId partition, Lead& lead) {
     if (ctx_.now - lead.contact_sent[id] >= kContactRetry) SendContact(partition, lead, id);
   }
   std::erase_if(lead.waiting, [&](const Waiting& w) { return w.waiter.deadline <= ctx_.now; });
+  RefuseLate(lead);
   NoteWaiting(partition, lead);
   RetrySilent(partition, lead);
   if (lead.review_at <= ctx_.now) Review(partition);
@@ -286,7 +294,7 @@ void Primaries::TellCommitted(PartitionId partition, Lead& lead) {
 
 bool Primaries::IsSettled(PartitionId partition, const Lead& lead) const {
   const auto& progress = lead.progress;
-  if (!progress.active() || !lead.waiting.empty() || !lead.silent.empty() || progress.learner() || progress.proposed()) return false;
+  if (!progress.active() || !lead.waiting.empty() || !lead.early.empty() || !lead.silent.empty() || progress.learner() || progress.proposed()) return false;
   const Seq last = ctx_.Replica(partition).last();
   if (progress.committed() < last) return false;
   for (const NodeId& peer : progress.ackset()) {
@@ -319,6 +327,8 @@ void Primaries::Advance(PartitionId partition, Lead& lead) {
   }
   Resolve(partition, lead);
   TryPropose(partition, lead);
+  if (!lead.progress.active() || lead.early.empty()) return;
+  for (Early& early : std::exchange(lead.early, {})) early.again();
 }
 
 void Primaries::Resolve(PartitionId, Lead& lead) {
@@ -331,6 +341,27 @@ void Primaries::Resolve(PartitionId, Lead& lead) {
     return true;
   });
   for (Done& done : ready) done();
+}
+
+bool Primaries::WhenActive(PartitionId partition, const Waiter& waiter, Done again, Done refused) {
+  const auto it = leads_.find(partition);
+  if (it == leads_.end() || it->second->progress.active() || ctx_.health.failed) return false;
+  Lead& lead = *it->second;
+  const Instant until = std::min(waiter.deadline, lead.since + kActivates);
+  if (until <= ctx_.now || lead.early.size() >= ctx_.config.max_waiting_per_partition) return false;
+  Touch(partition);
+  lead.early.push_back({waiter, until, std::move(again), std::move(refused)});
+  return true;
+}
+
+void Primaries::RefuseLate(Lead& lead) {
+  std::vector<Done> late;
+  std::erase_if(lead.early, [&](Early& early) {
+    if (ctx_.now < early.until) return false;
+    late.push_back(std::move(early.refused));
+    return true;
+  });
+  for (Done& refused : late) refused();
 }
 
 std::optional<google::rpc::Status> Primaries::WhyNoWrites(PartitionId partition, bool adds_data) const {
@@ -393,7 +424,7 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
   ctx_.Persist(std::move(batch), [this, partition, seq] {
     ctx_.Replica(partition).DurableUpTo(seq);
     Lead* const lead = Touch(partition);
-    if (!lead) return;
+    if (!lead) return hooks_.written(partition);
     lead->progress.LocalDurable(seq);
     Advance(partition, *lead);
   });

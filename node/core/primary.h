@@ -24,6 +24,8 @@ class Primaries {
     std::function<void(const wire::ChangeRequest&)> request_change;
     // Writes up to `committed` are committed (watchers, zone deletion).
     std::function<void(PartitionId, Seq committed)> committed;
+    // A write of ours is durable, and we don't lead the partition any more.
+    std::function<void(PartitionId)> written;
     // Authority over the partition is gone: answer what waits.
     std::function<void(PartitionId)> ended;
     // A record of the log's range does not verify.
@@ -63,6 +65,9 @@ class Primaries {
   using Done = std::function<void()>;
   std::optional<google::rpc::Status> Order(PartitionId partition, wire::Write write, std::vector<Payload> bodies,
                                            const Waiter& waiter, Done done);
+  // A write that came while the partition is about to be served: `again` runs once it is, `refused` if that takes too long; neither
+  // when authority ends first, which the asker is told. False: there is nothing to wait for, or too much waits.
+  bool WhenActive(PartitionId partition, const Waiter& waiter, Done again, Done refused);
   // Runs `done` once everything up to `seq`, which is ordered already, may be acknowledged (R6).
   void WhenAcknowledged(PartitionId partition, Seq seq, const Waiter& waiter, Done done);
   // Runs `done` once everything up to `seq` is committed.
@@ -80,11 +85,18 @@ class Primaries {
     Waiter waiter;
     Done done;
   };
+  // Not ordered yet, because the partition is not served yet.
+  struct Early {
+    Waiter waiter;
+    Instant until;
+    Done again, refused;
+  };
   struct Lead {
     cluster::PrimaryProgress progress;
     Term term;
     Instant since{};                  // when this term began here
     std::vector<Waiting> waiting;     // roughly by seq; no deque: thousands of leads at rest have none
+    std::vector<Early> early;         // in the order in which they came
     std::map<NodeId, Instant> contact_sent;
     struct Silence {
       Seq acked;
@@ -120,7 +132,12 @@ class Primaries {
   // The lead of a partition, which the caller may change; null: none.
   Lead* Touch(PartitionId partition);
   void Resolve(PartitionId partition, Lead& lead);
+  void RefuseLate(Lead& lead);
+  // Whether the partition's learner holds all it has to hold.
+  static bool MayPropose(const Lead& lead);
   void TryPropose(PartitionId partition, Lead& lead);
+  // `filling`: how many learners are still being filled from here.
+  void ProposeReady(std::size_t filling);
   void FlushProposals();
   std::optional<NodeId> WantedLearner(PartitionId partition, const Lead& lead, bool* history) const;
   void StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history);
@@ -135,6 +152,8 @@ class Primaries {
   const Hooks hooks_;
   PartitionMap<std::unique_ptr<Lead>> leads_;
   std::map<PartitionId, std::vector<Waiting>> carried_;  // waiters kept over a term change while we stay primary
+  std::set<PartitionId> ready_;                          // whose learners hold everything: proposed together
+  Instant ready_since_{};                                // meaningless when there are none
   std::vector<cluster::ProposedAdd> proposals_waiting_;  // marked in memory, not yet durable
   bool proposals_in_flight_ = false;
   std::uint64_t last_choice_ = 0;

@@ -9,6 +9,14 @@ namespace coffer::node {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+// So many of one primary's partitions change in one layout, if there are as many: more, and each would be without service for longer.
+constexpr std::size_t kProposedTogether = 256;
+constexpr Duration kReadyWaits = std::chrono::seconds(2);
+
+}  // namespace
+
 void Primaries::OnHistoryDone(const NodeId& from, const wire::HistoryDone& done) {
   Lead* const found = Touch(done.partition());
   if (!found || found->term != Term(done.term()) || done.boot() != ctx_.config.boot.value) return;
@@ -17,12 +25,30 @@ void Primaries::OnHistoryDone(const NodeId& from, const wire::HistoryDone& done)
   TryPropose(done.partition(), *found);
 }
 
-void Primaries::TryPropose(PartitionId partition, Lead& lead) {
+bool Primaries::MayPropose(const Lead& lead) {
   // Until it has answered it may not even have begun its log where this choice says.
-  if (!lead.progress.MayPropose() || !lead.learner_history || !lead.learner_answered) return;
-  ctx_.durable.adds.push_back({partition, lead.term, *lead.progress.learner()});
-  lead.progress.MarkProposed();
-  proposals_waiting_.push_back(ctx_.durable.adds.back());
+  return lead.progress.MayPropose() && lead.learner_history && lead.learner_answered;
+}
+
+void Primaries::TryPropose(PartitionId partition, Lead& lead) {
+  if (!MayPropose(lead)) return;
+  if (ready_.empty()) ready_since_ = ctx_.now;
+  ready_.insert(partition);
+}
+
+// Every layout costs an agreement, a look at all partitions by every member and, in those it changes, a moment without service: learners
+// that are filled one after the other are proposed together, once there is none left to wait for, or enough, or some have waited.
+void Primaries::ProposeReady(std::size_t filling) {
+  const bool due = filling == 0 || ready_.size() >= kProposedTogether || ctx_.now - ready_since_ >= kReadyWaits;
+  if (due) {
+    for (const PartitionId partition : std::exchange(ready_, {})) {
+      Lead* const lead = Touch(partition);
+      if (!lead || !MayPropose(*lead)) continue;
+      ctx_.durable.adds.push_back({partition, lead->term, *lead->progress.learner()});
+      lead->progress.MarkProposed();
+      proposals_waiting_.push_back(ctx_.durable.adds.back());
+    }
+  }
   FlushProposals();
 }
 

@@ -41,7 +41,10 @@ void Writes::Handle(const NodeId& from, wire::DataRequest request, std::vector<P
 void Writes::Decide(Request r) {
   if (!ctx_.IsPrimary(r.partition) || Term(r.wire.term()) != ctx_.group(r.partition).term) return AnswerFenced(ctx_, r.waiter);
   const bool adds = r.wire.has_put_chunk() || r.wire.has_append() || r.wire.has_create_zone();
-  if (auto refusal = primaries_.WhyNoWrites(r.partition, adds)) return AnswerRefusal(ctx_, r.waiter, *refusal);
+  if (auto refusal = primaries_.WhyNoWrites(r.partition, adds)) {
+    if (!AwaitsActivation(r, *refusal)) AnswerRefusal(ctx_, r.waiter, *refusal);
+    return;
+  }
   if (!r.zone.IsZero() && !r.wire.has_drop_zone()) {
     bool dropped = false;
     const auto outcome = ctx_.Replica(r.partition).ZoneDropped(r.zone, &dropped);
@@ -55,6 +58,13 @@ void Writes::Decide(Request r) {
   if (r.wire.has_create_zone()) return CreateZone(std::move(r));
   if (r.wire.has_delete_zone()) return DeleteZone(std::move(r));
   DropZone(std::move(r));
+}
+
+// A partition whose term has just begun is served in a moment: sooner than the asker would ask again.
+bool Writes::AwaitsActivation(const Request& r, const google::rpc::Status& refusal) {
+  const auto held = std::make_shared<Request>(r);
+  return primaries_.WhenActive(r.partition, r.waiter, [this, held] { Decide(std::move(*held)); },
+                               [this, held, refusal] { AnswerRefusal(ctx_, held->waiter, refusal); });
 }
 
 void Writes::Order(Request& r, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response) {

@@ -1,0 +1,218 @@
+// The moment in which a partition's term changes: what comes before its layout, what waits for the disk, and writes that come before
+// the partition is served again.
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "node/core/follower.h"
+#include "node/core/primary.h"
+#include "unit/node_sides.h"
+
+namespace coffer::node {
+namespace {
+
+using std::chrono::milliseconds;
+
+cluster::Group LedByOther(std::uint64_t term) { return {1, {0, 1}, Term(term), {1, 0}}; }
+cluster::Group LedBySelf(std::uint64_t term) { return {0, {0, 1}, Term(term), {0, 1}}; }
+
+wire::Contact ContactIn(std::uint64_t term) {
+  wire::Contact contact;
+  contact.set_term(term);
+  contact.set_boot(1);
+  contact.set_last_hash(Digest{}.str());
+  return contact;
+}
+
+bool AnswersContact(const wire::Peer& message) { return message.has_contact_answer(); }
+
+class Following : public OneSide {
+ public:
+  Following() { Adopt(1, {LedByOther(1)}); }
+  // As the node does when a layout takes effect.
+  void Begin(std::uint64_t term) {
+    Adopt(term, {LedByOther(term)});
+    followers.EndTerm(0);
+    followers.OnLayout();
+  }
+
+  int newer = 0;  // layouts asked for
+  Followers followers{ctx, {.newer_layout = [this](const NodeId&, Epoch) { ++newer; }, .learner_role = {},
+                            .durable = [](PartitionId) {}, .advanced = {}}};
+};
+
+TEST_CASE("a contact of a term that has not begun here is answered as soon as its layout is effective") {
+  Following f;
+  f.followers.OnContact(OneSide::kOther, ContactIn(2));
+  f.SyncAll();
+  CHECK(f.newer == 1);
+  CHECK(f.CountSaid(AnswersContact) == 0);
+  f.Begin(2);
+  f.SyncAll();
+  CHECK(f.CountSaid(AnswersContact) == 1);
+  f.Begin(3);
+  f.SyncAll();
+  CHECK(f.CountSaid(AnswersContact) == 0);  // once
+}
+
+TEST_CASE("a contact that is early still when the next layout is effective waits for the one after it; a late one is fenced") {
+  Following f;
+  f.followers.OnContact(OneSide::kOther, ContactIn(2));
+  f.followers.OnContact(OneSide::kOther, ContactIn(4));
+  f.Begin(3);
+  f.SyncAll();
+  CHECK(f.CountSaid([](const wire::Peer& m) { return m.has_fenced() || m.has_contact_answer(); }) == 1);
+  f.Begin(4);
+  f.SyncAll();
+  CHECK(f.CountSaid(AnswersContact) == 1);
+}
+
+TEST_CASE("what comes early and is too much to keep is dropped") {
+  Following f;
+  wire::Replicate replicate;
+  replicate.set_term(2);
+  replicate.set_boot(1);
+  const auto value = std::make_shared<const std::string>(3 << 20, 'v');
+  f.followers.OnReplicate(OneSide::kOther, replicate, {value});
+  f.followers.OnReplicate(OneSide::kOther, replicate, {value});
+  CHECK(value.use_count() == 2);
+  f.Begin(2);
+  CHECK(value.use_count() == 1);
+}
+
+TEST_CASE("a contact waits for what was written in the term before, and no longer") {
+  Following f;
+  wire::Write write;
+  write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+  write.set_zone(ZoneId{}.str());
+  write.mutable_stamp()->set_term(1);
+  write.mutable_stamp()->set_boot(1);
+  write.mutable_stamp()->set_seq(1);
+  write.set_hash(HashWrite(Digest{}, write).str());
+  SECTION("copied from its primary") {
+    f.followers.OnContact(OneSide::kOther, ContactIn(1));
+    f.SyncAll();
+    wire::Replicate replicate;
+    replicate.set_term(1);
+    replicate.set_boot(1);
+    replicate.set_replace(true);
+    replicate.mutable_previous()->set_hash(Digest{}.str());
+    *replicate.add_writes() = write;
+    f.followers.OnReplicate(OneSide::kOther, replicate, {});
+    f.Said();
+    f.Begin(2);
+    f.followers.OnContact(OneSide::kOther, ContactIn(2));
+    CHECK(f.CountSaid(AnswersContact) == 0);
+    f.SyncAll();
+    CHECK(f.CountSaid(AnswersContact) == 1);
+  }
+  SECTION("ordered by this node") {
+    StoreBatch batch;
+    REQUIRE(f.ctx.Replica(0).Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+    f.Begin(2);
+    f.followers.OnContact(OneSide::kOther, ContactIn(2));
+    f.SyncAll();
+    CHECK(f.CountSaid(AnswersContact) == 0);
+    f.ctx.Replica(0).DurableUpTo(Seq(1));
+    f.followers.OnWritten(0);
+    f.SyncAll();
+    CHECK(f.CountSaid(AnswersContact) == 1);
+  }
+}
+
+class Leading : public OneSide {
+ public:
+  Leading() {
+    ctx.linked.insert(kOther);
+    Begin();
+  }
+  void Begin() {
+    ++term;
+    Adopt(term, {LedBySelf(term)});
+    primaries.EndTerm(0, true);
+    primaries.StartTerm(0);
+  }
+  // The other member answers the contact and holds the tail.
+  void Activate() {
+    wire::ContactAnswer answer;
+    answer.set_term(term);
+    answer.set_boot(1);
+    auto* mark = answer.add_log();
+    mark->set_seq(ctx.Replica(0).last().value);
+    mark->set_hash(ctx.Replica(0).meta().last_hash.str());
+    primaries.OnContactAnswer(kOther, answer);
+    wire::ReplicateAck ack;
+    ack.set_term(term);
+    ack.set_boot(1);
+    ack.mutable_durable()->set_seq(ctx.Replica(0).last().value);
+    primaries.OnAck(kOther, ack);
+  }
+  bool Await() {
+    return primaries.WhenActive(0, {kRouter, 7, ctx.now + std::chrono::seconds(5)}, [this] { ++again; }, [this] { ++refused; });
+  }
+  void Tick(Duration span) {
+    ctx.now += span;
+    primaries.Tick();
+  }
+
+  static inline const NodeId kRouter = NodeId::Must("a-router-16bytes");
+  std::uint64_t term = 0;
+  int again = 0, refused = 0, written = 0;
+  Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
+                            .written = [this](PartitionId) { ++written; }, .ended = [](PartitionId) {}, .repair = {}}};
+};
+
+TEST_CASE("a write that comes before the partition is served waits for that") {
+  Leading l;
+  REQUIRE(l.Await());
+  REQUIRE(l.Await());
+  l.Tick(milliseconds(100));
+  CHECK(l.again == 0);
+  l.Activate();
+  CHECK(l.again == 2);
+  CHECK(l.refused == 0);
+  CHECK_FALSE(l.Await());  // it is served
+}
+
+TEST_CASE("a write does not wait for long, nor for a partition that is long in coming") {
+  Leading l;
+  REQUIRE(l.Await());
+  l.Tick(milliseconds(200));
+  CHECK(l.refused == 0);
+  l.Tick(milliseconds(200));
+  CHECK(l.refused == 1);
+  CHECK_FALSE(l.Await());
+  l.Activate();
+  CHECK(l.again == 0);
+}
+
+TEST_CASE("a write that waits when the term ends is told so") {
+  Leading l;
+  REQUIRE(l.Await());
+  l.Said();
+  l.Begin();
+  CHECK(l.CountSaid([](const wire::Peer& m) { return m.has_data_response() && m.data_response().fenced(); }) == 1);
+  l.Activate();
+  CHECK(l.again == 0);
+  CHECK(l.refused == 0);
+}
+
+TEST_CASE("a write that is durable only when another leads is told to who waits for it") {
+  Leading l;
+  l.Activate();
+  wire::Write write;
+  write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+  write.set_zone(ZoneId{}.str());
+  REQUIRE_FALSE(l.primaries.Order(0, write, {}, {Leading::kRouter, 1}, [] {}));
+  l.Adopt(9, {LedByOther(9)});
+  l.primaries.EndTerm(0, false);
+  CHECK(l.written == 0);
+  l.SyncAll();
+  CHECK(l.written == 1);
+}
+
+}  // namespace
+}  // namespace coffer::node
