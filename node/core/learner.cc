@@ -16,9 +16,6 @@ using std::chrono::milliseconds;
 constexpr Duration kAskAgain = milliseconds(2000);
 constexpr std::size_t kKeysPerFetch = 64;
 constexpr std::uint64_t kBytesPerFetch = 256u << 10;
-// May be asked for of one source and not be durable yet, of all partitions together: enough to keep the source, the link and the disk
-// at work at once, and so little that neither a read at the source nor a sync here takes long because of it, nor whoever waits behind them.
-constexpr std::uint64_t kWindow = 4u << 20;
 
 std::uint64_t BytesOf(const wire::ListedRecord& r) { return r.size(); }
 
@@ -59,11 +56,11 @@ void LearnerResync::NothingAsked(Job& job) {
 
 bool LearnerResync::WindowFull(const NodeId& source) const {
   const auto asked = asked_.find(source);
-  return writing_ + (asked == asked_.end() ? 0 : asked->second) >= kWindow;
+  return writing_ + (asked == asked_.end() ? 0 : asked->second) >= window_.bytes();
 }
 
 void LearnerResync::AskWaiting() {
-  for (std::size_t left = waiting_.size(); left > 0 && writing_ < kWindow; --left) {
+  for (std::size_t left = waiting_.size(); left > 0 && writing_ < window_.bytes(); --left) {
     const PartitionId partition = waiting_.front();
     waiting_.pop_front();
     const auto it = jobs_.find(partition);
@@ -306,7 +303,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     return true;
   });
   take_missing("");
-  if (!batch.empty()) Persist(partition, std::move(batch), 0);
+  if (!batch.empty()) Persist(partition, std::move(batch));
   if (listing.last_key() == range.last_key) {
     job.todo.pop_front();
   } else {
@@ -358,19 +355,20 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
   job->started = !sound;
   if (sound) last_error_.clear();
   const PartitionId partition = fetched.partition();
-  if (!batch.empty()) Persist(partition, std::move(batch), bytes);
+  if (!batch.empty()) Persist(partition, std::move(batch), bytes, job->asked);
   // The next is on its way while this is written.
   if (sound) Continue(partition, *job);
 }
 
-void LearnerResync::Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes) {
+void LearnerResync::Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes, Instant asked) {
   ++unsettled_[partition];
   writing_ += bytes;
-  ctx_.Persist(std::move(batch), [this, partition, bytes] {
+  ctx_.Persist(std::move(batch), [this, partition, bytes, asked] {
     PartitionReplica& replica = ctx_.Replica(partition);
     replica.DurableUpTo(replica.durable());
     if (--unsettled_[partition] == 0) unsettled_.erase(partition);
     writing_ -= bytes;
+    if (bytes > 0) window_.Took(ctx_.now, ctx_.now - asked);
     auto it = jobs_.find(partition);
     if (it != jobs_.end() && it->second.history && !it->second.done) Continue(partition, it->second);
     AskWaiting();

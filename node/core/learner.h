@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "node/core/context.h"
+#include "node/core/fill_window.h"
 
 namespace coffer::node {
 
@@ -77,8 +78,8 @@ class LearnerResync {
   void AskRanges(PartitionId partition, Job& job);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);
-  // Writes what was fetched, `bytes` of values, or what the primary lacks; goes on when it is durable.
-  void Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes);
+  // Writes what was fetched, `bytes` of values asked for at `asked`, or what the primary lacks; goes on when it is durable.
+  void Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes = 0, Instant asked = {});
   void End(PartitionId partition);
   // What was asked for came, or is not waited for any more.
   void NothingAsked(Job& job);
@@ -104,6 +105,7 @@ class LearnerResync {
   double budget_ = 0;          // bytes that may be asked for now
   // The window: what was asked for and has not come, by source, so that one that keeps silent holds up nobody else; and what has come
   // and is not durable.
+  FillWindow window_;
   std::map<NodeId, std::uint64_t> asked_;
   std::uint64_t writing_ = 0;
   std::deque<PartitionId> waiting_;              // for room in it

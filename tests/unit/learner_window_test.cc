@@ -17,7 +17,6 @@ namespace coffer::node {
 namespace {
 
 constexpr std::uint64_t kValue = 64 << 10;
-constexpr std::uint64_t kWindow = 4 << 20;
 constexpr std::uint64_t kOneFetch = 256 << 10;
 constexpr int kChunks = 8;  // of a partition
 
@@ -186,7 +185,7 @@ class Filling {
 const NodeId kOne = NodeId::Must("source-one-16byt");
 const NodeId kTwo = NodeId::Must("source-two-16byt");
 
-TEST_CASE("what was asked for and is not durable stays within the window, which is used") {
+TEST_CASE("what was asked for and is not durable stays within the window's most, which is used when nothing takes long") {
   Filling f;
   for (PartitionId p = 0; p < 100; ++p) f.Learn(kOne, p);
   for (int i = 0; i < 2000 && f.done() < f.partitions(); ++i) {
@@ -197,8 +196,8 @@ TEST_CASE("what was asked for and is not durable stays within the window, which 
   }
   CHECK(f.done() == f.partitions());
   for (PartitionId p = 0; p < 100; ++p) CHECK(f.Holds(p));
-  CHECK(f.most >= kWindow);
-  CHECK(f.most < kWindow + kOneFetch);
+  CHECK(f.most > FillWindow::kFirst);
+  CHECK(f.most < FillWindow::kMost + kOneFetch);
   CHECK(f.most_of_one == kOneFetch);
 }
 
@@ -207,12 +206,12 @@ TEST_CASE("room in the window is used at once, and the partition behind one that
   for (PartitionId p = 0; p < 100; ++p) f.Learn(kOne, p);
   f.Tick();
   f.AnswerQuestions();
-  CHECK(f.window() == kWindow);
+  CHECK(f.window() == FillWindow::kFirst);
   const std::size_t under_way = f.fetches();
   REQUIRE(f.AnswerFetch());
   CHECK(f.fetches() == under_way - 1);  // what came is not durable yet
   REQUIRE(f.Sync());
-  CHECK(f.fetches() == under_way);
+  CHECK(f.fetches() >= under_way);
   // Without a tick from here on.
   for (int i = 0; i < 4000; ++i) {
     f.AnswerQuestions();
