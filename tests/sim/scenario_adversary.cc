@@ -101,7 +101,7 @@ class Adversary {
     if (Below(2) == 0) At(200 * kMs, "mincopies", {1});
     for (int i = 0; i < 10; ++i) {
       const std::int64_t number = 1 + Below(24);
-      const std::int64_t proposed = Below(40) * kMs;
+      const std::int64_t proposed = Below(140) * kMs;  // the mark comes with the next sweep
       if (Below(3) == 0) On("history_done", number, "mute", {*KindNumber("accept"), (200 + Below(600)) * kMs});
       On("history_done", number, "hang", {kSender, (1000 + Below(800)) * kMs}, proposed);
       if (Below(2) == 0) On("history_done", number, "restart", {kReceiver}, proposed + (10 + Below(100)) * kMs);
