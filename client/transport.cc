@@ -276,6 +276,8 @@ void Transport::Impl::Write(Side& side) {
   if (side.queue.empty() || closing) return;
   Lane* const old = side.lane;
   if (old != nullptr && old->writing) return;
+  // What waited for a stream that ended, or was given up, meanwhile: whoever ends it takes the queue, or the next connection does.
+  if (old == nullptr && side.link->state != RouterState::kUp) return;
   if (old == nullptr) side.lane = new Lane(this, &side);
   v1::OpenRequest frame;
   std::size_t bytes = 0;

@@ -373,11 +373,7 @@ void Process::Drive() {
       MutexLock lock(inbox_mutex_);
       idle = waiting_ = inbox_.empty() && !stopping_;
     }
-    {
-      // Of all frames that have come together: answered one by one, frames would stay as small as they are once.
-      const AnswerBatch answered_now;
-      hub_->Poll(ToSteady(idle ? until : Instant{}));  // what comes over the links is posted by this thread
-    }
+    hub_->Poll(ToSteady(idle ? until : Instant{}));  // what comes over the links is posted by this thread
     {
       MutexLock lock(inbox_mutex_);
       waiting_ = false;

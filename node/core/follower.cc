@@ -250,22 +250,24 @@ void Followers::Durable(PartitionId partition, const NodeId& primary, Term term,
   replica.DurableUpTo(std::min(seq, replica.last()));
   hooks_.durable(partition);
   const auto it = follows_.find(partition);
-  if (it != follows_.end() && it->second.term == term && it->second.boot == boot) {
-    Ack(partition, primary, it->second, /*mismatch=*/false);
-    if (it->second.learner) hooks_.advanced(partition);
+  if (it == follows_.end() || it->second.term != term || it->second.boot != boot) return OnWritten(partition);
+  Ack(partition, primary, it->second, /*mismatch=*/false);
+  if (it->second.learner) hooks_.advanced(partition);
+  if (it->second.deferred_replace && replica.AllDurable()) {
+    auto [replicate, bodies] = *std::exchange(it->second.deferred_replace, std::nullopt);
+    return OnReplicate(primary, std::move(replicate), std::move(bodies));
   }
   OnWritten(partition);
 }
 
+// Not what replaces the log: that waits for something of its own term, or is sent again. A log that was begun anew counts as durable to
+// its base before that is so, and the end of a write of an earlier term would be taken for it.
 void Followers::OnWritten(PartitionId partition) {
   const auto it = follows_.find(partition);
   if (it == follows_.end() || !ctx_.Replica(partition).AllDurable()) return;
   Follow& follow = it->second;
-  const NodeId& primary = ctx_.IdOf(ctx_.group(partition).primary);  // the fence lets nobody else through
-  if (follow.deferred_replace) {
-    auto [replicate, bodies] = *std::exchange(follow.deferred_replace, std::nullopt);
-    OnReplicate(primary, std::move(replicate), std::move(bodies));
-  } else if (follow.deferred_contact) {
+  if (follow.deferred_contact && !follow.deferred_replace) {
+    const NodeId& primary = ctx_.IdOf(ctx_.group(partition).primary);  // the fence lets nobody else through
     const wire::Contact contact = *std::exchange(follow.deferred_contact, std::nullopt);
     AnswerContact(primary, contact, follow);
   }

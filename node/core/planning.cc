@@ -439,11 +439,11 @@ void Planning::Tick() {
 }
 
 // A proposal was right when it was planned, and may find no quorum for minutes: until somebody is asked to accept it, it follows what
-// becomes of the members (L5). One that was made when one node was away would else remove that node when another is.
+// becomes of the members (L5). One that was made when one node was away would else remove that node when another is. An operator's stays as it
+// is: he is told whether this very layout was decided, and a new plan may leave his change out.
 void Planning::RenewProposal() {
-  const bool operators = !operations_.empty() && operations_.front().proposed;
-  const OperatorChange change = operators ? *ChangeOf(operations_.front().request) : OperatorChange{};
-  const auto next = cluster::PlanNext(*ctx_.layout, Members(), operators ? cluster::PlannerRequests{} : Requests(), change, ctx_.config.planner);
+  if (!operations_.empty() && operations_.front().proposed) return;
+  const auto next = cluster::PlanNext(*ctx_.layout, Members(), Requests(), {}, ctx_.config.planner);
   execute_(next ? agreement_.Propose(ctx_.now, *next) : agreement_.Withdraw(ctx_.now));
 }
 

@@ -328,7 +328,7 @@ void Primaries::Advance(PartitionId partition, Lead& lead) {
   Resolve(partition, lead);
   TryPropose(partition, lead);
   if (!lead.progress.active() || lead.early.empty()) return;
-  for (Early& early : std::exchange(lead.early, {})) early.again();
+  for (Early& early : std::exchange(lead.early, {})) ctx_.now < early.until ? early.again() : early.refused();
 }
 
 void Primaries::Resolve(PartitionId, Lead& lead) {

@@ -104,6 +104,7 @@ class Primaries {
     };
     std::map<NodeId, Silence> silent;  // receivers that lack something: what they acknowledged last, and since when
     bool learner_history = false;
+    bool overdue = false;  // its learner was filled and lacked the last write when it was to be proposed: at once when it has it
     bool learner_answered = false;  // since it was chosen
     std::uint64_t choice = 0;       // of the learner, also once it is proposed; an answer to an earlier one is void
     Seq choice_base;                // where its log begins
@@ -136,6 +137,8 @@ class Primaries {
   // Whether the partition's learner holds all it has to hold.
   static bool MayPropose(const Lead& lead);
   void TryPropose(PartitionId partition, Lead& lead);
+  // Counts the learner from now on.
+  void Propose(PartitionId partition, Lead& lead);
   // `filling`: how many learners are still being filled from here.
   void ProposeReady(std::size_t filling);
   void FlushProposals();

@@ -32,6 +32,7 @@ bool Primaries::MayPropose(const Lead& lead) {
 
 void Primaries::TryPropose(PartitionId partition, Lead& lead) {
   if (!MayPropose(lead)) return;
+  if (lead.overdue) return Propose(partition, lead);
   if (ready_.empty()) ready_since_ = ctx_.now;
   ready_.insert(partition);
 }
@@ -43,13 +44,20 @@ void Primaries::ProposeReady(std::size_t filling) {
   if (due) {
     for (const PartitionId partition : std::exchange(ready_, {})) {
       Lead* const lead = Touch(partition);
-      if (!lead || !MayPropose(*lead)) continue;
-      ctx_.durable.adds.push_back({partition, lead->term, *lead->progress.learner()});
-      lead->progress.MarkProposed();
-      proposals_waiting_.push_back(ctx_.durable.adds.back());
+      if (!lead) continue;
+      // Of a busy partition it lacks the last write, now as at most times.
+      if (MayPropose(*lead)) Propose(partition, *lead);
+      else lead->overdue = lead->progress.learner() && lead->progress.learner_complete();
     }
   }
   FlushProposals();
+}
+
+void Primaries::Propose(PartitionId partition, Lead& lead) {
+  lead.overdue = false;
+  ctx_.durable.adds.push_back({partition, lead.term, *lead.progress.learner()});
+  lead.progress.MarkProposed();
+  proposals_waiting_.push_back(ctx_.durable.adds.back());
 }
 
 // One durable step for all learners that completed meanwhile: each is counted already, its request leaves after the step.
@@ -179,7 +187,7 @@ void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& le
   if (!hash) return;
   lead.progress.StartLearner(learner, base);
   lead.learner_history = history;
-  lead.learner_answered = false;
+  lead.learner_answered = lead.overdue = false;
   lead.chosen = learner;
   lead.choice = ++last_choice_;
   lead.choice_base = base;
