@@ -1,5 +1,7 @@
 // The TOML file: keys at the top level, values of the types that read naturally there.
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 
@@ -38,11 +40,55 @@ std::string UnknownKey(const std::string& name, const std::string& place) {
          (nearest ? std::string("; did you mean \"") + nearest->name + "\"?" : "; see cofferd --help");
 }
 
+// The line on which a letter that is not ASCII stands outside of quotes and comments, where TOML has none; nothing: there is no such line.
+// toml++ 3.3 would look the letter up in a table that takes U+00A1 to U+0499 for impossible, and what it does then is not defined.
+std::optional<int> LineOfForeignLetter(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  int line = 1;
+  std::string_view quote;  // that ends the string we are in
+  bool comment = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n') {
+      ++line;
+      comment = false;
+      if (quote.size() == 1) quote = {};
+    } else if (comment) {
+      continue;
+    } else if (!quote.empty()) {
+      if (text[i] == '\\' && quote[0] == '"') {
+        if (i + 1 < text.size() && text[i + 1] != '\n') ++i;
+      } else if (text.substr(i).starts_with(quote)) {
+        i += quote.size() - 1;
+        quote = {};
+      }
+    } else if (text[i] == '#') {
+      comment = true;
+    } else if (text[i] == '"' || text[i] == '\'') {
+      const bool three = text.substr(i, 3) == std::string(3, text[i]);
+      quote = text.substr(i, three ? 3 : 1);
+      i += quote.size() - 1;
+    } else if (static_cast<unsigned char>(text[i]) >= 0x80) {
+      return line;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string BytesOfFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 }  // namespace
 
 RawValues ReadConfigFile(const std::string& path, std::vector<std::string>* errors) {
   RawValues values;
   toml::table table;
+  // What can't be read, the parser says.
+  if (const auto line = LineOfForeignLetter(BytesOfFile(path))) {
+    errors->push_back(path + ":" + std::to_string(*line) + ": this is not TOML: a letter that is not ASCII stands outside of quotes");
+    return values;
+  }
   try {
     table = toml::parse_file(path);
   } catch (const toml::parse_error& error) {

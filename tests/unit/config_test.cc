@@ -182,6 +182,11 @@ TEST_CASE("files that are none say where") {
   // The parser takes this for a mistake of its own.
   const File odd("[:]\n");
   CHECK_THAT(ErrorsOf(Load({"--config", odd.path()})), Contains(odd.path() + ": this is not TOML"));
+  // It has no answer for such a letter outside of quotes; within them, and in comments, it is a letter like any other.
+  const File letter("name = \"\xD0\x9B\" # \xD0\x9B '\n\xD0\x9B = 3\n");
+  CHECK_THAT(ErrorsOf(Load({"--config", letter.path()})), Contains(letter.path() + ":2: this is not TOML"));
+  const File quoted("\xEF\xBB\xBFname = \"a\" # \xD0\x9B\nadvertise = '\xD0\x9B:\\'\n");
+  CHECK_THAT(ErrorsOf(Load({"--config", quoted.path()})), !Contains("not TOML"));
   const File table("[node]\nname = \"a\"\n");
   CHECK_FALSE(Load({"--config", table.path()}).ok());
   const File typed("weight = 1.5\n");
