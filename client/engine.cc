@@ -11,10 +11,14 @@
 namespace coffer::client {
 namespace {
 
-// A router that lost a connection or stayed silent is not preferred for so long.
-constexpr Duration kPenalty = std::chrono::seconds(3);
-// A connection that answers nothing for so long is replaced by a new one.
-constexpr Duration kDeadAfter = std::chrono::seconds(8);
+// As patient with routers as with attempts.
+RouterPolicy PolicyFor(const RetryPolicy& retry) {
+  RouterPolicy policy;
+  policy.patience = retry.patience;
+  policy.penalty = retry.patience * 3 / 2;
+  policy.dead_after = retry.patience * 4;
+  return policy;
+}
 
 std::string Seconds(Duration d) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
@@ -38,7 +42,7 @@ struct Engine::Running {
   std::optional<RetryMachine> machine;  // of the present stage
   bool ever_sent = false;
   bool cancelled = false;
-  std::size_t last_router = SIZE_MAX;
+  std::optional<std::size_t> last_router;
   Status last_error;  // of the attempt that failed last
   struct Try {
     Attempt attempt;
@@ -51,10 +55,11 @@ struct Engine::Running {
 };
 
 Engine::Engine(EngineOptions options)
-    : options_(std::move(options)), seeds_(options_.seed != 0 ? options_.seed : FreshSeed()) {
+    : options_(std::move(options)),
+      choice_(options_.transport.routers.size(), PolicyFor(options_.retry)),
+      states_(options_.transport.routers.size()),
+      seeds_(options_.seed != 0 ? options_.seed : FreshSeed()) {
   transport_ = std::make_unique<Transport>(options_.transport, &lock_, static_cast<TransportEvents*>(this));
-  penalised_.resize(transport_->size());
-  heard_.resize(transport_->size());
   driver_ = std::thread([this] { Drive(); });
 }
 
@@ -158,8 +163,7 @@ void Engine::Obey(JobId id, Running& job, const RetryOutput& output) {
 
 void Engine::Launch(JobId id, Running& job, const RetryOutput& output) {
   const Instant now = SteadyNow();
-  if (output.elsewhere) SuspectSilent(now, job);
-  const std::size_t router = Choose(job, output.elsewhere);
+  const std::size_t router = Choose(now, job, output.elsewhere);
   const std::uint64_t call = next_id_++;
   job.last_router = router;
   job.tries.push_back({output.launch, call, {}});
@@ -170,37 +174,17 @@ void Engine::Launch(JobId id, Running& job, const RetryOutput& output) {
   transport_->Send(router, call, job.job.method, job.job.request, deadline_ms, job.job.bulk);
 }
 
-void Engine::SuspectSilent(Instant now, const Running& job) {
+std::vector<OpenTry> Engine::OpenTries(const Running& job) const {
+  std::vector<OpenTry> open;
   for (const Running::Try& t : job.tries) {
-    const auto it = calls_.find(t.call);
-    if (it == calls_.end() || heard_[it->second.router] >= it->second.since) continue;
-    if (now - it->second.since < options_.retry.patience) continue;
-    penalised_[it->second.router] = now + kPenalty;
-    if (now - it->second.since >= kDeadAfter) transport_->Reconnect(it->second.router);
+    if (const auto it = calls_.find(t.call); it != calls_.end()) open.push_back({it->second.router, it->second.since, job.job.bulk});
   }
+  return open;
 }
 
-std::size_t Engine::Choose(const Running& job, bool elsewhere) const {
-  const Instant now = SteadyNow();
-  const auto score = [&](std::size_t r) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    int s = 0;
-    if (transport_->state(r) == RouterState::kFailed) s += 8;
-    if (transport_->state(r) != RouterState::kUp) s += 1;
-    if (penalised_[r] > now) s += 4;
-    if (elsewhere && r == job.last_router) s += 2;
-    for (const Running::Try& t : job.tries) {
-      const auto it = calls_.find(t.call);
-      if (it != calls_.end() && it->second.router == r) s += 2;
-    }
-    return s;
-  };
-  std::size_t best = 0;
-  for (std::size_t r = 1; r < transport_->size(); ++r) {
-    if (score(r) < score(best)) best = r;
-  }
-  // When nothing is known to work, take them in turn.
-  if (score(best) >= 8 && job.last_router != SIZE_MAX) return (job.last_router + 1) % transport_->size();
-  return best;
+std::size_t Engine::Choose(Instant now, const Running& job, bool elsewhere) {
+  for (std::size_t r = 0; r < states_.size(); ++r) states_[r] = transport_->state(r);
+  return choice_.Choose(now, states_, OpenTries(job), job.last_router, elsewhere);
 }
 
 void Engine::Schedule(JobId id, Running& job) {
@@ -287,10 +271,14 @@ void Engine::OnSent(std::uint64_t call) {
   job.machine->OnSent(it->second.since, it->second.attempt);
 }
 
-void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
+void Engine::OnHeard(std::size_t router) {
+  lock_.AssertHeld();
+  choice_.OnHeard(router, SteadyNow());
+}
+
+void Engine::OnReply(std::size_t, v1::Reply&& reply) {
   lock_.AssertHeld();
   const Instant now = SteadyNow();
-  heard_[router] = now;
   const auto it = calls_.find(reply.id());
   if (it == calls_.end()) return;
   const Sent sent = it->second;
@@ -319,7 +307,7 @@ void Engine::OnReply(std::size_t router, v1::Reply&& reply) {
 
 void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
   lock_.AssertHeld();
-  penalised_[router] = SteadyNow() + kPenalty;
+  choice_.OnLost(router, SteadyNow());
   for (const LostCall& call : lost) {
     const auto it = calls_.find(call.id);
     if (it == calls_.end()) continue;
@@ -366,6 +354,10 @@ void Engine::Tick(Instant now) {
     Running& job = *jobs_.at(id);
     timers_.erase(timers_.begin());
     job.has_timer = false;
+    // A job that must not be sent twice may take as long as it likes.
+    if (job.stages.effect() != Effect::kOnce) {
+      for (const std::size_t router : choice_.Judge(now, OpenTries(job))) transport_->Reconnect(router);
+    }
     if (GivenUpConnecting(now, job)) {
       RetryOutput output = job.machine->OnCancel(now);
       output.retry_class = RetryClass::kRetryLater;

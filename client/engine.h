@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "client/retry.h"
+#include "client/router_choice.h"
 #include "client/status.h"
 #include "client/transport.h"
 #include "client/zone_ids.h"
@@ -81,6 +82,7 @@ class Engine : private TransportEvents {
   using Deferred = std::function<void()>;
 
   void OnSent(std::uint64_t call) override;
+  void OnHeard(std::size_t router) override;
   void OnReply(std::size_t router, v1::Reply&& reply) override;
   void OnLost(std::size_t router, const std::vector<LostCall>& calls, const std::string& why) override;
   void Flush() override;
@@ -96,9 +98,9 @@ class Engine : private TransportEvents {
   void Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Schedule(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Tick(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void SuspectSilent(Instant now, const Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  std::vector<OpenTry> OpenTries(const Running& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GivenUpConnecting(Instant now, const Running& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  std::size_t Choose(const Running& job, bool elsewhere) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  std::size_t Choose(Instant now, const Running& job, bool elsewhere) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   std::string Unreachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Drive();
 
@@ -109,8 +111,8 @@ class Engine : private TransportEvents {
   std::multimap<Instant, JobId> timers_ ABSL_GUARDED_BY(lock_);
   std::multimap<Instant, std::function<void()>> later_ ABSL_GUARDED_BY(lock_);
   std::vector<Deferred> deferred_ ABSL_GUARDED_BY(lock_);  // callbacks to run without the lock
-  std::vector<Instant> penalised_ ABSL_GUARDED_BY(lock_);  // per router: not preferred until then
-  std::vector<Instant> heard_ ABSL_GUARDED_BY(lock_);      // per router: its last frame
+  RouterChoice choice_ ABSL_GUARDED_BY(lock_);
+  std::vector<RouterState> states_ ABSL_GUARDED_BY(lock_);  // as last asked of the transport; kept for its room
   std::uint64_t next_id_ ABSL_GUARDED_BY(lock_) = 1;
   std::uint64_t bytes_ ABSL_GUARDED_BY(lock_) = 0;
   HedgeBudget budget_ ABSL_GUARDED_BY(lock_);

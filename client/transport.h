@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "client/router_choice.h"
 #include "cluster/ids.h"
 #include "proto/mutex.h"
 
@@ -32,6 +33,8 @@ class TransportEvents {
  public:
   virtual ~TransportEvents() = default;
   virtual void OnSent(std::uint64_t call) = 0;
+  // A frame came, before what is in it.
+  virtual void OnHeard(std::size_t router) = 0;
   virtual void OnReply(std::size_t router, v1::Reply&& reply) = 0;
   virtual void OnLost(std::size_t router, const std::vector<LostCall>& calls, const std::string& why) = 0;
   // Called after the lock was released, once per batch of events: the place to run callbacks of the user.
@@ -46,9 +49,6 @@ struct TransportOptions {
   std::uint64_t frame_bytes = 1u << 20;     // a frame closes at this size
   std::uint64_t message_bytes = 64u << 20;  // largest frame accepted
 };
-
-// How a router looks from here.
-enum class RouterState { kIdle, kConnecting, kUp, kFailed };
 
 // Every method but WaitUntil, Wake and the destructor is called with the owner's lock held.
 class Transport {

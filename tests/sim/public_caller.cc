@@ -8,29 +8,32 @@ namespace coffer::sim {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 
-constexpr Duration kPenalty = std::chrono::seconds(3);
+// A connection that could not be made is tried again this often, whether it is wanted or not.
+constexpr Duration kRedial = seconds(1);
 
 }  // namespace
 
 PublicCaller::PublicCaller(SimCluster& cluster, const NodeId& self, std::uint64_t seed) : cluster_(cluster), self_(self), random_(seed) {
-  cluster_.public_clients[self_] = {
-      [this](std::size_t, v1::Reply reply) { OnReply(std::move(reply)); },
-      [this](std::size_t router, std::uint64_t life) {
-        penalised_[router] = cluster_.now() + kPenalty;
-        std::vector<std::uint64_t> lost;
-        if (open_) {
-          for (const auto& [call, one] : open_->tries) {
-            if (one.router == router && one.life == life) lost.push_back(call);
-          }
-        }
-        for (const std::uint64_t call : lost) Lost(call, /*sent=*/true);
-      }};
+  cluster_.public_clients[self_] = {[this](std::size_t process, v1::Reply reply) { OnReply(process, std::move(reply)); },
+                                    [this](std::size_t process, std::uint64_t life) { OnConnectionLost(process, life); }};
+  StartAnew();
+}
+
+// A program begins, with its list of routers. Some give a silent connection up sooner than the library would: no operation here lasts
+// as long as it waits.
+void PublicCaller::StartAnew() {
+  client::RouterPolicy policy;
+  if (random_.Chance(1, 2)) policy.dead_after = policy.patience;
+  first_ = random_.Below(cluster_.routers());
+  connections_.assign(cluster_.routers(), {});
+  choice_.emplace(cluster_.routers(), policy);
 }
 
 void PublicCaller::Ask(PublicCall call, Duration timeout, Done done) {
   client::ZoneStages stages(call.zone, call.effect);
-  open_.emplace(Open{std::move(call), std::move(stages), cluster_.now() + timeout, std::move(done), {}, {}, {}});
+  open_.emplace(Open{std::move(call), std::move(stages), cluster_.now() + timeout, std::move(done), {}, {}, {}, {}});
   Begin();
 }
 
@@ -52,34 +55,44 @@ void PublicCaller::Wake() {
   const Duration wait = std::max<Duration>(open_->machine->NextDeadline() - cluster_.now(), milliseconds(1));
   cluster_.At(wait, [this, operation = operation_] {
     if (!open_ || operation != operation_ || cluster_.now() < open_->machine->NextDeadline()) return;
+    Judge();
     Obey(open_->machine->OnTick(cluster_.now()));
   });
 }
 
-// As the library's engine chooses: whom it has not lost lately, and somebody else than last time if that is wished for.
+std::vector<client::OpenTry> PublicCaller::OpenTries() const {
+  std::vector<client::OpenTry> open;
+  for (const auto& [call, one] : open_->tries) open.push_back({one.router, one.since});
+  return open;
+}
+
+void PublicCaller::Judge() {
+  if (open_->stages.effect() == client::Effect::kOnce) return;
+  for (const std::size_t router : choice_->Judge(cluster_.now(), OpenTries())) Reconnect(router);
+}
+
 std::size_t PublicCaller::Choose(bool elsewhere) {
-  std::size_t best = 0;
-  int least = 1000;
-  for (std::size_t k = 0; k < cluster_.routers(); ++k) {
-    const std::size_t r = kFirstRouter + (last_router_ + k) % cluster_.routers();
-    int score = penalised_[r] > cluster_.now() ? 4 : 0;
-    if (elsewhere && r == kFirstRouter + last_router_) score += 2;
-    for (const auto& [call, one] : open_->tries) score += one.router == r ? 2 : 0;
-    if (score < least) {
-      least = score;
-      best = r;
-    }
+  std::vector<client::RouterState> states;
+  for (std::size_t r = 0; r < connections_.size(); ++r) {
+    const Connection& c = connections_[r];
+    if (c.state == client::RouterState::kFailed && cluster_.now() - c.failed_at >= kRedial) Connect(r);
+    states.push_back(c.state);
   }
-  last_router_ = best - kFirstRouter;
-  return best;
+  return choice_->Choose(cluster_.now(), states, OpenTries(), open_->last_router, elsewhere);
 }
 
 void PublicCaller::Launch(const client::RetryOutput& output) {
   // Now and then a program begins anew, with another router first.
-  if (output.launch == 1 && random_.Chance(1, 10)) last_router_ = random_.Below(cluster_.routers());
+  if (output.launch == 1 && random_.Chance(1, 10)) StartAnew();
   const std::size_t router = Choose(output.elsewhere);
+  open_->last_router = router;
+  Connection& connection = connections_[router];
+  if (connection.state != client::RouterState::kUp) Connect(router);
   const std::uint64_t number = next_call_++;
-  open_->tries[number] = {output.launch, router, cluster_.router(router).life, {}};
+  open_->tries[number] = {output.launch, router, connection.life, connection.number, cluster_.now(), {}};
+  if (connection.state != client::RouterState::kUp) {
+    return cluster_.At(milliseconds(1), [this, number, router] { Lose(router, {number}, /*sent=*/false); });
+  }
   v1::Call call;
   call.set_id(number);
   const bool resolving = open_->stages.resolving();
@@ -87,18 +100,63 @@ void PublicCaller::Launch(const client::RetryOutput& output) {
   call.mutable_invocation()->set_request(resolving ? open_->stages.ResolveRequest() : open_->call.request);
   const auto left = std::chrono::duration_cast<milliseconds>(open_->deadline - cluster_.now()).count();
   call.mutable_invocation()->set_deadline_ms(static_cast<std::uint32_t>(std::max<std::int64_t>(left, 1)));
-  if (cluster_.Call(self_, router, call)) return open_->machine->OnSent(cluster_.now(), output.launch);
-  cluster_.At(milliseconds(1), [this, number, router] {
-    penalised_[router] = cluster_.now() + kPenalty;
-    Lost(number, /*sent=*/false);
-  });
+  // Into a connection whose other end is gone, which will be noticed: lost, and sent for all one knows.
+  const std::size_t process = ProcessOf(router);
+  if (cluster_.router(process).life == connection.life) (void)cluster_.Call(self_, connection.number, process, call);
+  open_->machine->OnSent(cluster_.now(), output.launch);
 }
 
-void PublicCaller::Lost(std::uint64_t call, bool sent) {
+void PublicCaller::Connect(std::size_t router) {
+  Connection& c = connections_[router];
+  if (cluster_.Up(ProcessOf(router))) {
+    c = {client::RouterState::kUp, {}, ++connections_made_, cluster_.router(ProcessOf(router)).life, next_call_};
+  } else {
+    c.state = client::RouterState::kFailed;
+    c.failed_at = cluster_.now();
+  }
+}
+
+void PublicCaller::Reconnect(std::size_t router) {
+  connections_[router].state = client::RouterState::kIdle;
+  std::vector<std::uint64_t> lost;
+  for (const auto& [number, one] : open_->tries) {
+    if (one.router != router) continue;
+    CancelAt(one, number);
+    lost.push_back(number);
+  }
+  cluster_.At(milliseconds(1), [this, router, lost = std::move(lost)] { Lose(router, lost, /*sent=*/true); });
+}
+
+void PublicCaller::CancelAt(const Try& one, std::uint64_t number) {
+  const std::size_t process = ProcessOf(one.router);
+  if (cluster_.router(process).life != one.life) return;
+  v1::Call call;
+  call.set_id(number);
+  call.set_cancel(true);
+  (void)cluster_.Call(self_, one.connection, process, call);
+}
+
+void PublicCaller::OnConnectionLost(std::size_t process, std::uint64_t life) {
+  for (std::size_t r = 0; r < connections_.size(); ++r) {
+    if (ProcessOf(r) != process) continue;
+    if (connections_[r].life == life) connections_[r].state = client::RouterState::kIdle;
+    if (!open_) return;
+    std::vector<std::uint64_t> lost;
+    for (const auto& [call, one] : open_->tries) {
+      if (one.router == r && one.life == life) lost.push_back(call);
+    }
+    Lose(r, lost, /*sent=*/true);
+  }
+}
+
+void PublicCaller::Lose(std::size_t router, const std::vector<std::uint64_t>& calls, bool sent) {
+  const bool wanted = open_ && std::any_of(calls.begin(), calls.end(), [&](std::uint64_t call) { return open_->tries.contains(call); });
+  if (!wanted) return;
+  choice_->OnLost(router, cluster_.now());
   client::ReplyFacts facts;
   facts.code = client::Code::kUnavailable;
   facts.refused = !sent;
-  Fail(call, facts);
+  for (const std::uint64_t call : calls) Fail(call, facts);
 }
 
 void PublicCaller::Fail(std::uint64_t call, const client::ReplyFacts& facts) {
@@ -108,7 +166,10 @@ void PublicCaller::Fail(std::uint64_t call, const client::ReplyFacts& facts) {
   Obey(open_->machine->OnFailure(cluster_.now(), attempt, client::Judge(open_->stages.effect(), facts)));
 }
 
-void PublicCaller::OnReply(v1::Reply reply) {
+void PublicCaller::OnReply(std::size_t process, v1::Reply reply) {
+  const std::size_t router = (process - kFirstRouter + connections_.size() - first_) % connections_.size();
+  const Connection& c = connections_[router];
+  if (c.state == client::RouterState::kUp && reply.id() >= c.first_call) choice_->OnHeard(router, cluster_.now());
   if (!open_ || !open_->tries.contains(reply.id())) return;
   Try& one = open_->tries.at(reply.id());
   if (reply.has_response()) one.responses.push_back(std::move(*reply.mutable_response()));
@@ -133,10 +194,7 @@ void PublicCaller::End(const client::RetryOutput& output) {
       answer.responses = std::move(one.responses);
       continue;
     }
-    v1::Call call;
-    call.set_id(number);
-    call.set_cancel(true);
-    if (cluster_.router(one.router).life == one.life) (void)cluster_.Call(self_, one.router, call);
+    CancelAt(one, number);
   }
   if (open_->stages.Next(&end, &zones_)) {
     open_->last_error.Clear();

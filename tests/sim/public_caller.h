@@ -1,5 +1,5 @@
-// A client of routers: the library's decisions (client/retry.h, zone_ids.h) over simulated connections, every request and answer in its public
-// encoding. Which router is asked is decided here; the library's engine and its connections need threads and gRPC.
+// A client of routers: the library's decisions (client/retry.h, router_choice.h, zone_ids.h) over simulated connections, every request and
+// answer in its public encoding. The library's engine and its connections need threads and gRPC.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "client/retry.h"
+#include "client/router_choice.h"
 #include "client/zone_ids.h"
 #include "google/rpc/status.pb.h"
 #include "sim/sim_cluster.h"
@@ -50,9 +51,19 @@ class PublicCaller {
  private:
   struct Try {
     client::Attempt attempt = 0;
-    std::size_t router = 0;
+    std::size_t router = 0;  // by its place in the client's list
     std::uint64_t life = 0;
+    std::uint64_t connection = 0;
+    Instant since{};
     std::vector<std::string> responses;
+  };
+  // To one router.
+  struct Connection {
+    client::RouterState state = client::RouterState::kIdle;
+    Instant failed_at{};           // with kFailed
+    std::uint64_t number = 0;      // no other connection of this client has it
+    std::uint64_t life = 0;        // of the router, that it was made to
+    std::uint64_t first_call = 0;  // calls with lesser numbers went over earlier ones
   };
   struct Open {
     PublicCall call;
@@ -61,17 +72,28 @@ class PublicCaller {
     Done done;
     std::optional<client::RetryMachine> machine;  // of the present stage
     std::map<std::uint64_t, Try> tries;  // by the number of the call
+    std::optional<std::size_t> last_router;
     google::rpc::Status last_error;
   };
+  void StartAnew();
+  // Of a router's place in the list, the process.
+  std::size_t ProcessOf(std::size_t router) const { return kFirstRouter + (first_ + router) % connections_.size(); }
   void Begin();
   void Obey(const client::RetryOutput& output);
   void Launch(const client::RetryOutput& output);
   void End(const client::RetryOutput& output);
-  void Lost(std::uint64_t call, bool sent);
-  void Fail(std::uint64_t call, const client::ReplyFacts& facts);
-  void OnReply(v1::Reply reply);
-  void Wake();
+  void Judge();
+  std::vector<client::OpenTry> OpenTries() const;
   std::size_t Choose(bool elsewhere);
+  void Connect(std::size_t router);
+  // Gives the connection up; the router hears of it, if at all, as late as of what was sent before.
+  void Reconnect(std::size_t router);
+  void OnConnectionLost(std::size_t process, std::uint64_t life);
+  void Lose(std::size_t router, const std::vector<std::uint64_t>& calls, bool sent);
+  void CancelAt(const Try& one, std::uint64_t number);
+  void Fail(std::uint64_t call, const client::ReplyFacts& facts);
+  void OnReply(std::size_t process, v1::Reply reply);
+  void Wake();
 
   SimCluster& cluster_;
   const NodeId self_;
@@ -82,8 +104,11 @@ class PublicCaller {
   bool telling_ = false;                     // the end of the last one is on its way to who asked
   std::uint64_t next_call_ = 1;
   std::uint64_t operation_ = 0;              // number of the one that is open: timers of others are void
-  std::map<std::size_t, Instant> penalised_;  // routers that were lost: not preferred until then
-  std::size_t last_router_ = 0;
+  // Of the program that runs here now, by the place in its list of routers, which is everybody's from another beginning.
+  std::size_t first_ = 0;
+  std::vector<Connection> connections_;
+  std::uint64_t connections_made_ = 0;
+  std::optional<client::RouterChoice> choice_;
 };
 
 }  // namespace coffer::sim

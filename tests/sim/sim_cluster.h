@@ -155,8 +155,9 @@ class SimCluster {
   const SimProcess& process(std::size_t i) const { return IsRouter(i) ? static_cast<const SimProcess&>(router(i)) : *nodes_[i]; }
   // Whom a process may be linked to: nodes to everybody, routers to nodes.
   std::vector<std::size_t> PeersOf(std::size_t process) const;
-  // A call, or a cancel, from a client to a router. False: nobody listens there.
-  bool Call(const NodeId& client, std::size_t router, const v1::Call& call);
+  // A call, or a cancel, from a client to a router, over the client's connection of this number: what is sent over one arrives in order.
+  // False: nobody listens there.
+  bool Call(const NodeId& client, std::uint64_t connection, std::size_t router, const v1::Call& call);
   std::map<NodeId, PublicClient> public_clients;
   Duration router_patience = std::chrono::seconds(5);  // of every router started from now on: with silence on a link that is up
 

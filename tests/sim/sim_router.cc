@@ -93,11 +93,11 @@ Instant SimCluster::InOrder(std::uint64_t way) {
 
 // --- Calls --------------------------------------------------------------------------------------------------------------
 
-bool SimCluster::Call(const NodeId& client, std::size_t i, const v1::Call& call) {
+bool SimCluster::Call(const NodeId& client, std::uint64_t connection, std::size_t i, const v1::Call& call) {
   if (!Up(i)) return false;
   const std::string bytes = call.SerializeAsString();
   Mix(bytes.size());
-  const std::uint64_t way = Way(kClients + client.bytes[0], i);
+  const std::uint64_t way = Way(connection << 12 | (kClients + client.bytes[0]), i);
   if (faults.calls_late_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.calls_late_per_mille), 1000)) {
     ++delayed_;
     last_arrival_[way] = std::max(last_arrival_[way], now_ + Duration(random_.Below(static_cast<std::uint64_t>(faults.long_delay.count()))));

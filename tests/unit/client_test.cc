@@ -276,6 +276,14 @@ TEST_CASE("another router takes over") {
   }
 }
 
+TEST_CASE("a connection on which nothing is answered is replaced, also when no other attempt can be made") {
+  World w(1, [](ClientOptions& o) { o.retry.patience = milliseconds(200); });
+  const auto silent = Fault{Fault::Kind::kSwallow, {}};
+  w.router().Inject("coffer.v1.Chunks/Put", {silent, silent, silent});
+  REQUIRE(w.client->Put(Id("a"), "x", Within(60000)).Get().ok());
+  CHECK(w.router().calls() >= 4);
+}
+
 TEST_CASE("no router: nothing was sent, so nothing is unknown") {
   std::string address;
   {
