@@ -11,6 +11,8 @@ constexpr Duration kHealthInterval = std::chrono::milliseconds(500);
 // Reads a thread carries out before it hands over what it read: each hand-over may cost a change of threads and a frame.
 constexpr std::size_t kReadsAtOnce = 8;
 constexpr std::uint64_t kReadBytesAtOnce = 256 << 10;  // or once it has read as much
+// What the driver's own thread reads in a round at most, so that it is back at the links soon.
+constexpr std::uint64_t kPromptBytes = 1 << 20;
 
 }  // namespace
 
@@ -122,6 +124,7 @@ void CoreDriver::Carry(NodeCore::Output output) {
   for (Outgoing& o : output.send) sinks_.Send(o.to, std::move(o.message));
   sinks_.FlushSends();
   for (auto& persist : output.persist) Persist(std::move(persist));
+  if (!output.reads.empty()) ReadPromptly(&output.reads);
   if (!output.reads.empty()) {
     {
       MutexLock lock(read_mutex_);
@@ -201,6 +204,27 @@ void CoreDriver::Save() {
     const bool ok = sinks_.SaveDurable(durable);
     for (const std::uint64_t ticket : tickets) Done(ticket, ok);
   }
+}
+
+void CoreDriver::ReadPromptly(std::vector<ReadTask>* reads) {
+  NodeCore::Output output;
+  std::uint64_t bytes = kPromptBytes;
+  std::vector<ReadTask> others;
+  for (ReadTask& task : *reads) {
+    if (!IsBrief(task)) {
+      others.push_back(std::move(task));
+      continue;
+    }
+    ReadResult result;
+    if (store_.ReadPromptly([&] { result = RunRead(store_, std::move(task)); }, &bytes)) {
+      output.Append(core_->ReadDone(Now(), std::move(result)));
+    } else {
+      others.push_back(std::move(result.task));
+    }
+  }
+  const bool any = others.size() < reads->size();
+  *reads = std::move(others);
+  if (any) Carry(std::move(output));
 }
 
 void CoreDriver::ReadLoop() {

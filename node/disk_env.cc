@@ -10,6 +10,8 @@
 #include <system_error>
 #include <vector>
 
+#include "node/prompt_read.h"
+
 namespace coffer::node {
 namespace {
 
@@ -65,7 +67,8 @@ class DiskReader final : public leveldb::RandomAccessFile, public leveldb::Seque
     }
     std::size_t got = 0;
     while (got < n) {
-      const ssize_t r = ::pread(fd_, scratch + got, n - got, static_cast<off_t>(offset + got));
+      const struct iovec rest = {scratch + got, n - got};
+      const ssize_t r = ReadAt(fd_, &rest, 1, offset + got);
       if (r < 0 && errno == EINTR) continue;
       if (r < 0) return ReadError(path_, errno);
       if (r == 0) break;
@@ -179,6 +182,8 @@ leveldb::Status DiskEnv::NewSequentialFile(const std::string& path, leveldb::Seq
 
 leveldb::Status DiskEnv::NewRandomAccessFile(const std::string& path, leveldb::RandomAccessFile** out) {
   *out = nullptr;
+  // LevelDB does without a table's filter for good when that can't be read at its opening: so opening one is never tried.
+  if (!MayWait()) return ReadError(path, EAGAIN);
   const int fd = OpenFile(path, O_RDONLY);
   if (fd < 0) return ReadError(path, errno);
   *out = new DiskReader(this, path, fd);

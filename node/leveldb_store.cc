@@ -10,6 +10,7 @@
 #include "node/leveldb_open.h"
 #include "node/leveldb_read.h"
 #include "node/leveldb_writer.h"
+#include "node/prompt_read.h"
 #include "node/store_format.h"
 #include "node/value_cleaner.h"
 #include "node/value_log.h"
@@ -72,6 +73,8 @@ struct LevelDbStore::Impl {
   std::unique_ptr<LevelDbWriter> writer;
   std::unique_ptr<ValueCleaner> cleaner;
   mutable std::atomic<std::uint64_t> damaged_reads{0};
+  mutable std::atomic<std::uint64_t> prompt_reads{0};
+  mutable std::atomic<std::uint64_t> deferred_reads{0};
 };
 
 LevelDbStore::OpenResult LevelDbStore::Open(LevelDbStoreOptions options) {
@@ -113,6 +116,14 @@ StoreHealth LevelDbStore::Health() const {
   return health;
 }
 
+bool LevelDbStore::ReadPromptly(const std::function<void()>& reads, std::uint64_t* bytes) const {
+  PromptReads prompt(*bytes);
+  reads();
+  *bytes = prompt.left();
+  ++(prompt.gave_up() ? impl_->deferred_reads : impl_->prompt_reads);
+  return !prompt.gave_up();
+}
+
 LevelDbStore::Counters LevelDbStore::counters() const {
   Counters counters;
   impl_->writer->FillCounters(&counters);
@@ -124,6 +135,8 @@ LevelDbStore::Counters LevelDbStore::counters() const {
   counters.garbage_value_bytes = values.garbage_bytes;
   counters.bytes_written = impl_->env.bytes_written();
   counters.damaged_reads = impl_->damaged_reads;
+  counters.prompt_reads = impl_->prompt_reads;
+  counters.deferred_reads = impl_->deferred_reads;
   return counters;
 }
 

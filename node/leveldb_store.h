@@ -82,6 +82,7 @@ class LevelDbStore final : public Store {
   // is seen as Health().full. The owner refuses new writes long before.
   void Write(StoreBatch batch, std::function<void(bool)> done) override;
   StoreHealth Health() const override;
+  bool ReadPromptly(const std::function<void()>& reads, std::uint64_t* bytes) const override;
 
   ReadOutcome Lookup(PartitionId partition, const RecordKey& key, RecordHeader* header) const override;
   ReadOutcome Read(PartitionId partition, const RecordKey& key, RecordHeader* header, Payload* value) const override;
@@ -100,6 +101,8 @@ class LevelDbStore final : public Store {
     std::uint64_t group_commits = 0;  // each one write and one fdatasync
     std::uint64_t bytes_written = 0;  // to the disk, compactions included
     std::uint64_t damaged_reads = 0;  // rows and blocks that did not verify
+    std::uint64_t prompt_reads = 0;   // ReadPromptly that need not wait
+    std::uint64_t deferred_reads = 0; // and those that would have
     std::uint64_t reclaims = 0;       // compactions asked for to get erased space back
     std::uint64_t segments = 0;       // of the log of values
     std::uint64_t spare_segments = 0;

@@ -20,6 +20,7 @@ class MemoryStore final : public Store {
 
   void Write(StoreBatch batch, std::function<void(bool)> done) override;
   StoreHealth Health() const override;
+  bool ReadPromptly(const std::function<void()>& reads, std::uint64_t* bytes) const override;
 
   ReadOutcome Lookup(PartitionId partition, const RecordKey& key, RecordHeader* header) const override;
   ReadOutcome Read(PartitionId partition, const RecordKey& key, RecordHeader* header, Payload* value) const override;

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "node/disk_env.h"
+#include "node/prompt_read.h"
 
 namespace coffer::node {
 namespace {
@@ -115,8 +116,7 @@ leveldb::Status SegmentFile::Read(std::uint64_t offset, char* head, std::size_t 
   }
   std::vector<struct iovec> rest{{head, head_size}, {bytes, size}};
   for (std::size_t first = 0; first < rest.size();) {
-    const ssize_t n =
-        ::preadv(fd_, &rest[first], static_cast<int>(rest.size() - first), static_cast<off_t>(offset));
+    const ssize_t n = ReadAt(fd_, &rest[first], static_cast<int>(rest.size() - first), offset);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return IoError(path_, errno);
     if (n == 0) return leveldb::Status::NotFound(path_, "is shorter than it was");

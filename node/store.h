@@ -185,6 +185,10 @@ class Store : public StoreReader {
   // failed: from then on every batch fails, and the process must stop acknowledging.
   virtual void Write(StoreBatch batch, std::function<void(bool)> done) = 0;
   virtual StoreHealth Health() const = 0;
+  // Runs `reads`, which read from this store on the calling thread, as far as they need not wait for the disk, nor read more than
+  // `bytes` from it; what they read is taken off `bytes`. False: something would have waited, or was too much; what came of them
+  // is void.
+  virtual bool ReadPromptly(const std::function<void()>& reads, std::uint64_t* bytes) const = 0;
 };
 
 }  // namespace coffer::node

@@ -107,6 +107,9 @@ void WriteNodeMetrics(const node::NodeMetrics& metrics, MetricsWriter* writer) {
   writer->Counter("coffer_store_group_commits_total", "Group commits, each one fdatasync.", Number(metrics.store.group_commits));
   writer->Counter("coffer_store_written_bytes_total", "Written to the disk, compactions included.", Number(metrics.store.bytes_written));
   writer->Counter("coffer_store_damaged_reads_total", "Reads that did not verify.", Number(metrics.store.damaged_reads));
+  writer->Counter("coffer_store_prompt_reads_total", "Reads that did not wait for the disk.", Number(metrics.store.prompt_reads));
+  writer->Counter("coffer_store_deferred_reads_total", "Reads left to another thread: they would have waited for the disk, or were large.",
+                  Number(metrics.store.deferred_reads));
   WriteValueLog(metrics.store, writer);
   WriteLinks(metrics.links, "node", writer);
 }

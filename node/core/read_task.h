@@ -42,6 +42,9 @@ struct ReadResult {
   std::vector<EntryMark> marks;        // of the packed entries, if the task has a ticket
 };
 
+// Few records, of one block: a thread that must not stand still may carry it out, if it need not wait for the disk.
+bool IsBrief(const ReadTask& task);
+
 // Carries a read out. Thread-safe; touches nothing but the store.
 ReadResult RunRead(const StoreReader& store, ReadTask task);
 

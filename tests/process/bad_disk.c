@@ -80,3 +80,7 @@ ssize_t pread(int fd, void* data, size_t size, off_t at) { return bad_read(fd) ?
 ssize_t pread64(int fd, void* data, size_t size, off64_t at) { return bad_read(fd) ? -1 : REAL(pread64)(fd, data, size, at); }
 ssize_t preadv(int fd, const struct iovec* v, int n, off_t at) { return bad_read(fd) ? -1 : REAL(preadv)(fd, v, n, at); }
 ssize_t preadv64(int fd, const struct iovec* v, int n, off64_t at) { return bad_read(fd) ? -1 : REAL(preadv64)(fd, v, n, at); }
+ssize_t preadv2(int fd, const struct iovec* v, int n, off_t at, int flags) { return bad_read(fd) ? -1 : REAL(preadv2)(fd, v, n, at, flags); }
+ssize_t preadv64v2(int fd, const struct iovec* v, int n, off64_t at, int flags) {
+  return bad_read(fd) ? -1 : REAL(preadv64v2)(fd, v, n, at, flags);
+}
