@@ -7,8 +7,10 @@
 #include <iostream>
 
 #include "client/command/command.h"
+#include "proto/allocator.h"
 
 int main(int argc, char** argv) {
+  coffer::TuneAllocator();
   // gRPC's own lines on stderr are for its developers; whoever wants them sets the variable.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   // Debian's Abseil looks for deadlocks at every lock gRPC takes, under one lock for all threads.

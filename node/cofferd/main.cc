@@ -15,9 +15,11 @@
 #include "node/cofferd/config.h"
 #include "node/cofferd/log.h"
 #include "node/cofferd/process_limits.h"
+#include "node/cofferd/quiet_watch.h"
 #include "node/cofferd/server.h"
 #include "node/cofferd/service_manager.h"
 #include "node/cofferd/tls_notice.h"
+#include "proto/allocator.h"
 #include "proto/link/refusal_notices.h"
 #include "proto/mutex.h"
 
@@ -26,6 +28,7 @@ namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
+constexpr std::chrono::milliseconds kQuietInterval{2000};  // how often we look whether there is memory to give back
 
 // What ends the process, from any thread.
 class Doom {
@@ -88,10 +91,12 @@ Wake WaitFor(int signals, const Doom& doom, std::chrono::milliseconds at_most) {
 int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom, int signals, Log* log) {
   using std::chrono::milliseconds;
   const auto half = std::chrono::duration_cast<milliseconds>(manager.watchdog()) / 2;
-  const milliseconds tick = half.count() > 0 ? half : milliseconds(60'000);
+  const milliseconds tick = half.count() > 0 ? std::min(half, kQuietInterval) : kQuietInterval;
+  QuietWatch quiet;
   for (Wake wake = Wake::kTimer; wake != Wake::kStop; wake = WaitFor(signals, doom, tick)) {
     if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
     if (wake == Wake::kReload) server->Reload();
+    if (quiet.BecameQuiet(std::chrono::steady_clock::now(), ProcessorTime())) ReturnFreeMemory();
     if (half.count() == 0) continue;
     server->CheckAlive();
     manager.Alive();

@@ -1,6 +1,5 @@
 #include "node/cofferd/process_limits.h"
 
-#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,11 +14,6 @@ std::uint64_t RaiseDescriptorLimit() {
   const rlim_t before = limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max;
   return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : before;
-}
-
-void TuneAllocator() {
-  // With "fast bins" every request of 1 KiB and more, and such are the values here, first merges all small free blocks anew.
-  mallopt(M_MXFAST, 0);
 }
 
 void HardenProcess() {

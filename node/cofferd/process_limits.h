@@ -7,8 +7,6 @@ namespace coffer::server {
 
 // As many descriptors as the hard limit allows: gRPC 1.51 never accepts again once they have run out. Returns what there are.
 std::uint64_t RaiseDescriptorLimit();
-// Suits the memory allocator to values of a few KiB. Before there are threads.
-void TuneAllocator();
 // No core dumps, for they would hold the secret and the blocks; files we make are for our user only; a broken pipe is an
 // error of the write, not a signal.
 void HardenProcess();
