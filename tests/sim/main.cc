@@ -87,10 +87,12 @@ struct Totals {
   std::uint64_t runs = 0, failed = 0, steps = 0, succeeded = 0, unknown = 0, epochs = 0;
   Duration simulated{};
   Duration longest_recovery{};
+  std::uint64_t course = 0;  // the hashes of all runs, in order: two builds with the same one did the same
   std::map<std::string, std::uint64_t> faults;
 
   void Add(const RunResult& r) {
     ++runs;
+    course = (course ^ r.hash) * 0x100000001b3ull;
     failed += r.failure ? 1 : 0;
     steps += r.steps;
     succeeded += r.succeeded;
@@ -155,7 +157,7 @@ int Main(int argc, char** argv) {
   const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   std::cout << "runs " << totals.runs << " failed " << totals.failed << " simulated_s " << Seconds(totals.simulated) << " wall_s " << spent()
             << " cpu_s " << cpu << " steps " << totals.steps << " acknowledged " << totals.succeeded << " unknown " << totals.unknown
-            << " epochs " << totals.epochs << " longest_recovery_s " << Seconds(totals.longest_recovery) << "\n";
+            << " epochs " << totals.epochs << " longest_recovery_s " << Seconds(totals.longest_recovery) << " course " << std::hex << totals.course << std::dec << "\n";
   if (o.counts) {
     for (const auto& [kind, count] : totals.faults) std::cout << "fault " << kind << ": " << count << "\n";
     for (const auto& [rule, count] : RuleCounts()) std::cout << "rule " << rule << ": " << count << "\n";
