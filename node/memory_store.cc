@@ -50,6 +50,7 @@ void MemoryStore::Crash(std::size_t survive) {
 
 void MemoryStore::Wipe() {
   partitions_.clear();
+  all_changed_ = ++changes_;
   queue_.clear();
   failed_ = fail_next_sync_ = false;
 }
@@ -73,26 +74,39 @@ void MemoryStore::Apply(const StoreBatch& batch) {
   for (const auto& change : batch.changes) std::visit([this](const auto& c) { ApplyChange(c); }, change);
 }
 
+MemoryStore::Partition& MemoryStore::Changing(PartitionId partition, RecordKind kind) {
+  Partition& p = partitions_[partition];
+  p.changes[static_cast<std::size_t>(kind)] = ++changes_;
+  return p;
+}
+
+std::uint64_t MemoryStore::Changes(PartitionId partition, RecordKind kind) const {
+  const Partition* p = Find(partition);
+  return std::max(all_changed_, p ? p->changes[static_cast<std::size_t>(kind)] : 0);
+}
+
 void MemoryStore::ApplyChange(const StoreBatch::PutRecord& c) {
-  partitions_[c.partition].records[EncodeKey(c.key)] = Row{c.header, c.value};
+  Changing(c.partition, c.key.kind).records[EncodeKey(c.key)] = Row{c.header, c.value};
 }
 
 void MemoryStore::ApplyChange(const StoreBatch::SetHeader& c) {
-  Row& row = partitions_[c.partition].records[EncodeKey(c.key)];
+  Row& row = Changing(c.partition, c.key.kind).records[EncodeKey(c.key)];
   row.header = c.header;
   row.header_damaged = false;
 }
 
 void MemoryStore::ApplyChange(const StoreBatch::DropValue& c) {
-  partitions_[c.partition].records[EncodeKey(c.key)] = Row{c.header, nullptr};
+  Changing(c.partition, c.key.kind).records[EncodeKey(c.key)] = Row{c.header, nullptr};
 }
 
 void MemoryStore::ApplyChange(const StoreBatch::EraseRecord& c) {
-  partitions_[c.partition].records.erase(EncodeKey(c.key));
+  Changing(c.partition, c.key.kind).records.erase(EncodeKey(c.key));
 }
 
 void MemoryStore::ApplyChange(const StoreBatch::EraseRange& c) {
-  auto& records = partitions_[c.partition].records;
+  Partition& partition = partitions_[c.partition];
+  partition.changes.fill(++changes_);
+  auto& records = partition.records;
   if (!c.to.empty() && c.to <= c.from) return;
   records.erase(records.lower_bound(c.from), c.to.empty() ? records.end() : records.lower_bound(c.to));
 }
@@ -115,6 +129,7 @@ void MemoryStore::ApplyChange(const StoreBatch::PutMeta& c) {
 
 void MemoryStore::ApplyChange(const StoreBatch::ErasePartition& c) {
   partitions_.erase(c.partition);
+  all_changed_ = ++changes_;
 }
 
 const MemoryStore::Partition* MemoryStore::Find(PartitionId partition) const {
@@ -262,6 +277,7 @@ ReadOutcome MemoryStore::ReadMetas(const std::function<void(PartitionId, const P
 bool MemoryStore::DamageRecord(PartitionId partition, const RecordKey& key, Part part) {
   Row* row = const_cast<Row*>(Find(partition, key));
   if (!row || (part == Part::kValue && (!row->value || row->value->empty()))) return false;
+  Changing(partition, key.kind);
   (part == Part::kHeader ? row->header_damaged : row->value_damaged) = true;
   return true;
 }
@@ -272,7 +288,9 @@ bool MemoryStore::HasValue(PartitionId partition, const RecordKey& key) const {
 }
 
 void MemoryStore::RestoreHeaders(PartitionId partition) {
-  for (auto& [key, row] : partitions_[partition].records) row.header_damaged = false;
+  Partition& p = partitions_[partition];
+  p.changes.fill(++changes_);
+  for (auto& [key, row] : p.records) row.header_damaged = false;
 }
 
 bool MemoryStore::DamageLog(PartitionId partition, Seq seq) {

@@ -4,6 +4,7 @@
 // when a sync fails, what is damaged. Reads see completed batches and no others. Deterministic; not thread-safe.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -36,6 +37,9 @@ class MemoryStore final : public Store {
   // What checkers look at all the time, without copies: null when there is none that verifies; up to the first bad line.
   const PartitionMeta* MetaOf(PartitionId partition) const;
   void VisitLog(PartitionId partition, Seq to, const std::function<void(const LogRecord&)>& visit) const;
+  // Another number whenever what can be read of the partition's records of this kind may have become another; 0 while there never were
+  // any. Numbers of two stores say nothing about each other, nor do those from before this one was assigned to.
+  std::uint64_t Changes(PartitionId partition, RecordKind kind) const;
 
   // Batches that are queued and not yet durable.
   std::size_t pending() const { return queue_.size(); }
@@ -66,7 +70,10 @@ class MemoryStore final : public Store {
   // The meta line no longer verifies. False: there is none.
   bool DamageMeta(PartitionId partition);
   // Every read ends in kFailed while set.
-  void SetReadErrors(bool on) { read_errors_ = on; }
+  void SetReadErrors(bool on) {
+    read_errors_ = on;
+    all_changed_ = ++changes_;
+  }
   void SetFull(bool full) { full_ = full; }
   void SetSinceLastSync(Duration age) { since_last_sync_ = age; }
 
@@ -86,6 +93,7 @@ class MemoryStore final : public Store {
     std::map<Seq, LogRow> log;
     std::optional<PartitionMeta> meta;
     bool meta_damaged = false;
+    std::array<std::uint64_t, 6> changes{};  // by kind
   };
   struct Queued {
     StoreBatch batch;
@@ -102,12 +110,16 @@ class MemoryStore final : public Store {
   void ApplyChange(const StoreBatch::EraseLog& c);
   void ApplyChange(const StoreBatch::PutMeta& c);
   void ApplyChange(const StoreBatch::ErasePartition& c);
+  // Of a partition that a record of this kind is about to be changed in.
+  Partition& Changing(PartitionId partition, RecordKind kind);
   const Partition* Find(PartitionId partition) const;
   const Row* Find(PartitionId partition, const RecordKey& key) const;
   static ReadOutcome ValueOf(const Row& row, Payload* value);
 
   std::deque<Queued> queue_;
   std::map<PartitionId, Partition> partitions_;
+  std::uint64_t changes_ = 0;      // the last number given
+  std::uint64_t all_changed_ = 0;  // the number of the last change that was to everything
   bool fail_next_sync_ = false;
   bool failed_ = false;
   bool read_errors_ = false;

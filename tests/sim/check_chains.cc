@@ -20,6 +20,7 @@ ChainChecker::Token ChainChecker::Begin(const std::string& chain) {
 void ChainChecker::Forgive(const std::string& chain, std::uint64_t length, bool delete_too) {
   Known& known = chains_[chain];
   if (known.entries.size() > length) known.entries.resize(length);
+  ++known.changes;
   lengths_[chain] = std::min(lengths_[chain], length);
   if (delete_too) known.deleted = false;
   ++ages_[chain];
@@ -43,11 +44,14 @@ ChainChecker::Token ChainChecker::BeginDelete(const std::string& chain) {
 }
 
 ChainChecker::Complaint ChainChecker::Seen(const std::string& chain, std::uint64_t position, const std::vector<std::string>& bodies) {
-  std::vector<std::string>& entries = chains_[chain].entries;
+  Known& known = chains_[chain];
+  std::vector<std::string>& entries = known.entries;
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     const std::uint64_t at = position + i;
+    // What was seen there before was asked for there. That it was refused would have been noticed then, or when it was.
+    if (at < entries.size() && !bodies[i].empty() && entries[at] == bodies[i]) continue;
     const auto asked = asked_.find(bodies[i]);
-    if (asked == asked_.end() || asked->second != std::pair(chain, at)) {
+    if (asked == asked_.end() || asked->second.first != chain || asked->second.second != at) {
       return Name(chain) + ": nobody appended what is at position " + std::to_string(at);
     }
     if (refused_.contains(bodies[i])) return Name(chain) + ": an append was refused for good, yet it is at position " + std::to_string(at);
@@ -56,6 +60,7 @@ ChainChecker::Complaint ChainChecker::Seen(const std::string& chain, std::uint64
     }
     if (at >= entries.size()) entries.resize(at + 1);
     entries[at] = bodies[i];
+    ++known.changes;
   }
   lengths_[chain] = std::max(lengths_[chain], position + bodies.size());
   return std::nullopt;

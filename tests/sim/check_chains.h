@@ -51,6 +51,7 @@ class ChainChecker {
 
   struct Known {
     std::vector<std::string> entries;  // seen by somebody: there for good
+    std::uint64_t changes = 0;         // how often `entries` became others
     bool delete_begun = false;
     bool deleted = false;
   };

@@ -22,27 +22,58 @@ const SimNode* CopyChecker::DiskOf(const cluster::Layout& layout, cluster::Membe
   return i && !cluster_.node(*i).retired ? &cluster_.node(*i) : nullptr;
 }
 
-CopyChecker::Complaint CopyChecker::ChunkOn(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const {
+CopyChecker::ChunkLooks& CopyChecker::LooksAt(const std::string& id, std::uint32_t partitions) const {
+  const auto [looks, first] = chunk_looks_.try_emplace(id);
+  if (first) looks->second.partition = cluster::PartitionOf(zone_, BlockId::Must(id), partitions);
+  return looks->second;
+}
+
+const char* CopyChecker::ChunkOn(const SimNode& n, ChunkLooks& looks, const std::string& id, const ChunkChecker::Known& known) const {
+  const PartitionId p = looks.partition;
+  Seen now;
+  now.life = n.life;
+  now.records = n.store.Changes(p, RecordKind::kChunk);
+  now.hash = known.hash;
+  now.acknowledged = known.acknowledged.has_value();
+  now.delete_begun = known.delete_begun;
+  now.deleted = known.deleted;
+  now.damaged = damaged_.contains(p);
+  const auto [look, first] = looks.disks.try_emplace(&n);
+  if (first || look->second.seen != now) look->second = {now, ChunkOnAnew(n, p, id, known)};
+  return look->second.wrong;
+}
+
+const char* CopyChecker::ChunkOnAnew(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const {
   node::RecordHeader header;
   const RecordKey key{zone_, RecordKind::kChunk, BlockId::Must(id), 0};
   const auto outcome = n.store.Lookup(p, key, &header);
-  if (outcome == ReadOutcome::kDamaged) return std::nullopt;
-  const auto complain = [&](const char* what) {
-    return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n.name + ": " + what + " (I4)";
-  };
-  if (known.deleted) {
-    if (outcome == ReadOutcome::kFound && header.deleted) return std::nullopt;
-    return complain("its acknowledged delete is missing");
-  }
-  if (!known.acknowledged) return std::nullopt;
-  if (outcome != ReadOutcome::kFound) return complain("acknowledged, and missing");
-  if (header.deleted && !known.delete_begun) return complain("deleted; nobody deleted it");
-  if (!header.deleted && header.hash != known.hash) return complain("other bytes than those acknowledged");
-  if (!header.deleted && !damaged_.contains(p) && !n.store.HasValue(p, key)) return complain("its bytes are gone");
-  return std::nullopt;
+  if (outcome == ReadOutcome::kDamaged) return nullptr;
+  if (known.deleted) return outcome == ReadOutcome::kFound && header.deleted ? nullptr : "its acknowledged delete is missing";
+  if (!known.acknowledged) return nullptr;
+  if (outcome != ReadOutcome::kFound) return "acknowledged, and missing";
+  if (header.deleted && !known.delete_begun) return "deleted; nobody deleted it";
+  if (!header.deleted && header.hash != known.hash) return "other bytes than those acknowledged";
+  if (!header.deleted && !damaged_.contains(p) && !n.store.HasValue(p, key)) return "its bytes are gone";
+  return nullptr;
 }
 
 CopyChecker::Complaint CopyChecker::ChainOn(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const {
+  Seen now;
+  now.life = n.life;
+  now.records = n.store.Changes(p, RecordKind::kEntry);
+  now.deletes = n.store.Changes(p, RecordKind::kChainDelete);
+  now.known = known.changes;
+  now.delete_begun = known.delete_begun;
+  now.deleted = known.deleted;
+  auto& looks = sound_chains_[chain];
+  const auto before = looks.find(&n);
+  if (before != looks.end() && before->second == now) return std::nullopt;
+  auto why = ChainOnAnew(n, p, chain, known);
+  if (!why) looks[&n] = now;
+  return why;
+}
+
+CopyChecker::Complaint CopyChecker::ChainOnAnew(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const {
   if (known.delete_begun && !known.deleted) return std::nullopt;
   const BlockId id = BlockId::Must(chain);
   const auto complain = [&](const std::string& what) {
@@ -67,7 +98,8 @@ CopyChecker::Complaint CopyChecker::ChainOn(const SimNode& n, PartitionId p, con
 }
 
 CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const std::string& id, std::uint32_t copies) const {
-  const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(id), newest.partition_count());
+  ChunkLooks& looks = LooksAt(id, newest.partition_count());
+  const PartitionId p = looks.partition;
   const auto chunk = chunks_.all().find(id);
   if (chunk == chunks_.all().end()) return std::nullopt;
   const ChunkChecker::Known& known = chunk->second.known;
@@ -75,12 +107,14 @@ CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const s
   for (const auto m : newest.group(p).in_sync) {
     const SimNode* n = DiskOf(newest, m);
     if (!n) continue;
-    if (auto why = ChunkOn(*n, p, id, known)) return why;
+    if (const char* wrong = ChunkOn(*n, looks, id, known)) {
+      return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") on in_sync member " + n->name + ": " + wrong + " (I4)";
+    }
   }
   if (copies == 0 || known.delete_begun || !known.acknowledged) return std::nullopt;
   std::uint32_t found = 0;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
-    if (!cluster_.node(i).retired && !ChunkOn(cluster_.node(i), p, id, known)) ++found;
+    if (!cluster_.node(i).retired && !ChunkOn(cluster_.node(i), looks, id, known)) ++found;
   }
   if (found >= copies) return std::nullopt;
   return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") is acknowledged and has " + std::to_string(found) + " of " +
@@ -114,9 +148,9 @@ std::vector<std::string> CopyChecker::LostChunks(const cluster::Layout& forced, 
   for (const auto& one : chunks_.all()) {  // named, not bound: what follows captures them
     const auto& id = one.first;
     const auto& chunk = one.second;
-    const PartitionId p = cluster::PartitionOf(zone_, BlockId::Must(id), forced.partition_count());
+    ChunkLooks& looks = LooksAt(id, forced.partition_count());
     const bool promised = chunk.known.acknowledged || chunk.known.deleted;
-    const bool held = Survives(forced, stale, p, [&](const SimNode& n) { return promised && !ChunkOn(n, p, id, chunk.known); });
+    const bool held = Survives(forced, stale, looks.partition, [&](const SimNode& n) { return promised && !ChunkOn(n, looks, id, chunk.known); });
     if (!held) lost.push_back(id);
   }
   return lost;

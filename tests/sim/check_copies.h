@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "sim/check_chains.h"
@@ -50,9 +51,33 @@ class CopyChecker {
   // The disk of a member; null when it is lost.
   const SimNode* DiskOf(const cluster::Layout& layout, cluster::MemberIndex member) const;
   bool Survives(const cluster::Layout& forced, bool stale, PartitionId p, const std::function<bool(const SimNode&)>& has) const;
-  Complaint ChunkOn(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const;
+  // All that a look at one disk depends on. While none of it is another, the look is not repeated: it would find the same.
+  struct Seen {
+    std::uint64_t life = 0;     // of the node, for its disk may be another after a start
+    std::uint64_t records = 0;  // MemoryStore::Changes
+    std::uint64_t deletes = 0;  // the same, of marks of deleted chains
+    std::uint64_t known = 0;    // of a chain: ChainChecker::Known::changes
+    Digest hash;                // of a chunk
+    bool acknowledged = false, delete_begun = false, deleted = false, damaged = false;
+    friend bool operator==(const Seen&, const Seen&) = default;
+  };
+  struct ChunkLook {
+    Seen seen;
+    const char* wrong = nullptr;  // what was found
+  };
+  struct ChunkLooks {
+    PartitionId partition = 0;
+    std::map<const SimNode*, ChunkLook> disks;
+  };
+  ChunkLooks& LooksAt(const std::string& id, std::uint32_t partitions) const;
+  // What is wrong with it on this disk; null: nothing.
+  const char* ChunkOn(const SimNode& n, ChunkLooks& looks, const std::string& id, const ChunkChecker::Known& known) const;
+  const char* ChunkOnAnew(const SimNode& n, PartitionId p, const std::string& id, const ChunkChecker::Known& known) const;
   Complaint ChainOn(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const;
+  Complaint ChainOnAnew(const SimNode& n, PartitionId p, const std::string& chain, const ChainChecker::Known& known) const;
 
+  mutable std::unordered_map<std::string, ChunkLooks> chunk_looks_;                       // by id
+  mutable std::unordered_map<std::string, std::map<const SimNode*, Seen>> sound_chains_;  // by id; where nothing was wrong
   const SimCluster& cluster_;
   const ZoneId zone_;
   const ChunkChecker& chunks_;

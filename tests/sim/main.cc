@@ -157,7 +157,8 @@ int Main(int argc, char** argv) {
   const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   std::cout << "runs " << totals.runs << " failed " << totals.failed << " simulated_s " << Seconds(totals.simulated) << " wall_s " << spent()
             << " cpu_s " << cpu << " steps " << totals.steps << " acknowledged " << totals.succeeded << " unknown " << totals.unknown
-            << " epochs " << totals.epochs << " longest_recovery_s " << Seconds(totals.longest_recovery) << " course " << std::hex << totals.course << std::dec << "\n";
+            << " epochs " << totals.epochs << " longest_recovery_s " << Seconds(totals.longest_recovery)
+            << " course " << std::hex << totals.course << std::dec << "\n";
   if (o.counts) {
     for (const auto& [kind, count] : totals.faults) std::cout << "fault " << kind << ": " << count << "\n";
     for (const auto& [rule, count] : RuleCounts()) std::cout << "rule " << rule << ": " << count << "\n";

@@ -179,6 +179,7 @@ void SimCluster::PutFolder(std::size_t i, const SimFolder& folder) {
   n.id = folder.id;
   index_[n.id] = i;
   n.store = folder.store;
+  ++n.life;  // for whoever remembers what was on its disk
   n.durable = folder.durable;
   n.boot = n.durable.lineage.back().boot.value;
 }

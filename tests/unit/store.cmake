@@ -1,5 +1,6 @@
 coffer_test(store_codec_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_codec_test.cc LIBS coffer_store_core LABELS quick)
 coffer_test(store_conformance_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_conformance_test.cc LIBS coffer_store LABELS quick)
+coffer_test(memory_store_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/memory_store_test.cc LIBS coffer_store_core LABELS quick)
 coffer_test(store_agreement_file_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_agreement_file_test.cc LIBS coffer_store LABELS quick)
 coffer_test(store_data_folder_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_data_folder_test.cc LIBS coffer_store LABELS quick)
 coffer_test(store_quarantine_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_quarantine_test.cc LIBS coffer_store LABELS quick)
