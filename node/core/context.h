@@ -41,11 +41,12 @@ struct Context {
   StoreHealth health;
   NodeDurable durable;                               // what was last handed to a persist
   PartitionMap<std::unique_ptr<PartitionReplica>> replicas;
+  std::uint64_t replicas_made = 0;                   // since those that were recovered
 
   // The replica of a partition, made empty if this node never held it.
   PartitionReplica& Replica(PartitionId p) {
     auto& slot = replicas[p];
-    if (!slot) slot = std::make_unique<PartitionReplica>(p, store, PartitionMeta{}, config.log_keep);
+    if (!slot) slot = std::make_unique<PartitionReplica>(p, store, PartitionMeta{}, config.log_keep, ++replicas_made);
     return *slot;
   }
 

@@ -185,48 +185,52 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     return Ack(r.partition(), from, *follow, /*mismatch=*/true);
   }
   follow->received = true;
+  const Taken taken = TakeWrites(replica, r, bodies, &batch);
+  if (taken == Taken::kUnreadable) {
+    return ctx_.FailStop("the store can't be read while copying partition " + std::to_string(r.partition()) +
+                         "; stopping. Check the disk, then start again.");
+  }
+  if (taken == Taken::kAll) {
+    const Seq committed = replica.committed();
+    replica.Commit(std::min(Seq(r.committed()), replica.last()), &batch);
+    // The next write takes the mark to the disk. When the primary has none, it says so by this message without writes.
+    if (batch.empty() && r.writes().empty() && committed < replica.committed()) NoteMark(r.partition());
+  }
+  // What was taken before something that does not follow is part of the log, as is the log's beginning.
+  const bool writes = !batch.empty();
+  if (writes) {
+    ctx_.Persist(std::move(batch), [this, p = r.partition(), from, term = follow->term, boot = follow->boot, applied = replica.applied()] {
+      Durable(p, from, term, boot, applied);
+    });
+  }
+  if (taken == Taken::kMismatch) return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+  if (taken == Taken::kMalformed) ++ctx_.counters.dropped;
+  else if (writes ? Planted(Bug::kAckBeforeSync) : replica.AllDurable()) Ack(r.partition(), from, *follow, /*mismatch=*/false);
+}
+
+Followers::Taken Followers::TakeWrites(PartitionReplica& replica, const wire::Replicate& r, const std::vector<Payload>& bodies, StoreBatch* batch) {
   if (Seq(r.previous().seq()) > replica.last() && !Planted(Bug::kHighestOverGap)) {
     RULE("R4.3 gap");
-    return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+    return Taken::kMismatch;
   }
   auto body = bodies.begin();
   for (const auto& write : r.writes()) {
     const bool with_bodies = write.kind() == wire::WRITE_KIND_PUT_CHUNK || write.kind() == wire::WRITE_KIND_APPEND;
     const std::ptrdiff_t count = with_bodies ? write.items_size() : 0;
-    if (bodies.end() - body < count) {
-      ++ctx_.counters.dropped;
-      return;
-    }
+    if (bodies.end() - body < count) return Taken::kMalformed;
     std::vector<Payload> own(body, body + count);
     body += count;
     const Seq seq(write.stamp().seq());
     if (seq <= replica.last()) {
       const auto hash = replica.HashAt(seq);
       if ((hash && hash->view() == write.hash()) || Planted(Bug::kContactOnlyExtends)) continue;  // a repeat
-      return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+      return Taken::kMismatch;
     }
     const bool follows = seq == replica.last().Next() && HashWrite(replica.meta().last_hash, write).view() == write.hash();
-    if (!follows && !Planted(Bug::kHighestOverGap) && !Planted(Bug::kContactOnlyExtends)) {
-      return Ack(r.partition(), from, *follow, /*mismatch=*/true);
-    }
-    if (!replica.Apply(std::make_shared<const wire::Write>(write), std::move(own), &batch)) {
-      return ctx_.FailStop("the store can't be read while copying partition " + std::to_string(r.partition()) +
-                           "; stopping. Check the disk, then start again.");
-    }
+    if (!follows && !Planted(Bug::kHighestOverGap) && !Planted(Bug::kContactOnlyExtends)) return Taken::kMismatch;
+    if (!replica.Apply(std::make_shared<const wire::Write>(write), std::move(own), batch)) return Taken::kUnreadable;
   }
-  const Seq committed = replica.committed();
-  replica.Commit(std::min(Seq(r.committed()), replica.last()), &batch);
-  // The next write takes the mark to the disk. When the primary has none, it says so by this message without writes.
-  if (batch.empty() && r.writes().empty() && committed < replica.committed()) NoteMark(r.partition());
-  const Seq seq = replica.last();
-  if (batch.empty()) {
-    if (replica.AllDurable()) Ack(r.partition(), from, *follow, /*mismatch=*/false);
-    return;
-  }
-  ctx_.Persist(std::move(batch), [this, p = r.partition(), from, term = follow->term, boot = follow->boot, seq] {
-    Durable(p, from, term, boot, seq);
-  });
-  if (Planted(Bug::kAckBeforeSync)) Ack(r.partition(), from, *follow, /*mismatch=*/false);
+  return Taken::kAll;
 }
 
 void Followers::NoteMark(PartitionId partition) {
@@ -245,29 +249,26 @@ void Followers::Tick() {
   if (!batch.empty()) ctx_.Persist(std::move(batch), [] {});
 }
 
-void Followers::Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq) {
-  PartitionReplica& replica = ctx_.Replica(partition);
-  replica.DurableUpTo(std::min(seq, replica.last()));
+void Followers::Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied) {
+  ctx_.Replica(partition).DurableUpTo(applied);
   hooks_.durable(partition);
   const auto it = follows_.find(partition);
-  if (it == follows_.end() || it->second.term != term || it->second.boot != boot) return OnWritten(partition);
-  Ack(partition, primary, it->second, /*mismatch=*/false);
-  if (it->second.learner) hooks_.advanced(partition);
-  if (it->second.deferred_replace && replica.AllDurable()) {
-    auto [replicate, bodies] = *std::exchange(it->second.deferred_replace, std::nullopt);
-    return OnReplicate(primary, std::move(replicate), std::move(bodies));
+  if (it != follows_.end() && it->second.term == term && it->second.boot == boot) {
+    Ack(partition, primary, it->second, /*mismatch=*/false);
+    if (it->second.learner) hooks_.advanced(partition);
   }
   OnWritten(partition);
 }
 
-// Not what replaces the log: that waits for something of its own term, or is sent again. A log that was begun anew counts as durable to
-// its base before that is so, and the end of a write of an earlier term would be taken for it.
 void Followers::OnWritten(PartitionId partition) {
   const auto it = follows_.find(partition);
   if (it == follows_.end() || !ctx_.Replica(partition).AllDurable()) return;
   Follow& follow = it->second;
-  if (follow.deferred_contact && !follow.deferred_replace) {
-    const NodeId& primary = ctx_.IdOf(ctx_.group(partition).primary);  // the fence lets nobody else through
+  const NodeId& primary = ctx_.IdOf(ctx_.group(partition).primary);  // the fence lets nobody else through
+  if (follow.deferred_replace) {
+    auto [replicate, bodies] = *std::exchange(follow.deferred_replace, std::nullopt);
+    OnReplicate(primary, std::move(replicate), std::move(bodies));
+  } else if (follow.deferred_contact) {
     const wire::Contact contact = *std::exchange(follow.deferred_contact, std::nullopt);
     AnswerContact(primary, contact, follow);
   }

@@ -30,7 +30,7 @@ class Followers {
   void EndTerm(PartitionId partition) { follows_.erase(partition); }
   // A new layout is effective, its terms have begun: what came too early for them is received now.
   void OnLayout();
-  // Something this node wrote or copied in an earlier term is durable: what waited for that goes on.
+  // Something this node wrote or copied, in this term or an earlier one, is durable: what waited for that goes on.
   void OnWritten(PartitionId partition);
 
   void OnContact(const NodeId& from, const wire::Contact& contact);
@@ -67,7 +67,10 @@ class Followers {
   void KeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes, std::function<void()> receive);
   bool Cut(PartitionReplica& replica, const wire::Replicate& replicate, StoreBatch* batch);
   void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
-  void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, Seq seq);
+  // Extends the log by what follows on it; what stands before something that does not is taken all the same.
+  enum class Taken { kAll, kMismatch, kMalformed, kUnreadable };
+  Taken TakeWrites(PartitionReplica& replica, const wire::Replicate& replicate, const std::vector<Payload>& bodies, StoreBatch* batch);
+  void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied);
   void AnswerContact(const NodeId& from, const wire::Contact& contact, Follow& follow);
   void NoteMark(PartitionId partition);
 

@@ -363,9 +363,8 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
 void LearnerResync::Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes, Instant asked) {
   ++unsettled_[partition];
   writing_ += bytes;
-  ctx_.Persist(std::move(batch), [this, partition, bytes, asked] {
-    PartitionReplica& replica = ctx_.Replica(partition);
-    replica.DurableUpTo(replica.durable());
+  ctx_.Persist(std::move(batch), [this, partition, bytes, asked, applied = ctx_.Replica(partition).applied()] {
+    ctx_.Replica(partition).DurableUpTo(applied);
     if (--unsettled_[partition] == 0) unsettled_.erase(partition);
     writing_ -= bytes;
     if (bytes > 0) window_.Took(ctx_.now, ctx_.now - asked);

@@ -420,12 +420,12 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
                   "; stopping so that nothing wrong is acknowledged. Check the disk, then start again.");
     return Refuse(Code::kUnavailable, "DISK_FAILED", "this node's disk failed", milliseconds(200));
   }
-  const Seq seq = previous.Next();
-  ctx_.Persist(std::move(batch), [this, partition, seq] {
-    ctx_.Replica(partition).DurableUpTo(seq);
+  ctx_.Persist(std::move(batch), [this, partition, applied = replica.applied()] {
+    PartitionReplica& written = ctx_.Replica(partition);
+    written.DurableUpTo(applied);
     Lead* const lead = Touch(partition);
     if (!lead) return hooks_.written(partition);
-    lead->progress.LocalDurable(seq);
+    lead->progress.LocalDurable(written.durable());
     Advance(partition, *lead);
   });
   for (const NodeId& peer : lead.progress.Receivers()) {
@@ -443,7 +443,7 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
   }
   lead.told_committed = lead.progress.committed();
   lead.told_at = ctx_.now;
-  lead.waiting.push_back({seq, false, waiter, std::move(done)});
+  lead.waiting.push_back({previous.Next(), false, waiter, std::move(done)});
   ++ctx_.counters.writes;
   return std::nullopt;
 }

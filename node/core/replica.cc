@@ -51,8 +51,8 @@ Digest EntryHash(const BlockId& chain, std::uint64_t position, const Digest& pre
   return Sha256({"coffer.entry.v1", chain.view(), BigEndian(position), predecessor.view(), length, signature, body});
 }
 
-PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep)
-    : id_(id), store_(store), log_keep_(log_keep), meta_(meta), durable_(meta.last.seq), kept_committed_(meta.committed) {
+PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep, std::uint64_t incarnation)
+    : id_(id), store_(store), log_keep_(log_keep), incarnation_(incarnation), meta_(meta), durable_(meta.last.seq), kept_committed_(meta.committed) {
   if (meta_.committed < meta_.last.seq) {
     std::vector<LogRecord> tail;
     tail_ = store_.ReadLog(id_, meta_.committed.Next(), meta_.last.seq, &tail);
@@ -62,12 +62,18 @@ PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, Par
   }
 }
 
-void PartitionReplica::DurableUpTo(Seq seq) {
-  durable_ = std::max(durable_, seq);
+void PartitionReplica::DurableUpTo(const Applied& applied) {
+  if (applied.incarnation != incarnation_) return;
+  begun_durable_ = std::max(begun_durable_, applied.beginning);
+  if (Planted(Bug::kLogBeginCounts)) {
+    durable_ = std::max(durable_, std::min(applied.last, meta_.last.seq));
+  } else if (applied.beginning == begun_) {
+    durable_ = std::max(durable_, applied.last);
+  }
   const auto under_way = std::find_if(window_.begin(), window_.end(),
                                       [&](const WriteWithBodies& w) { return Seq(w.write->stamp().seq()) > durable_; });
   window_.erase(window_.begin(), under_way);
-  if (durable_ == meta_.last.seq) {
+  if (AllDurable()) {
     records_.clear();
     ends_.clear();
     return;
@@ -363,7 +369,8 @@ void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp,
   meta_.committed = base;
   meta_.log_start = base;
   meta_.log_start_hash = hash;
-  durable_ = base;
+  ++begun_;
+  durable_ = Planted(Bug::kLogBeginCounts) ? base : Seq{};
   unfinished_.clear();
   PutMeta(batch);
 }

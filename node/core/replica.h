@@ -14,6 +14,7 @@
 
 #include "cluster/ids.h"
 #include "cluster/message.h"
+#include "cluster/planted_bug.h"
 #include "node/core/node_core.h"
 #include "node/store.h"
 
@@ -35,10 +36,19 @@ struct ChainEnd {
   bool deleted = false;
 };
 
+// What a replica had applied when something was handed to the disk. Once that is durable, so is all this: the disk takes everything in
+// order. It says nothing of a log that was begun, or cut, later, though that may have the same numbers.
+struct Applied {
+  std::uint64_t incarnation = 0;  // of the replica: one is made anew when its partition was discarded
+  std::uint64_t beginning = 0;    // how often its log was begun anew, or cut
+  Seq last;                       // its last write
+};
+
 class PartitionReplica {
  public:
-  // `meta` as recovered; everything in it is durable. Writes after meta.committed are finished again once committed.
-  PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep);
+  // `meta` as recovered; everything in it is durable. Writes after meta.committed are finished again once committed. `incarnation`: no
+  // other replica of the partition in this process has the same.
+  PartitionReplica(PartitionId id, const StoreReader& store, PartitionMeta meta, std::uint64_t log_keep, std::uint64_t incarnation = 0);
 
   PartitionId id() const { return id_; }
   // Whether the writes after meta.committed could be read when this was made. If not, what they did to the records is not
@@ -46,10 +56,13 @@ class PartitionReplica {
   ReadOutcome tail() const { return tail_; }
   const PartitionMeta& meta() const { return meta_; }   // ahead of the disk by what is being written
   Seq last() const { return meta_.last.seq; }
+  // The log is durable up to here; 0 while it was begun anew and that is not durable.
   Seq durable() const { return durable_; }
-  bool AllDurable() const { return durable_ == meta_.last.seq; }
-  // Everything up to `seq` of the writes applied is durable and visible in the store.
-  void DurableUpTo(Seq seq);
+  // Every write, and the log's beginning or cut.
+  bool AllDurable() const { return durable_ == meta_.last.seq && (begun_durable_ == begun_ || Planted(Bug::kLogBeginCounts)); }
+  Applied applied() const { return {incarnation_, begun_, meta_.last.seq}; }
+  // What was applied then is durable and visible in the store. What an earlier incarnation applied is nothing to this one.
+  void DurableUpTo(const Applied& applied);
 
   // Look-ups through the writes under way. kDamaged and kFailed as the store says.
   ReadOutcome Find(const RecordKey& key, RecordHeader* header) const;
@@ -67,15 +80,16 @@ class PartitionReplica {
 
   // Applies the next write: stamp.seq is last() + 1 and its hash is set. False when the disk can't be read.
   bool Apply(std::shared_ptr<const wire::Write> write, std::vector<Payload> bodies, StoreBatch* batch);
-  // Cuts off everything after `fork`, which must be in the log, and reports what was cut. Only while AllDurable().
+  // Cuts off everything after `fork`, which must be in the log, and reports what was cut. Only while AllDurable(), which it is again
+  // once the batch is durable.
   bool CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut);
   // Everything up to `committed` is committed: finishes deletes, prunes the log. Never moves back.
   void Commit(Seq committed, StoreBatch* batch);
   Seq committed() const { return meta_.committed; }
   // Makes the mark durable by itself, unless a write has done so: who lacks what is committed is known by it, over restarts too (R4.6).
   void KeepCommitted(StoreBatch* batch);
-  // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable(). What lies before
-  // may be missing from now on, as far as this copy did not know it to be committed.
+  // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable(), which it is
+  // again once the batch is durable. What lies before may be missing from now on, as far as this copy did not know it to be committed.
   void StartAt(Seq base, const Digest& hash, const Stamp& stamp, StoreBatch* batch);
   // Which writes up to the log's start may be missing: those after `after` up to `to`; to == 0: none.
   void SetLacking(Seq after, Seq to);
@@ -140,9 +154,13 @@ class PartitionReplica {
   const PartitionId id_;
   const StoreReader& store_;
   const std::uint64_t log_keep_;
+  const std::uint64_t incarnation_;
   PartitionMeta meta_;
   ReadOutcome tail_ = ReadOutcome::kFound;
+  // Of one log only: the same number may be another write's in the log that was cut, or in the one before the last beginning.
   Seq durable_;
+  std::uint64_t begun_ = 0;          // beginnings and cuts
+  std::uint64_t begun_durable_ = 0;  // of them; durable_ speaks of the present log once they are the same
   Seq kept_committed_;  // as the meta last handed to the store says
   // A node has thousands of replicas, most of them at rest: vectors, since an empty deque of libstdc++ already takes 600 bytes.
   std::vector<WriteWithBodies> window_;           // applied, not yet durable; ascending

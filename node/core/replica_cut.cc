@@ -26,7 +26,8 @@ bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<Quarantine
   meta_.last.seq = fork;
   meta_.last_hash = *hash;
   meta_.committed = std::min(meta_.committed, fork);
-  durable_ = fork;
+  ++begun_;
+  durable_ = fork;  // cut or not, the disk has it
   PutMeta(batch);
   return true;
 }

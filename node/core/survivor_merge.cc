@@ -203,7 +203,9 @@ void SurvivorMerge::Write(PartitionId partition, Job& job, StoreBatch batch, voi
   }
   if (batch.empty()) return (this->*then)(partition, job);
   job.step = Step::kWriting;
-  ctx_.Persist(std::move(batch), [this, partition, term = job.term, then] {
+  ctx_.Persist(std::move(batch), [this, partition, term = job.term, then, applied = ctx_.Replica(partition).applied()] {
+    ctx_.Replica(partition).DurableUpTo(applied);
+    durable_(partition);
     const auto it = jobs_.find(partition);
     if (it == jobs_.end() || it->second.term != term || it->second.step != Step::kWriting) return;
     (this->*then)(partition, it->second);
@@ -293,7 +295,6 @@ void SurvivorMerge::Begin(PartitionId partition, Job& job) {
   const Stamp stamp{job.term, ctx_.config.boot, loss.last};
   const Digest hash = Sha256({"coffer.merge.v1", ctx_.self.view(), std::to_string(job.term.value), replica.meta().last_hash.view()});
   replica.StartAt(loss.last, hash, stamp, &batch);
-  replica.DurableUpTo(replica.durable());
   if (loss.from == Seq{}) {
     replica.SetLacking(Seq{}, Seq{});
   } else {

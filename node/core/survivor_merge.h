@@ -20,9 +20,10 @@ namespace coffer::node {
 
 class SurvivorMerge {
  public:
-  // `request_change` hands the end of a merge to the usual proposer; it is repeated by the owner until the term is over.
-  SurvivorMerge(Context& context, std::function<void(const wire::ChangeRequest&)> request_change)
-      : ctx_(context), request_change_(std::move(request_change)) {}
+  // `request_change` hands the end of a merge to the usual proposer; it is repeated by the owner until the term is over. `durable`:
+  // something that was written here is; the partition may be in a later term by then.
+  SurvivorMerge(Context& context, std::function<void(const wire::ChangeRequest&)> request_change, std::function<void(PartitionId)> durable)
+      : ctx_(context), request_change_(std::move(request_change)), durable_(std::move(durable)) {}
 
   // A term in which we are to merge the partition's survivors, or our restart in it; and its end.
   void StartTerm(PartitionId partition);
@@ -65,6 +66,7 @@ class SurvivorMerge {
 
   Context& ctx_;
   const std::function<void(const wire::ChangeRequest&)> request_change_;
+  const std::function<void(PartitionId)> durable_;
   std::map<PartitionId, Job> jobs_;
   std::uint64_t next_call_ = 1;
 };

@@ -14,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr Duration kAttempt = milliseconds(700);
-constexpr Duration kDeadline = milliseconds(4000);
+constexpr Duration kNodeDeadline = milliseconds(2000);  // of one attempt, at most
 constexpr Duration kPoll = milliseconds(10);
 
 // Codes of google.rpc.Code that answers carry.
@@ -112,7 +112,7 @@ void LoadClient::Begin(PartitionId partition, wire::DataRequest request, std::ve
   open.any_holder = request.has_get_chunk() && request.get_chunk().any_holder();
   open.request = std::move(request);
   open.bodies = std::move(bodies);
-  open.deadline = cluster_.now() + kDeadline;
+  open.deadline = cluster_.now() + load_.patience;
   open.done = std::move(done);
   open_ = std::move(open);
   Attempt();
@@ -121,7 +121,7 @@ void LoadClient::Begin(PartitionId partition, wire::DataRequest request, std::ve
 void LoadClient::AskRouters(wire::DataRequest request, std::vector<Payload> bodies, Done done) {
   PublicCall call = ToPublic(load_.zone_name, request, bodies);
   const bool write = call.effect != client::Effect::kRead;
-  routers_->Ask(std::move(call), kDeadline, [this, request = std::move(request), write, done = std::move(done)](const PublicAnswer& answer) {
+  routers_->Ask(std::move(call), load_.patience, [this, request = std::move(request), write, done = std::move(done)](const PublicAnswer& answer) {
     wire::DataResponse response;
     std::vector<Payload> found;
     if (!FromPublic(request, answer, &response, &found)) return Report("a router's answer can't be read: " + request.ShortDebugString());
@@ -163,7 +163,7 @@ void LoadClient::Attempt() {
   o.calls.push_back(next_call_++);
   o.request.set_call(o.calls.back());
   o.request.set_term(group.term.value);
-  o.request.set_deadline_ms(2000);
+  o.request.set_deadline_ms(static_cast<std::uint32_t>(std::min<Duration>(kNodeDeadline, load_.patience) / milliseconds(1)));
   PeerMessage message;
   *message.header.mutable_data_request() = o.request;
   message.bodies = o.bodies;

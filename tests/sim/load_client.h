@@ -29,6 +29,7 @@ struct Load {
   std::vector<std::string> ids;
   std::vector<std::string> chains;
   Duration think{};
+  Duration patience{};  // with an operation: then its outcome is unknown
   std::uint64_t deletes_per_mille = 0;
   ChunkChecker chunks;
   ChainChecker chains_seen;

@@ -35,6 +35,7 @@ class Runner {
     load_.zone_name = "load";
     load_.layouts = &layouts_;
     load_.think = milliseconds(scenario.knob("think_ms"));
+    load_.patience = milliseconds(scenario.knob("patience_ms"));
     load_.deletes_per_mille = static_cast<std::uint64_t>(scenario.knob("deletes"));
     for (int i = 0; i < scenario.knob("ids"); ++i) load_.ids.push_back(load_.NewId());
     for (int i = 0; i < scenario.knob("chains"); ++i) load_.chains.push_back(load_.NewId());

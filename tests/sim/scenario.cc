@@ -53,6 +53,7 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"zones", 3},          // names of zones they share
       {"deletes", 0},        // per mille of the clients' operations, besides those they would do anyway
       {"think_ms", 20},      // a client's longest pause between operations
+      {"patience_ms", 4000}, // how long a client waits for an operation before its outcome is unknown
       {"ids", 60},           // chunks the clients share
       {"chains", 4},         // chains they share
       {"log_keep", 64},

@@ -233,6 +233,48 @@ class Adversary {
     }
   }
 
+  // A group has one member and a learner, which is kept from copying history. Again and again the member's disk stands still until clients
+  // have given up on writes that only the learner has. The learner, whose disk is slow, is to begin its log behind them; what says so
+  // outlives the member's process, which restarts without the writes and has the learner begin anew, while the first beginning is on
+  // its way to the disk (R4.3).
+  void BeginLogsTwice() {
+    Stage(2);
+    scenario_.set("witness", 1);
+    scenario_.set("partitions", 3 + Below(4));
+    scenario_.set("clients", 2 + Below(6));
+    scenario_.set("think_ms", 2);
+    scenario_.set("patience_ms", 200 + Below(200));
+    scenario_.set("ids", 300);
+    scenario_.set("outlive", 1000);
+    scenario_.set("late_ms", 1200 + Below(600));
+    for (const char* none : {"lose", "repeat", "late"}) scenario_.set(none, 0);
+    scenario_.set("min_delay_us", 3000);
+    scenario_.set("max_delay_us", 10000);
+    At(300 * kMs, "kill", {1});
+    At(3500 * kMs, "start", {1});
+    At(3400 * kMs, "mute", {*KindNumber("ranges"), end_});
+    for (std::int64_t at = 4500 * kMs; at < end_; at += (500 + Below(500)) * kMs) {
+      const std::int64_t stands = (2000 + Below(1500)) * kMs;
+      At(at, "hang", {0, stands});
+      at += stands - 500 * kMs;
+      At(at, "cut", {0, 1});
+      at += (10 + Below(40)) * kMs;
+      At(at, "mend", {0, 1});
+      // What the member says then is under way for so long, and lost with its process.
+      At(at, "delay", {0, 1, 300 * kMs});
+      at += (430 + Below(130)) * kMs;
+      At(at, "restart", {0});
+      At(at, "delay", {0, 1, 0});
+      // The next process is not heard at once.
+      const std::int64_t unheard = (600 + Below(400)) * kMs;
+      for (const char* kind : {"replicate", "learner_role"}) At(at, "mute", {*KindNumber(kind), unheard});
+      at += 250 * kMs;
+      At(at, "slow", {1, 500 + 500 * Below(6)});
+      at += (3000 + Below(1000)) * kMs;
+      At(at, "slow", {1, 1});
+    }
+  }
+
   Scenario& scenario_;
   Random random_;
   const std::int64_t end_;
@@ -243,6 +285,7 @@ const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"restarted-add", &Adversary::RestartWithAnAdd}, {"undone-deletes", &Adversary::UndoDeletes},
     {"late-answers", &Adversary::OutliveAnswers},    {"force", &Adversary::ForceSurvivors},
     {"routers", &Adversary::GoThroughRouters},       {"later-zones", &Adversary::MakeLaterZones},
+    {"begun-logs", &Adversary::BeginLogsTwice},
 };
 
 // Those that any run may be given; what comes behind them is given by name.

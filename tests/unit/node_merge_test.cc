@@ -113,12 +113,15 @@ class Survivors {
   }
   const wire::Merged& said() const { return said_->merged(); }
   const PartitionMeta& meta() { return context_.Replica(0).meta(); }
+  // The log that begins behind what was merged is on the disk, and this node may lead by it.
+  bool LogIsDurable() { return context_.Replica(0).AllDurable() && context_.Replica(0).durable() == meta().last.seq; }
   bool Dropped() {
     bool dropped = false;
     context_.Replica(0).ZoneDropped(kZone, &dropped);
     return dropped;
   }
   std::vector<QuarantinedWrite> aside;
+  int told_durable = 0;
 
   // Keys and values: "" for a mark of a delete.
   std::map<std::string, std::string> Records(const MemoryStore& store) {
@@ -193,7 +196,7 @@ class Survivors {
 
   Context context_{Config(), mine, 1};
   std::optional<wire::ChangeRequest> said_;
-  SurvivorMerge merge_{context_, [this](const wire::ChangeRequest& request) { said_ = request; }};
+  SurvivorMerge merge_{context_, [this](const wire::ChangeRequest& request) { said_ = request; }, [this](PartitionId) { ++told_durable; }};
 };
 
 template <class... Lists>
@@ -275,6 +278,8 @@ TEST_CASE("L10: a removed member's history and a learner's live writes make one 
   CHECK(s.meta().bytes == 3 + 3 + 3 + 3 + 5 + 4);
   CHECK(s.meta().last == Stamp{Term(9), Boot(4), Seq(15)});
   CHECK(s.meta().committed == Seq(15));
+  CHECK(s.LogIsDurable());
+  CHECK(s.told_durable > 0);
 }
 
 TEST_CASE("L10: it comes to the same whoever merges, and however often") {  // L10.5

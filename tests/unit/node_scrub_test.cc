@@ -59,7 +59,7 @@ struct Member {
     REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {body}, &batch));
     store.Write(std::move(batch), nullptr);
     store.CompleteWrites();
-    replica.DurableUpTo(replica.last());
+    replica.DurableUpTo(replica.applied());
     StoreBatch rest;
     replica.Commit(replica.last(), &rest);
   }

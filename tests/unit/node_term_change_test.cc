@@ -1,5 +1,6 @@
 // The moment in which a partition's term changes: what comes before its layout, what waits for the disk, and writes that come before
 // the partition is served again.
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/sha256.h"
 #include "node/core/follower.h"
 #include "node/core/primary.h"
 #include "unit/node_sides.h"
@@ -41,7 +43,7 @@ class Following : public OneSide {
 
   int newer = 0;  // layouts asked for
   Followers followers{ctx, {.newer_layout = [this](const NodeId&, Epoch) { ++newer; }, .learner_role = {},
-                            .durable = [](PartitionId) {}, .advanced = {}}};
+                            .durable = [](PartitionId) {}, .advanced = [](PartitionId) {}}};
 };
 
 TEST_CASE("a contact of a term that has not begun here is answered as soon as its layout is effective") {
@@ -116,11 +118,101 @@ TEST_CASE("a contact waits for what was written in the term before, and no longe
     f.followers.OnContact(OneSide::kOther, ContactIn(2));
     f.SyncAll();
     CHECK(f.CountSaid(AnswersContact) == 0);
-    f.ctx.Replica(0).DurableUpTo(Seq(1));
+    f.ctx.Replica(0).DurableUpTo(f.ctx.Replica(0).applied());
     f.followers.OnWritten(0);
     f.SyncAll();
     CHECK(f.CountSaid(AnswersContact) == 1);
   }
+}
+
+// The beginning of a learner's log, with writes of the term that follow on it.
+wire::Replicate StartIn(std::uint64_t term, std::uint64_t base, int writes) {
+  wire::Replicate start;
+  start.set_term(term);
+  start.set_boot(1);
+  start.set_learner_start(true);
+  start.set_choice(term);
+  start.mutable_previous()->set_seq(base);
+  Digest hash = Sha256({"up to", std::to_string(base)});
+  start.mutable_previous()->set_hash(hash.str());
+  for (int i = 0; i < writes; ++i) {
+    wire::Write* const write = start.add_writes();
+    write->set_kind(wire::WRITE_KIND_DROP_ZONE);
+    write->set_zone(ZoneId{}.str());
+    SetStamp({Term(term), Boot(1), Seq(base + static_cast<std::uint64_t>(i) + 1)}, write->mutable_stamp());
+    hash = HashWrite(hash, *write);
+    write->set_hash(hash.str());
+  }
+  return start;
+}
+
+// A message without writes, by which the primary asks how far the log is durable.
+wire::Replicate AskAfter(const wire::Replicate& start) {
+  wire::Replicate ask;
+  ask.set_term(start.term());
+  ask.set_boot(1);
+  const wire::Write& last = *start.writes().rbegin();
+  ask.mutable_previous()->set_seq(last.stamp().seq());
+  ask.mutable_previous()->set_hash(last.hash());
+  return ask;
+}
+
+// The highest write that an answer of this term calls durable.
+std::uint64_t SaidDurable(Following& f, std::uint64_t term) {
+  std::uint64_t most = 0;
+  for (const wire::Peer& message : f.Said()) {
+    if (message.has_replicate_ack() && message.replicate_ack().term() == term) most = std::max(most, message.replicate_ack().durable().seq());
+  }
+  return most;
+}
+
+TEST_CASE("a log that is begun anew at a change of term is not durable when the one begun before it is (R4.3)") {
+  Following f;
+  f.followers.OnReplicate(OneSide::kOther, StartIn(1, 7, 0), {});
+  f.Begin(2);
+  const wire::Replicate start = StartIn(2, 4, 3);
+  f.followers.OnReplicate(OneSide::kOther, start, {});
+  REQUIRE(f.Sync());  // what term 1 began
+  f.followers.OnReplicate(OneSide::kOther, AskAfter(start), {});
+  CHECK(SaidDurable(f, 2) == 0);
+  CHECK(f.ctx.Replica(0).meta().log_start == Seq(4));
+  f.SyncAll();
+  CHECK(SaidDurable(f, 2) == 7);
+}
+
+TEST_CASE("a learner's log begins as soon as what an earlier term wrote is durable") {
+  Following f;
+  f.followers.OnReplicate(OneSide::kOther, StartIn(1, 7, 2), {});
+  f.Begin(2);
+  f.followers.OnReplicate(OneSide::kOther, StartIn(2, 9, 1), {});
+  CHECK(f.ctx.Replica(0).meta().log_start == Seq(7));
+  REQUIRE(f.Sync());
+  CHECK(f.ctx.Replica(0).meta().log_start == Seq(9));
+  CHECK(SaidDurable(f, 2) == 0);
+  f.SyncAll();
+  CHECK(SaidDurable(f, 2) == 10);
+}
+
+TEST_CASE("what was taken before a write that does not follow is written, as is the beginning of the log before it (R4.3)") {
+  Following f;
+  wire::Replicate start = StartIn(1, 4, 3);
+  SECTION("its hash is another") {
+    start.mutable_writes(2)->set_hash(Digest{}.str());
+    f.followers.OnReplicate(OneSide::kOther, start, {});
+    CHECK(f.CountSaid([](const wire::Peer& m) { return m.has_replicate_ack() && m.replicate_ack().mismatch(); }) == 1);
+  }
+  SECTION("its bytes are not there") {
+    start.mutable_writes(2)->set_kind(wire::WRITE_KIND_PUT_CHUNK);
+    start.mutable_writes(2)->add_items();
+    f.followers.OnReplicate(OneSide::kOther, start, {});
+    CHECK(f.ctx.counters.dropped == 1);
+  }
+  f.SyncAll();
+  CHECK(f.ctx.Replica(0).AllDurable());
+  CHECK(f.ctx.Replica(0).last() == Seq(6));
+  std::vector<LogRecord> log;
+  REQUIRE(f.store.ReadLog(0, Seq(5), Seq(7), &log) == ReadOutcome::kFound);
+  CHECK(log.size() == 2);
 }
 
 class Leading : public OneSide {

@@ -34,13 +34,19 @@ class Appender {
   }
   void Sync() {
     store.CompleteWrites();
-    replica.DurableUpTo(replica.last());
+    replica.DurableUpTo(replica.applied());
   }
   // Cuts everything after `fork`; that, too, is on its way only.
   void CutTo(Seq fork) {
     StoreBatch batch;
     std::vector<QuarantinedWrite> cut;
     REQUIRE(replica.CutTo(fork, &batch, &cut));
+    store.Write(std::move(batch), nullptr);
+  }
+  // As a learner; on its way only.
+  void StartAt(Seq base) {
+    StoreBatch batch;
+    replica.StartAt(base, Digest{}, {Term(2), Boot(1), base}, &batch);
     store.Write(std::move(batch), nullptr);
   }
   void DropZone() {
@@ -183,6 +189,77 @@ TEST_CASE("a log that begins anew has exactly its rows erased: a store need not 
   for (int i = 0; i < 3; ++i) a.Append("x");
   CHECK(erased(Seq(20)) == std::vector<std::pair<Seq, Seq>>{{Seq(6), Seq(8)}});
   CHECK(erased(Seq(20)).empty());
+}
+
+TEST_CASE("a log that begins anew is durable when its beginning is (R4.3)") {
+  Appender a;
+  for (int i = 0; i < 3; ++i) a.Append("x");
+  a.Sync();
+  const Applied before = a.replica.applied();
+  a.StartAt(Seq(3));
+  CHECK_FALSE(a.replica.AllDurable());
+  CHECK(a.replica.durable() == Seq{});
+  const Applied begun = a.replica.applied();
+  a.replica.DurableUpTo(before);
+  CHECK_FALSE(a.replica.AllDurable());
+  SECTION("with nothing behind it") {
+    a.replica.DurableUpTo(begun);
+    CHECK(a.replica.AllDurable());
+    CHECK(a.replica.durable() == Seq(3));
+  }
+  SECTION("what follows is on its way still") {
+    a.Append("y");
+    a.replica.DurableUpTo(begun);
+    CHECK_FALSE(a.replica.AllDurable());
+    CHECK(a.replica.durable() == Seq(3));
+    a.Sync();
+    CHECK(a.replica.AllDurable());
+  }
+}
+
+TEST_CASE("what is durable of one log is nothing to the next, though the numbers are the same (R4.3)") {
+  Appender a;
+  a.StartAt(Seq(7));
+  const Applied first = a.replica.applied();
+  a.Sync();
+  a.StartAt(Seq(4));
+  for (int i = 0; i < 3; ++i) a.Append("y");
+  REQUIRE(a.replica.last() == Seq(7));
+  a.replica.DurableUpTo(first);
+  CHECK(a.replica.durable() == Seq{});
+  CHECK_FALSE(a.replica.AllDurable());
+  a.Sync();
+  CHECK(a.replica.durable() == Seq(7));
+}
+
+TEST_CASE("a cut is durable when it is on the disk; what stands before it always was (R4.2, R4.3)") {
+  Appender a;
+  for (int i = 0; i < 3; ++i) a.Append("x");
+  a.Sync();
+  const Applied before = a.replica.applied();
+  a.CutTo(Seq(1));
+  CHECK_FALSE(a.replica.AllDurable());
+  CHECK(a.replica.durable() == Seq(1));
+  a.Append("y");
+  a.Append("z");
+  a.replica.DurableUpTo(before);
+  CHECK(a.replica.durable() == Seq(1));
+  a.Sync();
+  CHECK(a.replica.AllDurable());
+  CHECK(a.replica.durable() == Seq(3));
+}
+
+TEST_CASE("what a replica had applied whose partition was discarded is nothing to the one made after it") {
+  Appender a;
+  a.Append("x");
+  const Applied discarded = a.replica.applied();
+  PartitionReplica next(kPartition, a.store, PartitionMeta{}, 64, 1);
+  StoreBatch batch;
+  next.StartAt(Seq(1), Digest{}, {Term(2), Boot(1), Seq(1)}, &batch);
+  next.DurableUpTo({discarded.incarnation, 1, Seq(1)});
+  CHECK_FALSE(next.AllDurable());
+  next.DurableUpTo(next.applied());
+  CHECK(next.AllDurable());
 }
 
 TEST_CASE("the log tells which records may have changed since a write") {
