@@ -7,16 +7,6 @@
 
 namespace coffer::cluster {
 
-std::string_view Name(Liveness state) {
-  switch (state) {
-    case Liveness::kAlive: return "alive";
-    case Liveness::kSuspect: return "suspect";
-    case Liveness::kDead: return "dead";
-    case Liveness::kLeft: return "left";
-  }
-  return "unknown";
-}
-
 namespace {
 
 MemberRecord RecordOf(const MemberView& view) { return {view.facts, view.incarnation, view.state, view.since}; }

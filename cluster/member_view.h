@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string_view>
 
 #include "cluster/ids.h"
 #include "cluster/message.h"
@@ -13,9 +12,6 @@
 namespace coffer::cluster {
 
 enum class Liveness : std::uint8_t { kAlive = 1, kSuspect = 2, kDead = 3, kLeft = 4 };
-
-// "alive", "suspect", "dead", "left".
-std::string_view Name(Liveness state);
 
 // What is believed of a member.
 struct MemberView {

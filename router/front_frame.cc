@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "proto/varint.h"
+#include "proto/wire_form.h"
 #include "router/front_state.h"
 
 namespace coffer::router {
@@ -15,15 +15,13 @@ namespace {
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
+using wire_form::AppendVarint;
+using wire_form::kBytes;
+using wire_form::kVarint;
+using wire_form::Tag;
 
 // Responses below this are copied next to their envelope.
 constexpr std::size_t kInline = 4096;
-
-constexpr std::uint32_t Tag(int field, WireFormatLite::WireType type) {
-  return static_cast<std::uint32_t>(field) << 3 | static_cast<std::uint32_t>(type);
-}
-constexpr auto kVarint = WireFormatLite::WIRETYPE_VARINT;
-constexpr auto kBytes = WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
 
 bool ReadString(CodedInputStream* in, std::string* out) {
   std::uint32_t size;

@@ -1,29 +1,25 @@
 #include "node/core/entry_pack.h"
 
 #include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
 
 #include <algorithm>
 
 #include "coffer/v1/chains.pb.h"
-#include "proto/varint.h"
+#include "proto/wire_form.h"
 
 namespace coffer::node {
 namespace {
 
-using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedOutputStream;
 using coffer::v1::Entry;
 using coffer::v1::ReadResponse;
+using wire_form::AppendVarint;
+using wire_form::kBytes;
+using wire_form::kVarint;
+using wire_form::Tag;
 
 constexpr std::uint64_t kRoomFor = 64;  // entries, at most
 
-constexpr auto kVarint = WireFormatLite::WIRETYPE_VARINT;
-constexpr auto kBytes = WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
-
-constexpr std::uint32_t Tag(int field, WireFormatLite::WireType type) {
-  return static_cast<std::uint32_t>(field) << 3 | static_cast<std::uint32_t>(type);
-}
 static_assert(Entry::kHashFieldNumber < 16 && ReadResponse::kEntriesFieldNumber < 16, "a tag is counted as one byte");
 
 std::size_t FieldBytes(std::size_t content) { return 1 + CodedOutputStream::VarintSize64(content) + content; }

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "cluster/checksum.h"
+#include "proto/wire_form.h"
 
 namespace coffer::link {
 namespace {
@@ -16,14 +17,11 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 
-constexpr std::uint32_t Tag(int field) {
-  return (static_cast<std::uint32_t>(field) << 3) | 2;
-}  // length-delimited
-constexpr std::uint32_t kEnvelopeTag = Tag(3);  // LinkRequest.envelopes, LinkResponse.envelopes
-constexpr std::uint32_t kPeerTag = Tag(1);      // Envelope.peer
-constexpr std::uint32_t kBodyTag = Tag(2);      // Envelope.bodies
-constexpr std::uint32_t kChecksumTag = (3 << 3) | 5;  // Envelope.checksum
-constexpr std::uint32_t kNumberTag = 7 << 3;          // LinkRequest.number, LinkResponse.number
+constexpr std::uint32_t kEnvelopeTag = wire_form::Tag(3, wire_form::kBytes);   // LinkRequest.envelopes, LinkResponse.envelopes
+constexpr std::uint32_t kPeerTag = wire_form::Tag(1, wire_form::kBytes);       // Envelope.peer
+constexpr std::uint32_t kBodyTag = wire_form::Tag(2, wire_form::kBytes);       // Envelope.bodies
+constexpr std::uint32_t kChecksumTag = wire_form::Tag(3, wire_form::kFixed32); // Envelope.checksum
+constexpr std::uint32_t kNumberTag = wire_form::Tag(7, wire_form::kVarint);    // LinkRequest.number, LinkResponse.number
 constexpr std::size_t kChecksumBytes = 1 + 4;
 constexpr std::size_t kMaxBodies = 1u << 18;    // more are an attack on our memory: each costs us 64 bytes
 

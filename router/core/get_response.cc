@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "proto/varint.h"
+#include "proto/wire_form.h"
 
 namespace coffer::router {
 
@@ -10,11 +10,11 @@ Response EncodeGetResponse(Payload data, std::uint64_t total_size) {
   std::string head;
   if (total_size != 0) {
     head.push_back('\x10');
-    AppendVarint(total_size, &head);
+    wire_form::AppendVarint(total_size, &head);
   }
   if (!data || data->empty()) return head;
   head.push_back('\x0a');
-  AppendVarint(data->size(), &head);
+  wire_form::AppendVarint(data->size(), &head);
   return {std::move(head), std::move(data)};
 }
 

@@ -1,0 +1,29 @@
+// Protobuf's wire form, for what is encoded or taken apart by hand so that a value is not copied.
+#pragma once
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace coffer::wire_form {
+
+constexpr auto kVarint = google::protobuf::internal::WireFormatLite::WIRETYPE_VARINT;
+constexpr auto kFixed32 = google::protobuf::internal::WireFormatLite::WIRETYPE_FIXED32;
+constexpr auto kBytes = google::protobuf::internal::WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
+
+// What stands before a field.
+constexpr std::uint32_t Tag(int field, google::protobuf::internal::WireFormatLite::WireType type) {
+  return static_cast<std::uint32_t>(field) << 3 | static_cast<std::uint32_t>(type);
+}
+
+// A number of variable length.
+inline void AppendVarint(std::uint64_t value, std::string* out) {
+  std::uint8_t bytes[10];
+  const auto* end = google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(value, bytes);
+  out->append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
+}
+
+}  // namespace coffer::wire_form
