@@ -97,7 +97,13 @@ class Adversary {
     scenario_.set("readers", 1);
     scenario_.set("ids", 100);
     scenario_.set("think_ms", 2);
-    Rotate();
+    // Who starts is cleared once every member of its layout has answered, or after 5 s: all are there when an add is made.
+    scenario_.set("resync_delay_ms", 5000);
+    for (std::int64_t at = 300 * kMs; at < end_; at += 2500 * kMs) {
+      const std::int64_t n = Node();
+      At(at, "kill", {n});
+      At(at + (800 + Below(500)) * kMs, "start", {n});
+    }
     if (Below(2) == 0) At(200 * kMs, "mincopies", {1});
     for (int i = 0; i < 10; ++i) {
       const std::int64_t number = 1 + Below(24);
