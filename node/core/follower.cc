@@ -56,7 +56,9 @@ Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, s
   if (follow.term != group.term) {
     follow = Follow{.term = group.term, .contacted = follow.contacted && Planted(Bug::kProgressKept)};
     const auto& meta = ctx_.Replica(partition).meta();
-    if (meta.contact_term == group.term) follow.boot = meta.contact_boot;
+    // This process has heard nothing of the term before: what the meta says of it came from the disk.
+    follow.boot_durable = meta.contact_term == group.term;
+    if (follow.boot_durable) follow.boot = meta.contact_boot;
     // Whoever holds a write of this (term, boot) last holds the primary's log. To replace its tail once more, as a message that outlived
     // our process may ask, would take back what was reported as held.
     follow.contacted = meta.last.term == group.term && meta.last.boot == follow.boot && !Planted(Bug::kContactOnlyExtends);
@@ -102,7 +104,7 @@ void Followers::OnContact(const NodeId& from, const wire::Contact& contact) {
   AnswerContact(from, contact, *follow);
 }
 
-void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, Follow& follow) {
+void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, const Follow& follow) {
   PartitionReplica& replica = ctx_.Replica(contact.partition());
   wire::Peer message;
   auto* answer = message.mutable_contact_answer();
@@ -116,14 +118,16 @@ void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, 
   } else {
     for (auto& mark : replica.Marks()) *answer->add_log() = std::move(mark);
   }
-  if (replica.meta().contact_term == follow.term && replica.meta().contact_boot == follow.boot) {
-    ctx_.Send(from, std::move(message));
-    return;
-  }
-  // The boot we answer to is durable first: a late message of an earlier one must find us closed even after a restart.
+  if (follow.boot_durable) return ctx_.Send(from, std::move(message));
+  // The boot we answer to is durable first: a late message of an earlier one must find us closed even after a restart. A contact that is
+  // repeated meanwhile is answered behind that, too.
   StoreBatch batch;
   replica.NoteContact(follow.term, follow.boot, &batch);
-  ctx_.Persist(std::move(batch), [this, from, message = std::move(message)]() mutable { ctx_.Send(from, std::move(message)); });
+  ctx_.Persist(std::move(batch), [this, from, p = contact.partition(), term = follow.term, boot = follow.boot, message = std::move(message)]() mutable {
+    const auto it = follows_.find(p);
+    if (it != follows_.end() && it->second.term == term && it->second.boot == boot) it->second.boot_durable = true;
+    ctx_.Send(from, std::move(message));
+  });
 }
 
 bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBatch* batch) {

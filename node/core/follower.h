@@ -53,6 +53,7 @@ class Followers {
   struct Follow {
     Term term;
     Boot boot;
+    bool boot_durable = false;  // what says that a contact of this boot was answered is on the disk
     bool contacted = false;  // first contact of (term, boot) is made: writes only extend
     bool learner = false;
     std::uint64_t choice = 0;  // of the last learner_start in (term, boot)
@@ -71,7 +72,7 @@ class Followers {
   enum class Taken { kAll, kMismatch, kMalformed, kUnreadable };
   Taken TakeWrites(PartitionReplica& replica, const wire::Replicate& replicate, const std::vector<Payload>& bodies, StoreBatch* batch);
   void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied);
-  void AnswerContact(const NodeId& from, const wire::Contact& contact, Follow& follow);
+  void AnswerContact(const NodeId& from, const wire::Contact& contact, const Follow& follow);
   void NoteMark(PartitionId partition);
 
   Context& ctx_;

@@ -72,6 +72,17 @@ TEST_CASE("a contact that is early still when the next layout is effective waits
   CHECK(f.CountSaid(AnswersContact) == 1);
 }
 
+TEST_CASE("a contact that is repeated is not answered before the boot it names is durable (R2.2)") {
+  Following f;
+  f.followers.OnContact(OneSide::kOther, ContactIn(1));
+  f.followers.OnContact(OneSide::kOther, ContactIn(1));
+  CHECK(f.CountSaid(AnswersContact) == 0);
+  f.SyncAll();
+  CHECK(f.CountSaid(AnswersContact) == 2);
+  f.followers.OnContact(OneSide::kOther, ContactIn(1));
+  CHECK(f.CountSaid(AnswersContact) == 1);  // at once
+}
+
 TEST_CASE("what comes early and is too much to keep is dropped") {
   Following f;
   wire::Replicate replicate;
