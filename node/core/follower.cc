@@ -14,8 +14,8 @@ namespace {
 constexpr Duration kKeepMarks = std::chrono::seconds(1);
 // Of messages that came before their layout: each is said again if it is dropped, but only after a while.
 constexpr std::size_t kEarlyBytes = 4u << 20;
-constexpr std::size_t kEarlyMessages = 1u << 15;
-constexpr std::size_t kEarlyOwnBytes = 64;  // beside what it carries
+// Beside what it carries: the message taken apart, its strings and the closure about it.
+constexpr std::size_t kEarlyOwnBytes = 512;
 
 std::size_t BytesOf(const wire::Replicate& replicate, const std::vector<Payload>& bodies) {
   std::size_t bytes = replicate.ByteSizeLong();
@@ -78,23 +78,25 @@ Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, s
 
 // A primary that was faster than we to adopt a layout speaks to us at once. Whoever drops what it says leaves the partition without
 // service until it says it again.
-void Followers::KeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes, std::function<void()> receive) {
-  if (!ctx_.layout || partition >= ctx_.layout->partition_count() || Term(term) <= ctx_.group(partition).term) return;
-  if (early_.size() >= kEarlyMessages || early_bytes_ + bytes > kEarlyBytes) return;
-  early_bytes_ += bytes + kEarlyOwnBytes;
-  early_.push_back(std::move(receive));
+bool Followers::MayKeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes) {
+  if (!ctx_.layout || partition >= ctx_.layout->partition_count() || Term(term) <= ctx_.group(partition).term) return false;
+  bytes += kEarlyOwnBytes;
+  if (early_bytes_ + bytes > kEarlyBytes) return false;
+  early_bytes_ += bytes;
+  return true;
 }
 
 // In the order in which they came; what is early still is kept again.
 void Followers::OnLayout() {
   early_bytes_ = 0;
-  for (const auto& receive : std::exchange(early_, {})) receive();
+  for (auto& receive : std::exchange(early_, {})) receive();
 }
 
 void Followers::OnContact(const NodeId& from, const wire::Contact& contact) {
   Follow* follow = Fence(from, contact.partition(), contact.term(), contact.boot());
   if (!follow) {
-    return KeepEarly(contact.partition(), contact.term(), contact.ByteSizeLong(), [this, from, contact] { OnContact(from, contact); });
+    if (MayKeepEarly(contact.partition(), contact.term(), contact.ByteSizeLong())) early_.push_back([this, from, contact] { OnContact(from, contact); });
+    return;
   }
   PartitionReplica& replica = ctx_.Replica(contact.partition());
   if (!replica.AllDurable()) {
@@ -159,7 +161,10 @@ bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBa
 void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<Payload> bodies) {
   Follow* follow = Fence(from, r.partition(), r.term(), r.boot());
   if (!follow) {
-    return KeepEarly(r.partition(), r.term(), BytesOf(r, bodies), [this, from, r, bodies] { OnReplicate(from, r, bodies); });
+    if (MayKeepEarly(r.partition(), r.term(), BytesOf(r, bodies))) {
+      early_.push_back([this, from, r = std::move(r), bodies = std::move(bodies)]() mutable { OnReplicate(from, std::move(r), std::move(bodies)); });
+    }
+    return;
   }
   PartitionReplica& replica = ctx_.Replica(r.partition());
   if ((r.replace() || r.learner_start()) && !replica.AllDurable()) {
@@ -308,7 +313,8 @@ void Followers::OnConfirm(const NodeId& from, const wire::Confirm& confirm) {
 void Followers::OnLearnerRole(const NodeId& from, const wire::LearnerRole& role) {
   Follow* follow = Fence(from, role.partition(), role.term(), role.boot());
   if (!follow) {
-    return KeepEarly(role.partition(), role.term(), role.ByteSizeLong(), [this, from, role] { OnLearnerRole(from, role); });
+    if (MayKeepEarly(role.partition(), role.term(), role.ByteSizeLong())) early_.push_back([this, from, role] { OnLearnerRole(from, role); });
+    return;
   }
   if (role.choice() < follow->choice) return;  // its withdrawal was overtaken by the start of a later choice
   if (!role.chosen()) follow->learner = false;

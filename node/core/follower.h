@@ -64,8 +64,8 @@ class Followers {
   };
   // The fence: nothing unless the message is of the partition's present term and from its primary.
   Follow* Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
-  // Keeps a message that the fence refused, if that was because it is of a term that has not begun here.
-  void KeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes, std::function<void()> receive);
+  // Whether a message that the fence refused is kept, its bytes counted: it is of a term that has not begun here, and there is room.
+  bool MayKeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes);
   bool Cut(PartitionReplica& replica, const wire::Replicate& replicate, StoreBatch* batch);
   void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
   // Extends the log by what follows on it; what stands before something that does not is taken all the same.

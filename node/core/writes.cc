@@ -42,8 +42,7 @@ void Writes::Decide(Request r) {
   if (!ctx_.IsPrimary(r.partition) || Term(r.wire.term()) != ctx_.group(r.partition).term) return AnswerFenced(ctx_, r.waiter);
   const bool adds = r.wire.has_put_chunk() || r.wire.has_append() || r.wire.has_create_zone();
   if (auto refusal = primaries_.WhyNoWrites(r.partition, adds)) {
-    if (!AwaitsActivation(r, *refusal)) AnswerRefusal(ctx_, r.waiter, *refusal);
-    return;
+    return RefuseOrAwait(std::move(r), *refusal);
   }
   if (!r.zone.IsZero() && !r.wire.has_drop_zone()) {
     bool dropped = false;
@@ -61,10 +60,11 @@ void Writes::Decide(Request r) {
 }
 
 // A partition whose term has just begun is served in a moment: sooner than the asker would ask again.
-bool Writes::AwaitsActivation(const Request& r, const google::rpc::Status& refusal) {
-  const auto held = std::make_shared<Request>(r);
-  return primaries_.WhenActive(r.partition, r.waiter, [this, held] { Decide(std::move(*held)); },
-                               [this, held, refusal] { AnswerRefusal(ctx_, held->waiter, refusal); });
+void Writes::RefuseOrAwait(Request r, const google::rpc::Status& refusal) {
+  const auto held = std::make_shared<Request>(std::move(r));
+  const bool waits = primaries_.WhenActive(held->partition, held->waiter, [this, held] { Decide(std::move(*held)); },
+                                           [this, held, refusal] { AnswerRefusal(ctx_, held->waiter, refusal); });
+  if (!waits) AnswerRefusal(ctx_, held->waiter, refusal);
 }
 
 void Writes::Order(Request& r, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response) {

@@ -40,8 +40,8 @@ class Writes {
     bool confirmed = false;  // by a round begun after it came
   };
   void Decide(Request r);
-  // Whether the request waits for its partition to be served, instead of being refused.
-  bool AwaitsActivation(const Request& r, const google::rpc::Status& refusal);
+  // Refuses the request, unless it waits for its partition to be served.
+  void RefuseOrAwait(Request r, const google::rpc::Status& refusal);
   void PutChunk(Request r);
   void DeleteChunk(Request r);
   void Append(Request r);
