@@ -14,11 +14,12 @@ namespace {
 constexpr Duration kKeepMarks = std::chrono::seconds(1);
 // Of messages that came before their layout: each is said again if it is dropped, but only after a while.
 constexpr std::size_t kEarlyBytes = 4u << 20;
-// Beside what it carries: the message taken apart, its strings and the closure about it.
+// Beside what it carries, of a message and of each write in it: the parts it was taken into, their strings and the closure about them. A
+// contact measured 230 bytes, a message with one write 800.
 constexpr std::size_t kEarlyOwnBytes = 512;
 
 std::size_t BytesOf(const wire::Replicate& replicate, const std::vector<Payload>& bodies) {
-  std::size_t bytes = replicate.ByteSizeLong();
+  std::size_t bytes = replicate.ByteSizeLong() + static_cast<std::size_t>(replicate.writes_size()) * kEarlyOwnBytes;
   for (const Payload& body : bodies) bytes += body ? body->size() : 0;
   return bytes;
 }

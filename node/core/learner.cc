@@ -16,6 +16,7 @@ using std::chrono::milliseconds;
 constexpr Duration kAskAgain = milliseconds(2000);
 constexpr std::size_t kKeysPerFetch = 64;
 constexpr std::uint64_t kBytesPerFetch = 256u << 10;
+constexpr std::uint64_t kTellingFetch = kBytesPerFetch / 2;  // a smaller one is quick without saying how long the queues are
 
 std::uint64_t BytesOf(const wire::ListedRecord& r) { return r.size(); }
 
@@ -49,18 +50,18 @@ void LearnerResync::End(PartitionId partition) {
 }
 
 void LearnerResync::NothingAsked(Job& job) {
-  if (job.asked_bytes > 0) asked_[job.primary] -= job.asked_bytes;
+  if (job.asked_bytes > 0) sources_[job.primary].asked -= job.asked_bytes;
   job.asked_bytes = 0;
   job.call = 0;
 }
 
-bool LearnerResync::WindowFull(const NodeId& source) const {
-  const auto asked = asked_.find(source);
-  return writing_ + (asked == asked_.end() ? 0 : asked->second) >= window_.bytes();
+bool LearnerResync::WindowFull(const NodeId& source) {
+  const Source& s = sources_[source];
+  return writing_ + s.asked >= s.window.bytes();
 }
 
 void LearnerResync::AskWaiting() {
-  for (std::size_t left = waiting_.size(); left > 0 && writing_ < window_.bytes(); --left) {
+  for (std::size_t left = waiting_.size(); left > 0 && writing_ < FillWindow::kMost; --left) {
     const PartitionId partition = waiting_.front();
     waiting_.pop_front();
     const auto it = jobs_.find(partition);
@@ -78,7 +79,7 @@ void LearnerResync::BeginNext(PartitionId partition) {
 
 void LearnerResync::OnLinkDown(const NodeId& peer) {
   std::erase_if(jobs_, [&](const auto& e) { return e.second.primary == peer; });
-  asked_.erase(peer);
+  sources_.erase(peer);
   rates_.erase(peer);
 }
 
@@ -179,7 +180,7 @@ void LearnerResync::AskFetch(PartitionId partition, Job& job) {
   budget_ -= static_cast<double>(bytes);
   job.call = next_call_++;
   job.asked_bytes = bytes;
-  asked_[job.primary] += bytes;
+  sources_[job.primary].asked += bytes;
   ask->set_call(job.call);
   job.started = true;
   job.asked = ctx_.now;
@@ -303,7 +304,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     return true;
   });
   take_missing("");
-  if (!batch.empty()) Persist(partition, std::move(batch));
+  if (!batch.empty()) Persist(partition, std::move(batch), job.primary);
   if (listing.last_key() == range.last_key) {
     job.todo.pop_front();
   } else {
@@ -355,19 +356,20 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
   job->started = !sound;
   if (sound) last_error_.clear();
   const PartitionId partition = fetched.partition();
-  if (!batch.empty()) Persist(partition, std::move(batch), bytes, job->asked);
+  if (!batch.empty()) Persist(partition, std::move(batch), from, bytes, job->asked);
   // The next is on its way while this is written.
   if (sound) Continue(partition, *job);
 }
 
-void LearnerResync::Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes, Instant asked) {
+void LearnerResync::Persist(PartitionId partition, StoreBatch batch, const NodeId& source, std::uint64_t bytes, Instant asked) {
   ++unsettled_[partition];
   writing_ += bytes;
-  ctx_.Persist(std::move(batch), [this, partition, bytes, asked, applied = ctx_.Replica(partition).applied()] {
+  ctx_.Persist(std::move(batch), [this, partition, source, bytes, asked, applied = ctx_.Replica(partition).applied()] {
     ctx_.Replica(partition).DurableUpTo(applied);
     if (--unsettled_[partition] == 0) unsettled_.erase(partition);
     writing_ -= bytes;
-    if (bytes > 0) window_.Took(ctx_.now, ctx_.now - asked);
+    const auto from = sources_.find(source);
+    if (bytes >= kTellingFetch && from != sources_.end()) from->second.window.Took(ctx_.now, ctx_.now - asked);
     auto it = jobs_.find(partition);
     if (it != jobs_.end() && it->second.history && !it->second.done) Continue(partition, it->second);
     AskWaiting();

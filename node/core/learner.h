@@ -78,12 +78,12 @@ class LearnerResync {
   void AskRanges(PartitionId partition, Job& job);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);
-  // Writes what was fetched, `bytes` of values asked for at `asked`, or what the primary lacks; goes on when it is durable.
-  void Persist(PartitionId partition, StoreBatch batch, std::uint64_t bytes = 0, Instant asked = {});
+  // Writes what was fetched from a source, `bytes` of values asked for at `asked`, or what the primary lacks; goes on when it is durable.
+  void Persist(PartitionId partition, StoreBatch batch, const NodeId& source, std::uint64_t bytes = 0, Instant asked = {});
   void End(PartitionId partition);
   // What was asked for came, or is not waited for any more.
   void NothingAsked(Job& job);
-  bool WindowFull(const NodeId& source) const;
+  bool WindowFull(const NodeId& source);
   // Asks for those that waited for room in the window.
   void AskWaiting();
   // One partition is done: the next one behind it begins.
@@ -103,10 +103,13 @@ class LearnerResync {
   std::map<PartitionId, Job> jobs_;
   std::uint64_t next_call_ = 1;
   double budget_ = 0;          // bytes that may be asked for now
-  // The window: what was asked for and has not come, by source, so that one that keeps silent holds up nobody else; and what has come
-  // and is not durable.
-  FillWindow window_;
-  std::map<NodeId, std::uint64_t> asked_;
+  // By source, so that one that is far, or keeps silent, holds up nobody else: what was asked for and has not come, and how much of it
+  // there may be, with what has come and is not durable, of whichever source.
+  struct Source {
+    FillWindow window;
+    std::uint64_t asked = 0;
+  };
+  std::map<NodeId, Source> sources_;
   std::uint64_t writing_ = 0;
   std::deque<PartitionId> waiting_;              // for room in it
   std::map<PartitionId, std::size_t> unsettled_; // batches on their way to the disk

@@ -28,6 +28,9 @@ NodeCoreConfig Config() {
   return config;
 }
 
+const NodeId kOne = NodeId::Must("source-one-16byt");
+const NodeId kTwo = NodeId::Must("source-two-16byt");
+
 // A learner, and sources that the test speaks for. What it writes is durable when the test says so.
 class Filling {
  public:
@@ -62,7 +65,9 @@ class Filling {
   }
   // The oldest fetch from a source that does not keep silent; false: there is none.
   bool AnswerFetch() {
-    const auto it = std::find_if(fetches_.begin(), fetches_.end(), [&](const auto& f) { return !silent.contains(f.first); });
+    const auto it = std::find_if(fetches_.begin(), fetches_.end(), [&](const auto& f) {
+      return !silent.contains(f.first) && (!only_small || small.contains(f.second.partition()));
+    });
     if (it == fetches_.end()) return false;
     const auto [to, fetch] = *it;
     fetches_.erase(it);
@@ -80,6 +85,7 @@ class Filling {
       bodies.push_back(value_);
     }
     coming_ -= bodies.size() * kValue;
+    asked_of_[to] -= bodies.size() * kValue;
     writing_ += bodies.size() * kValue;
     written_.push_back(bodies.size() * kValue);
     learner_.OnFetched(to, fetched, bodies);
@@ -114,11 +120,24 @@ class Filling {
     });
   }
 
+  // All that was asked of a source by now is answered, and durable.
+  void Serve(const NodeId& source) {
+    const std::set<NodeId> others = std::exchange(silent, {source == kOne ? kTwo : kOne});
+    for (std::size_t left = fetches_.size(); left > 0 && AnswerFetch(); --left) {}
+    silent = others;
+    while (Sync()) {}
+    AnswerQuestions();
+  }
+
   std::set<NodeId> silent;
+  std::set<PartitionId> small;                  // those of one chunk
+  bool only_small = false;                      // are answered
+  std::map<NodeId, std::uint64_t> most_of;      // the most that was asked of a source at a time
   std::uint64_t most = 0;          // the window's largest
   std::uint64_t most_of_one = 0;   // the largest fetch
 
  private:
+  std::uint64_t ChunksOf(PartitionId partition) const { return small.contains(partition) ? 1 : kChunks; }
   void AnswerRanges(const NodeId& to, const wire::RangesRequest& request) {
     wire::Ranges ranges;
     ranges.set_partition(request.partition());
@@ -127,8 +146,8 @@ class Filling {
     ranges.set_after(request.after());
     auto* range = ranges.add_ranges();
     range->set_last_key(keys_.back());
-    range->set_records(kChunks);
-    range->set_bytes(kChunks * kValue);
+    range->set_records(ChunksOf(request.partition()));
+    range->set_bytes(ChunksOf(request.partition()) * kValue);
     range->set_digest(std::string(32, 'd'));
     ranges.set_complete(true);
     learner_.OnRanges(to, std::move(ranges));
@@ -140,9 +159,9 @@ class Filling {
     listing.set_boot(1);
     listing.set_after(request.after());
     listing.set_last_key(request.last_key());
-    for (const std::string& key : keys_) {
+    for (std::uint64_t i = 0; i < ChunksOf(request.partition()); ++i) {
       auto* record = listing.add_records();
-      record->set_key(key);
+      record->set_key(keys_[i]);
       record->set_hash(RecordHash(HeaderFor(value_)).str());
       record->set_size(kValue);
     }
@@ -157,6 +176,7 @@ class Filling {
       if (!said.has_fetch_request()) continue;
       const std::uint64_t bytes = static_cast<std::uint64_t>(said.fetch_request().keys_size()) * kValue;
       coming_ += bytes;
+      most_of[o.to] = std::max(most_of[o.to], asked_of_[o.to] += bytes);
       most_of_one = std::max(most_of_one, bytes);
       fetches_.emplace_back(o.to, std::move(*said.mutable_fetch_request()));
     }
@@ -180,10 +200,8 @@ class Filling {
   std::set<PartitionId> done_;
   std::size_t partitions_ = 0;
   std::uint64_t coming_ = 0, writing_ = 0;
+  std::map<NodeId, std::uint64_t> asked_of_;
 };
-
-const NodeId kOne = NodeId::Must("source-one-16byt");
-const NodeId kTwo = NodeId::Must("source-two-16byt");
 
 TEST_CASE("what was asked for and is not durable stays within the window's most, which is used when nothing takes long") {
   Filling f;
@@ -231,6 +249,39 @@ TEST_CASE("a source that keeps silent holds up nobody else") {
   }
   CHECK(f.done() == 20);
   for (PartitionId p = 20; p < 40; ++p) CHECK(f.Holds(p));
+}
+
+TEST_CASE("how long a far source takes is nothing to what may be asked of a near one") {
+  Filling f;
+  for (PartitionId p = 0; p < 600; ++p) f.Learn(p % 3 != 0 ? kOne : kTwo, p);
+  f.Tick();
+  f.AnswerQuestions();
+  for (int i = 0; i < 60; ++i) {
+    f.Tick();
+    f.Tick();
+    f.Serve(kOne);
+    if (i % 5 == 4) f.Serve(kTwo);
+  }
+  CHECK(f.most_of[kOne] > 2 * FillWindow::kFirst);
+}
+
+TEST_CASE("a small fetch says nothing about how long a large one may take") {
+  Filling f;
+  for (PartitionId p = 0; p < 600; ++p) {
+    if (p % 4 == 0) f.small.insert(p);
+    f.Learn(kOne, p);
+  }
+  f.Tick();
+  f.AnswerQuestions();
+  for (int i = 0; i < 60; ++i) {
+    f.only_small = true;
+    f.Serve(kOne);  // what was asked for just now
+    f.only_small = false;
+    f.Tick();
+    f.Tick();
+    f.Serve(kOne);
+  }
+  CHECK(f.most_of[kOne] > 2 * FillWindow::kFirst);
 }
 
 }  // namespace
