@@ -63,6 +63,23 @@ class Proposing : public OneSide {
       primaries.OnHistoryDone(kOther, done);
     }
   }
+  // The learner holds what was written up to here.
+  void Acked(PartitionId partition, Seq seq) {
+    wire::ReplicateAck ack;
+    ack.set_partition(partition);
+    ack.set_term(1);
+    ack.set_boot(1);
+    ack.set_choice(choices_.at(partition));
+    ack.mutable_durable()->set_seq(seq.value);
+    primaries.OnAck(kOther, ack);
+  }
+  void Write(PartitionId partition) {
+    wire::Write write;
+    write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+    write.set_zone(ZoneId{}.str());
+    REQUIRE_FALSE(primaries.Order(partition, write, {}, {}, [] {}));
+    SyncAll();
+  }
   void Tick(Duration span) {
     for (const Instant end = ctx.now + span; ctx.now < end;) {
       ctx.now += milliseconds(100);
@@ -110,6 +127,18 @@ TEST_CASE("enough of them are proposed at once") {
   p.Filled(255, 1);
   p.Tick(milliseconds(100));
   CHECK(p.asked.size() == 256);
+}
+
+TEST_CASE("R7.2 a learner that lacked the last write when it was to be proposed is proposed as soon as it has it") {
+  Proposing p(1);
+  p.Filled(0, 1);
+  p.Write(0);
+  p.Tick(milliseconds(100));
+  CHECK_FALSE(p.primaries.Progress(0)->proposed());
+  p.Acked(0, Seq(1));
+  CHECK(p.primaries.Progress(0)->proposed() == OneSide::kOther);  // the next write may come before the next look
+  p.Tick(milliseconds(100));
+  CHECK(p.asked.size() == 1);
 }
 
 TEST_CASE("a learner that is lost while it waits is not proposed") {

@@ -292,6 +292,15 @@ TEST_CASE("a write does not wait for long, nor for a partition that is long in c
   CHECK(l.again == 0);
 }
 
+TEST_CASE("a write whose time was over when its partition came to be served is refused, not ordered") {
+  Leading l;
+  REQUIRE(l.Await());
+  l.ctx.now += milliseconds(400);  // nobody has looked since
+  l.Activate();
+  CHECK(l.again == 0);
+  CHECK(l.refused == 1);
+}
+
 TEST_CASE("a write that waits when the term ends is told so") {
   Leading l;
   REQUIRE(l.Await());
