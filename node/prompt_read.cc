@@ -21,14 +21,13 @@ PromptReads::~PromptReads() { prompt = nullptr; }
 
 ssize_t ReadAt(int fd, const struct iovec* pieces, int count, std::uint64_t offset) {
   if (!prompt) return ::preadv(fd, pieces, count, static_cast<off_t>(offset));
-  const std::uint64_t size = SizeOf(pieces, count);
   ssize_t n = -1;
-  if (size > prompt->left_) {
+  if (SizeOf(pieces, count) > prompt->left_) {
     errno = EAGAIN;
   } else {
-    prompt->left_ -= size;
     n = ::preadv2(fd, pieces, count, static_cast<off_t>(offset), RWF_NOWAIT);
   }
+  if (n > 0) prompt->left_ -= static_cast<std::uint64_t>(n);
   // A file system without such reads, or a kernel without the call.
   if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) errno = EAGAIN;
   if (n < 0 && errno == EAGAIN) prompt->gave_up_ = true;
