@@ -147,7 +147,7 @@ void Lane::Write(const v1::OpenRequest& frame) {
 
 void Lane::Deliver() {
   MutexLock guard(*impl_->lock);
-  impl_->events->OnHeard(side_.link->index);
+  if (side_.lane == this) impl_->events->OnHeard(side_.link->index);  // not what an earlier connection says late
   for (v1::Reply& reply : *incoming_.mutable_replies()) {
     if (sent.count(reply.id()) == 0) continue;  // dropped meanwhile
     if (reply.has_status()) sent.erase(reply.id());

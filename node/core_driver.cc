@@ -11,7 +11,7 @@ constexpr Duration kHealthInterval = std::chrono::milliseconds(500);
 // Reads a thread carries out before it hands over what it read: each hand-over may cost a change of threads and a frame.
 constexpr std::size_t kReadsAtOnce = 8;
 constexpr std::uint64_t kReadBytesAtOnce = 256 << 10;  // or once it has read as much
-// What the driver's own thread reads in a round at most, so that it is back at the links soon.
+// What the driver's own thread reads from files at once at most, so that it is back at the links soon.
 constexpr std::uint64_t kPromptBytes = 1 << 20;
 
 }  // namespace
@@ -124,14 +124,6 @@ void CoreDriver::Carry(NodeCore::Output output) {
   for (Outgoing& o : output.send) sinks_.Send(o.to, std::move(o.message));
   sinks_.FlushSends();
   for (auto& persist : output.persist) Persist(std::move(persist));
-  if (!output.reads.empty()) ReadPromptly(&output.reads);
-  if (!output.reads.empty()) {
-    {
-      MutexLock lock(read_mutex_);
-      for (ReadTask& task : output.reads) to_read_.push_back(std::move(task));
-    }
-    output.reads.size() == 1 ? read_wake_.NotifyOne() : read_wake_.NotifyAll();
-  }
   for (const std::string& address : output.dial) sinks_.Dial(address);
   for (const NodeId& peer : output.drop_links) sinks_.DropLink(peer);
   for (const NodeEvent& event : output.events) sinks_.Log(event);
@@ -142,6 +134,17 @@ void CoreDriver::Carry(NodeCore::Output output) {
   for (const JoinTokenAnswer& answer : output.token_answers) sinks_.OnJoinTokenAnswer(answer);
   if (output.retire) sinks_.OnRetire(*output.retire);
   if (output.stop) sinks_.OnStop(*output.stop);
+  if (!output.retire && !output.stop) ReadAll(std::move(output.reads));
+}
+
+void CoreDriver::ReadAll(std::vector<ReadTask> reads) {
+  if (!reads.empty()) ReadPromptly(&reads);
+  if (reads.empty()) return;
+  {
+    MutexLock lock(read_mutex_);
+    for (ReadTask& task : reads) to_read_.push_back(std::move(task));
+  }
+  reads.size() == 1 ? read_wake_.NotifyOne() : read_wake_.NotifyAll();
 }
 
 void CoreDriver::Persist(NodeCore::Output::Persist persist) {

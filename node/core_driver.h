@@ -1,7 +1,8 @@
 // Runs a NodeCore: one thread feeds it, everything it says is carried out here. No decision is made in this file.
 //
 // Threads: the driver's own polls the links and feeds the core, so that a message costs no change of threads; the store's writer
-// reports batches; one thread writes the agreement file; a small pool reads what the driver's own thread can't read without waiting for the disk. All of these only post to the driver's queue.
+// reports batches; one thread writes the agreement file; a small pool reads what the driver's own thread can't without waiting
+// for the disk. All of these only post to the driver's queue.
 #pragma once
 
 #include <atomic>
@@ -73,6 +74,7 @@ class CoreDriver {
   void Carry(NodeCore::Output output);
   void Persist(NodeCore::Output::Persist persist);
   void Save();
+  void ReadAll(std::vector<ReadTask> reads);
   // Carries out those of the reads that need not wait for the disk, and what they lead to; the others stay.
   void ReadPromptly(std::vector<ReadTask>* reads);
   void ReadLoop();

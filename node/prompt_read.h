@@ -27,13 +27,17 @@ class PromptReads {
 
  private:
   friend ssize_t ReadAt(int fd, const struct iovec* pieces, int count, std::uint64_t offset);
+  friend bool MayRead(std::uint64_t bytes);
   friend bool MayWait();
   std::uint64_t left_;
   bool gave_up_ = false;
 };
 
-// As preadv(2). Under PromptReads of this thread -1 and EAGAIN for what would wait, or is more than is left.
+// As preadv(2). Under PromptReads of this thread -1 and EAGAIN for what would wait, or is more than is left, and at the end of the file.
 ssize_t ReadAt(int fd, const struct iovec* pieces, int count, std::uint64_t offset);
+
+// False under PromptReads of this thread that have not that much left, and have given up then: asked before memory is taken for it.
+bool MayRead(std::uint64_t bytes);
 
 // False under PromptReads of this thread, which have given up then: for what can't be tried, as opening a file.
 bool MayWait();

@@ -10,6 +10,7 @@
 
 #include "node/disk_env.h"
 #include "node/leveldb_read.h"
+#include "node/prompt_read.h"
 #include "node/store_format.h"
 
 namespace coffer::node {
@@ -253,6 +254,7 @@ ReadOutcome ValueLog::Get(PartitionId partition, std::string_view key, const Rec
   if (!file) return ReadOutcome::kAbsent;
   std::array<char, kMostValueRecordBytes> head;
   const std::size_t head_size = ValueRecordBytes(key.size());
+  if (!MayRead(head_size + place->size)) return ReadOutcome::kFailed;
   std::string bytes(place->size, '\0');
   const auto status = file->Read(place->at.offset, head.data(), head_size, bytes.data(), bytes.size());
   if (status.IsNotFound()) return ReadOutcome::kDamaged;

@@ -93,11 +93,15 @@ int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom
   const auto half = std::chrono::duration_cast<milliseconds>(manager.watchdog()) / 2;
   const milliseconds tick = half.count() > 0 ? std::min(half, kQuietInterval) : kQuietInterval;
   QuietWatch quiet;
+  std::chrono::steady_clock::time_point checked{};
   for (Wake wake = Wake::kTimer; wake != Wake::kStop; wake = WaitFor(signals, doom, tick)) {
     if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
     if (wake == Wake::kReload) server->Reload();
-    if (quiet.BecameQuiet(std::chrono::steady_clock::now(), ProcessorTime())) ReturnFreeMemory();
-    if (half.count() == 0) continue;
+    const auto now = std::chrono::steady_clock::now();
+    if (quiet.BecameQuiet(now, ProcessorTime())) ReturnFreeMemory();
+    // Not a tick too late: the manager kills whom it does not hear.
+    if (half.count() == 0 || now - checked + tick / 2 < half) continue;
+    checked = now;
     server->CheckAlive();
     manager.Alive();
   }

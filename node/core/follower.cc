@@ -278,7 +278,9 @@ void Followers::OnWritten(PartitionId partition) {
   if (follow.deferred_replace) {
     auto [replicate, bodies] = *std::exchange(follow.deferred_replace, std::nullopt);
     OnReplicate(primary, std::move(replicate), std::move(bodies));
-  } else if (follow.deferred_contact) {
+    return OnWritten(partition);  // if nothing was written, the contact need not wait either
+  }
+  if (follow.deferred_contact) {
     const wire::Contact contact = *std::exchange(follow.deferred_contact, std::nullopt);
     AnswerContact(primary, contact, follow);
   }

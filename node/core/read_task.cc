@@ -347,20 +347,13 @@ class Reader {
 }  // namespace
 
 bool IsBrief(const ReadTask& task) {
-  constexpr std::uint64_t kFew = 64;
+  constexpr int kFew = 64;
   const wire::DataRequest& data = task.request.data_request();
   switch (data.op_case()) {
     case wire::DataRequest::kGetChunk:
-    case wire::DataRequest::kHeadChain:
     case wire::DataRequest::kGetZone: return true;
-    case wire::DataRequest::kHasChunks: return static_cast<std::uint64_t>(data.has_chunks().ids_size()) <= kFew;
-    case wire::DataRequest::kReadChain: {
-      const auto& op = data.read_chain();
-      if (op.has_first()) return op.first() <= kFew;
-      if (op.has_last()) return op.last() <= kFew;
-      return op.has_range() && op.range().to() > op.range().from() && op.range().to() - op.range().from() <= kFew;
-    }
-    default: return false;  // scans, and what is read for other members
+    case wire::DataRequest::kHasChunks: return data.has_chunks().ids_size() <= kFew;
+    default: return false;
   }
 }
 

@@ -42,7 +42,8 @@ struct ReadResult {
   std::vector<EntryMark> marks;        // of the packed entries, if the task has a ticket
 };
 
-// Few records, of one block: a thread that must not stand still may carry it out, if it need not wait for the disk.
+// Look-ups of a few records: a thread that must not stand still may carry them out, if they need not wait for the disk. Chains are read through
+// LevelDB's iterators, which step over every block that would have waited until they meet one that need not.
 bool IsBrief(const ReadTask& task);
 
 // Carries a read out. Thread-safe; touches nothing but the store.

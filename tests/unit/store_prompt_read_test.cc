@@ -71,6 +71,30 @@ TEST_CASE("prompt reads: no more bytes than are left", "[leveldb]") {
   CHECK(MayWait());
 }
 
+// Some kernels say 0 where there is more to read, so that whoever may wait has to find out.
+TEST_CASE("prompt reads: the end of a file is not believed", "[leveldb]") {
+  TemporaryFolder folder;
+  OpenedFile file(folder.path() + "/file", O_RDWR | O_CREAT);
+  REQUIRE(::write(file.fd(), "0123456789", 10) == 10);
+  std::string four(4, ' ');
+  {
+    PromptReads prompt(10);
+    CHECK(ReadBytes(file.fd(), &four, 10) == -1);
+    CHECK(errno == EAGAIN);
+    CHECK(prompt.gave_up());
+  }
+  CHECK(ReadBytes(file.fd(), &four, 10) == 0);
+}
+
+TEST_CASE("prompt reads: what is too large is refused before memory is taken for it", "[leveldb]") {
+  CHECK(MayRead(1u << 30));
+  PromptReads prompt(10);
+  CHECK(MayRead(10));
+  CHECK_FALSE(prompt.gave_up());
+  CHECK_FALSE(MayRead(11));
+  CHECK(prompt.gave_up());
+}
+
 TEST_CASE("prompt reads: the store answers from what the machine holds, and says what it did not read", "[leveldb]") {
   TemporaryFolder parent;
   const bool tells = FileSystemTells(parent.path());
