@@ -6,7 +6,6 @@
 #include "cluster/member_record.h"
 
 namespace coffer::cluster {
-
 namespace {
 
 MemberRecord RecordOf(const MemberView& view) { return {view.facts, view.incarnation, view.state, view.since}; }

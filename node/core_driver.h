@@ -74,6 +74,7 @@ class CoreDriver {
   void Carry(NodeCore::Output output);
   void Persist(NodeCore::Output::Persist persist);
   void Save();
+  // Those that need not wait at once, the others by the reading threads.
   void ReadAll(std::vector<ReadTask> reads);
   // Carries out those of the reads that need not wait for the disk, and what they lead to; the others stay.
   void ReadPromptly(std::vector<ReadTask>* reads);

@@ -19,10 +19,11 @@ constexpr std::uint32_t Tag(int field, google::protobuf::internal::WireFormatLit
   return static_cast<std::uint32_t>(field) << 3 | static_cast<std::uint32_t>(type);
 }
 
-// A number of variable length.
-inline void AppendVarint(std::uint64_t value, std::string* out) {
-  std::uint8_t bytes[10];
-  const auto* end = google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(value, bytes);
+// A tag, and the number behind it: the size of what follows, or a value.
+inline void AppendHead(std::uint32_t tag, std::uint64_t number, std::string* out) {
+  std::uint8_t bytes[15];
+  auto* end = google::protobuf::io::CodedOutputStream::WriteVarint32ToArray(tag, bytes);
+  end = google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(number, end);
   out->append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
 }
 

@@ -15,7 +15,7 @@ namespace {
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
-using wire_form::AppendVarint;
+using wire_form::AppendHead;
 using wire_form::kBytes;
 using wire_form::kVarint;
 using wire_form::Tag;
@@ -80,10 +80,8 @@ bool ReadCall(CodedInputStream* in, StreamCall* call) {
 
 // Fields 2 and 3 up to the response's bytes.
 void PutResponseHead(std::size_t size, std::string* out) {
-  AppendVarint(Tag(3, kVarint), out);
-  AppendVarint(1, out);
-  AppendVarint(Tag(2, kBytes), out);
-  AppendVarint(size, out);
+  AppendHead(Tag(3, kVarint), 1, out);
+  AppendHead(Tag(2, kBytes), size, out);
 }
 
 }  // namespace
@@ -107,12 +105,10 @@ bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCa
 EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, const Status* status) {
   EncodedReply reply;
   std::string fields;
-  AppendVarint(Tag(1, kVarint), &fields);
-  AppendVarint(id, &fields);
+  AppendHead(Tag(1, kVarint), id, &fields);
   if (status) {
     const std::string bytes = status->SerializeAsString();
-    AppendVarint(Tag(4, kBytes), &reply.tail);
-    AppendVarint(bytes.size(), &reply.tail);
+    AppendHead(Tag(4, kBytes), bytes.size(), &reply.tail);
     reply.tail += bytes;
   }
   if (response) {
@@ -121,8 +117,7 @@ EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, con
   }
   const std::size_t size = fields.size() + reply.body.size() + reply.tail.size();
   reply.head.reserve(1 + CodedOutputStream::VarintSize64(size) + fields.size());
-  AppendVarint(Tag(1, kBytes), &reply.head);
-  AppendVarint(size, &reply.head);
+  AppendHead(Tag(1, kBytes), size, &reply.head);
   reply.head += fields;
   return reply;
 }

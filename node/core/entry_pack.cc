@@ -13,7 +13,7 @@ namespace {
 using google::protobuf::io::CodedOutputStream;
 using coffer::v1::Entry;
 using coffer::v1::ReadResponse;
-using wire_form::AppendVarint;
+using wire_form::AppendHead;
 using wire_form::kBytes;
 using wire_form::kVarint;
 using wire_form::Tag;
@@ -25,8 +25,7 @@ static_assert(Entry::kHashFieldNumber < 16 && ReadResponse::kEntriesFieldNumber 
 std::size_t FieldBytes(std::size_t content) { return 1 + CodedOutputStream::VarintSize64(content) + content; }
 
 void AppendField(int field, std::string_view content, std::string* out) {
-  out->push_back(static_cast<char>(Tag(field, kBytes)));
-  AppendVarint(content.size(), out);
+  AppendHead(Tag(field, kBytes), content.size(), out);
   out->append(content);
 }
 
@@ -37,10 +36,8 @@ void EntryPack::Add(std::uint64_t position, const RecordHeader& header, std::str
                            FieldBytes(header.signature.size()) + 2 * FieldBytes(Digest::kSize);
   // Entries of a chain are often alike.
   if (bytes_.empty()) bytes_.reserve(std::min(expected_, kRoomFor) * FieldBytes(size));
-  bytes_.push_back(static_cast<char>(Tag(ReadResponse::kEntriesFieldNumber, kBytes)));
-  AppendVarint(size, &bytes_);
-  bytes_.push_back(static_cast<char>(Tag(Entry::kPositionFieldNumber, kVarint)));
-  AppendVarint(position, &bytes_);
+  AppendHead(Tag(ReadResponse::kEntriesFieldNumber, kBytes), size, &bytes_);
+  AppendHead(Tag(Entry::kPositionFieldNumber, kVarint), position, &bytes_);
   AppendField(Entry::kBodyFieldNumber, body, &bytes_);
   AppendField(Entry::kSignatureFieldNumber, header.signature, &bytes_);
   AppendField(Entry::kPredecessorFieldNumber, header.predecessor.view(), &bytes_);

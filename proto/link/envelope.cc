@@ -16,6 +16,7 @@ namespace {
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
+using wire_form::AppendHead;
 
 constexpr std::uint32_t kEnvelopeTag = wire_form::Tag(3, wire_form::kBytes);   // LinkRequest.envelopes, LinkResponse.envelopes
 constexpr std::uint32_t kPeerTag = wire_form::Tag(1, wire_form::kBytes);       // Envelope.peer
@@ -31,14 +32,6 @@ constexpr std::size_t kSharedSlice = 16 << 10;
 
 std::size_t FieldBytes(std::size_t content) {
   return 1 + CodedOutputStream::VarintSize64(content) + content;
-}
-
-// A tag, and the number behind it: the size of what follows, or a value.
-void AppendHead(std::string* out, std::uint32_t tag, std::uint64_t number) {
-  std::array<std::uint8_t, 16> head;
-  auto* end = CodedOutputStream::WriteVarint32ToArray(tag, head.data());
-  end = CodedOutputStream::WriteVarint64ToArray(number, end);
-  out->append(reinterpret_cast<const char*>(head.data()), end - head.data());
 }
 
 std::size_t SizeOf(const Payload& body) {
@@ -142,13 +135,13 @@ Encoded Encode(const PeerMessage& message) {
 
   Piece piece;
   piece.flat.reserve(std::min(copied, kMostRoom));
-  AppendHead(&piece.flat, kEnvelopeTag, out.envelope);
-  AppendHead(&piece.flat, kPeerTag, header);
+  AppendHead(kEnvelopeTag, out.envelope, &piece.flat);
+  AppendHead(kPeerTag, header, &piece.flat);
   const std::size_t begin = piece.flat.size();
   message.header.AppendToString(&piece.flat);
   const std::uint32_t crc = ChecksumOf(std::string_view(piece.flat).substr(begin), message.bodies);
   for (const auto& body : message.bodies) {
-    AppendHead(&piece.flat, kBodyTag, SizeOf(body));
+    AppendHead(kBodyTag, SizeOf(body), &piece.flat);
     if (SizeOf(body) < kInlineBody) {
       if (body) piece.flat.append(*body);
       continue;
@@ -185,7 +178,7 @@ void FrameBuilder::Flush() {
 }
 
 grpc::ByteBuffer FrameBuilder::Take(std::uint64_t number) {
-  if (number != 0) AppendHead(&flat_, kNumberTag, number);
+  if (number != 0) AppendHead(kNumberTag, number, &flat_);
   Flush();
   bytes_ = 0;
   grpc::ByteBuffer frame(slices_.data(), slices_.size());

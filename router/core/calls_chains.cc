@@ -1,26 +1,26 @@
 // coffer.v1.Chains: each method as a Call.
 #include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <map>
 #include <optional>
 
 #include "google/rpc/error_details.pb.h"
+#include "proto/wire_form.h"
 #include "router/core/call.h"
 #include "router/core/chain_pages.h"
 
 namespace coffer::router {
 namespace {
 
-using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedOutputStream;
 
 constexpr std::size_t kHeadsAtOnce = 64;
 constexpr std::size_t kQueriesAtOnce = 4;      // of one Read: the one being answered and those read ahead
 constexpr std::uint64_t kPageBytes = 1u << 20;
+constexpr std::uint32_t kEntriesTag = wire_form::Tag(v1::ReadResponse::kEntriesFieldNumber, wire_form::kBytes);
+constexpr std::uint32_t kBodyTag = wire_form::Tag(v1::Entry::kBodyFieldNumber, wire_form::kBytes);
 constexpr std::size_t kTagBytes = 1;
 static_assert(v1::Entry::kBodyFieldNumber < 16);
 constexpr std::size_t kMostBesideBody = 256;   // of an entry: hashes, a signature, its position
@@ -40,14 +40,6 @@ bool TakeEntries(OpResult& result, google::protobuf::RepeatedPtrField<v1::Entry>
   return true;
 }
 
-// Tag and length of a field of bytes.
-void PutHead(int field, std::size_t size, std::string* out) {
-  std::array<std::uint8_t, 16> head;
-  auto* end = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED), head.data());
-  end = CodedOutputStream::WriteVarint64ToArray(size, end);
-  out->append(reinterpret_cast<const char*>(head.data()), static_cast<std::size_t>(end - head.data()));
-}
-
 // A serialised page with the entries of the answer behind it, whose bodies are copied once, to where they are sent from. In a
 // message's bytes the order of its fields is free.
 std::string WithEntries(const v1::ReadResponse& page, const OpResult& result) {
@@ -60,9 +52,9 @@ std::string WithEntries(const v1::ReadResponse& page, const OpResult& result) {
   for (int i = 0; i < entries.size(); ++i) {
     const std::string& body = *result.bodies[static_cast<std::size_t>(i)];
     const std::size_t body_field = kTagBytes + CodedOutputStream::VarintSize64(body.size()) + body.size();
-    PutHead(v1::ReadResponse::kEntriesFieldNumber, entries[i].ByteSizeLong() + body_field, &bytes);
+    wire_form::AppendHead(kEntriesTag, entries[i].ByteSizeLong() + body_field, &bytes);
     entries[i].AppendToString(&bytes);
-    PutHead(v1::Entry::kBodyFieldNumber, body.size(), &bytes);
+    wire_form::AppendHead(kBodyTag, body.size(), &bytes);
     bytes += body;
   }
   return bytes;

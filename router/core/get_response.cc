@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "coffer/v1/chunks.pb.h"
 #include "proto/wire_form.h"
 
 namespace coffer::router {
@@ -9,12 +10,10 @@ namespace coffer::router {
 Response EncodeGetResponse(Payload data, std::uint64_t total_size) {
   std::string head;
   if (total_size != 0) {
-    head.push_back('\x10');
-    wire_form::AppendVarint(total_size, &head);
+    wire_form::AppendHead(wire_form::Tag(v1::GetResponse::kTotalSizeFieldNumber, wire_form::kVarint), total_size, &head);
   }
   if (!data || data->empty()) return head;
-  head.push_back('\x0a');
-  wire_form::AppendVarint(data->size(), &head);
+  wire_form::AppendHead(wire_form::Tag(v1::GetResponse::kDataFieldNumber, wire_form::kBytes), data->size(), &head);
   return {std::move(head), std::move(data)};
 }
 
