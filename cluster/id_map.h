@@ -57,12 +57,6 @@ class IdMap {
   }
 
  private:
-  // The beginning of an id as a number, in the same order.
-  static std::uint64_t PrefixOf(const NodeId& id) {
-    std::uint64_t prefix = 0;
-    for (std::size_t i = 0; i < sizeof prefix; ++i) prefix = prefix << 8 | id.bytes[i];
-    return prefix;
-  }
   bool Less(std::size_t at, std::uint64_t prefix, const NodeId& id) const {
     return prefixes_[at] != prefix ? prefixes_[at] < prefix : entries_[at].first < id;
   }
@@ -70,7 +64,7 @@ class IdMap {
   std::size_t LowerBound(const NodeId& id) const {
     const std::size_t count = size();
     if (count == 0) return 0;
-    const std::uint64_t prefix = PrefixOf(id);
+    const std::uint64_t prefix = id.BigEndian(0);
     std::size_t low = static_cast<std::size_t>((static_cast<unsigned __int128>(prefix) * count) >> 64);
     std::size_t high = low;
     if (Less(low, prefix, id)) {
@@ -100,7 +94,7 @@ class IdMap {
     }
     const auto where = static_cast<std::ptrdiff_t>(at);
     entries_.emplace(entries_.begin() + where, std::piecewise_construct, std::forward_as_tuple(id), std::tuple<>());
-    prefixes_.insert(prefixes_.begin() + where, PrefixOf(id));
+    prefixes_.insert(prefixes_.begin() + where, id.BigEndian(0));
   }
 
   std::vector<Entry> entries_;            // by id

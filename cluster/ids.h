@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <chrono>
 #include <compare>
 #include <cstddef>
@@ -45,7 +46,16 @@ struct Bytes {
   static constexpr std::size_t kSize = N;
   std::array<std::uint8_t, N> bytes{};
 
-  auto operator<=>(const Bytes&) const = default;
+  bool operator==(const Bytes&) const = default;
+  // As of the bytes one by one. Eight at a time, for tables of thousands of ids compare little else.
+  std::strong_ordering operator<=>(const Bytes& other) const {
+    static_assert(N % 8 == 0);
+    for (std::size_t at = 0; at < N; at += 8) {
+      const std::uint64_t a = BigEndian(at), b = other.BigEndian(at);
+      if (a != b) return a <=> b;
+    }
+    return std::strong_ordering::equal;
+  }
   bool IsZero() const { return *this == Bytes{}; }
   std::string_view view() const { return {reinterpret_cast<const char*>(bytes.data()), N}; }
   std::string str() const { return std::string(view()); }
@@ -59,6 +69,12 @@ struct Bytes {
   }
   // As From, for bytes whose length has been checked; zeros otherwise.
   static Bytes Must(std::string_view raw) { return From(raw).value_or(Bytes{}); }
+  // The eight bytes from `at` on as a number, in the same order.
+  std::uint64_t BigEndian(std::size_t at) const {
+    std::uint64_t number;
+    std::memcpy(&number, bytes.data() + at, sizeof number);
+    return std::endian::native == std::endian::little ? __builtin_bswap64(number) : number;
+  }
 };
 
 // A member: random, made at first start, kept in its data folder. An address is not an identity.

@@ -47,6 +47,20 @@ TEST_CASE("ids: bytes of another length are no id") {
   CHECK(Short(id) == "00000008");
 }
 
+TEST_CASE("ids are ordered as their bytes are, whichever of them differs") {
+  for (std::size_t at = 0; at < NodeId::kSize; ++at) {
+    NodeId low, high;
+    low.bytes[at] = 0x7f;
+    high.bytes[at] = 0x80;
+    for (std::size_t behind = at + 1; behind < NodeId::kSize; ++behind) low.bytes[behind] = 0xff;
+    CHECK(low < high);
+    CHECK(high > low);
+    CHECK(low != high);
+    CHECK((low <=> low) == std::strong_ordering::equal);
+    CHECK((low < high) == (low.view() < high.view()));
+  }
+}
+
 TEST_CASE("stamps are ordered by term, then start, then position") {
   const Stamp low{Term(1), Boot(9), Seq(9)};
   CHECK(low < Stamp{Term(2), Boot(1), Seq(1)});
