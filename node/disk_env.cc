@@ -10,6 +10,7 @@
 #include <system_error>
 #include <vector>
 
+#include "node/disk_writable_file.h"
 #include "node/prompt_read.h"
 
 namespace coffer::node {
@@ -96,79 +97,8 @@ class DiskReader final : public leveldb::RandomAccessFile, public leveldb::Seque
   std::uint64_t position_ = 0;
 };
 
-// A file that is appended to, through a buffer. For one thread.
-class DiskWritableFile final : public leveldb::WritableFile {
- public:
-  DiskWritableFile(DiskEnv* env, std::string path, int fd, std::uint64_t size)
-      : env_(env), path_(std::move(path)), fd_(fd), written_(size) {}
-  ~DiskWritableFile() override {
-    if (fd_ >= 0) ::close(fd_);  // what was not flushed was never promised
-  }
-
-  leveldb::Status Append(const leveldb::Slice& data) override {
-    if (auto status = env_->Check(); !status.ok()) return status;
-    if (buffer_.size() + data.size() <= kBufferBytes) {
-      buffer_.append(data.data(), data.size());
-      return leveldb::Status::OK();
-    }
-    if (auto status = WriteBuffered(); !status.ok()) return status;
-    if (data.size() > kBufferBytes) return WriteOut(data.data(), data.size());
-    buffer_.assign(data.data(), data.size());
-    return leveldb::Status::OK();
-  }
-
-  // LevelDB asks for it after every block of a table and every piece of a log, and reads no file before it has synced or closed it;
-  // what was not synced was never promised. So it waits for more to write at once.
-  leveldb::Status Flush() override { return env_->Check(); }
-
-  leveldb::Status Sync() override {
-    if (auto status = WriteBuffered(); !status.ok()) return status;
-    int error = env_->faults_ ? env_->faults_->BeforeSync(path_) : 0;
-    if (error == 0 && ::fdatasync(fd_) != 0) error = errno;
-    if (error != 0) return env_->Fail("syncing", path_, error);
-    if (env_->faults_) env_->faults_->Synced(path_, written_);
-    return leveldb::Status::OK();
-  }
-
-  leveldb::Status Close() override {
-    auto status = WriteBuffered();
-    if (fd_ >= 0 && ::close(fd_) != 0 && status.ok()) status = env_->Fail("closing", path_, errno);
-    fd_ = -1;
-    return status;
-  }
-
- private:
-  static constexpr std::size_t kBufferBytes = 64 << 10;
-
-  leveldb::Status WriteBuffered() {
-    if (auto status = env_->Check(); !status.ok()) return status;
-    const auto status = WriteOut(buffer_.data(), buffer_.size());
-    buffer_.clear();
-    return status;
-  }
-
-  leveldb::Status WriteOut(const char* data, std::size_t size) {
-    while (size > 0) {
-      std::size_t n = 0;
-      const auto write = [&] { return ::write(fd_, data, size); };
-      if (auto status = env_->WriteSome(path_, size, write, &n); !status.ok()) return status;
-      data += n;
-      size -= n;
-      written_ += n;
-      env_->used_bytes_ += n;
-    }
-    return env_->Check();
-  }
-
-  DiskEnv* const env_;
-  const std::string path_;
-  int fd_;
-  std::uint64_t written_;
-  std::string buffer_;
-};
-
-DiskEnv::DiskEnv(DiskFaults* faults, std::function<void(const std::string&)> on_failure)
-    : leveldb::EnvWrapper(leveldb::Env::Default()), faults_(faults), on_failure_(std::move(on_failure)) {}
+DiskEnv::DiskEnv(DiskFaults* faults, std::function<void(const std::string&)> on_failure, std::uint64_t log_room)
+    : leveldb::EnvWrapper(leveldb::Env::Default()), faults_(faults), on_failure_(std::move(on_failure)), log_room_(log_room) {}
 
 DiskEnv::~DiskEnv() = default;
 
@@ -206,7 +136,7 @@ leveldb::Status DiskEnv::Open(const std::string& path, int flags, leveldb::Writa
   if (fd < 0) return leveldb::Status::IOError(path, ErrorText(errno));
   const std::uint64_t kept = flags & O_TRUNC ? 0 : before;
   used_bytes_ -= before - kept;
-  auto file = std::make_unique<DiskWritableFile>(this, path, fd, kept);
+  auto file = std::make_unique<DiskWritableFile>(this, path, fd, kept, path.ends_with(".log") ? log_room_ : 0);
   if (faults_) faults_->Created(path);
   if (auto status = SyncFolderOf(path); !status.ok()) return status;
   *out = file.release();

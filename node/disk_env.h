@@ -48,8 +48,8 @@ std::string FolderOf(const std::string& path);
 // Thread-safe. Must outlive the DB that uses it.
 class DiskEnv final : public leveldb::EnvWrapper {
  public:
-  // `on_failure` is called once, by any thread, with the first failure.
-  DiskEnv(DiskFaults* faults, std::function<void(const std::string&)> on_failure);
+  // `on_failure` is called once, by any thread, with the first failure. `log_room`: see DiskWritableFile.
+  DiskEnv(DiskFaults* faults, std::function<void(const std::string&)> on_failure, std::uint64_t log_room = 0);
   ~DiskEnv() override;
 
   leveldb::Status NewSequentialFile(const std::string& path, leveldb::SequentialFile** out) override;
@@ -96,6 +96,7 @@ class DiskEnv final : public leveldb::EnvWrapper {
 
   DiskFaults* const faults_;
   const std::function<void(const std::string&)> on_failure_;
+  const std::uint64_t log_room_;
   mutable Mutex mutex_;
   Condition stopped_;
   std::string failure_ ABSL_GUARDED_BY(mutex_);

@@ -33,7 +33,7 @@ std::string ChainPrefix(const ZoneId& zone, const BlockId& chain) {
 struct LevelDbStore::Impl {
   explicit Impl(LevelDbStoreOptions o)
       : options(std::move(o)),
-        env(options.faults, options.on_failure),
+        env(options.faults, options.on_failure, options.log_room_bytes),
         filter(leveldb::NewBloomFilterPolicy(10)),
         cache(leveldb::NewLRUCache(options.block_cache_bytes)) {}
 

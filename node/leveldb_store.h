@@ -33,6 +33,7 @@ struct LevelDbStoreOptions {
   int garbage_percent = 50;                  // a segment is cleaned when this much of it is garbage; 10 on a full disk
   std::uint64_t clean_bytes_per_second = 32 << 20;  // moved to clean segments, at most
   std::size_t write_buffer_bytes = 8 << 20;  // x 2 in memory; higher: fewer compactions, longer start after a kill
+  std::uint64_t log_room_bytes = 256 << 10;  // by which LevelDB's log grows ahead of what is written; 0: not at all
   std::size_t block_cache_bytes = 8 << 20;
   std::size_t table_bytes = 8 << 20;
   int open_files = 256;                // tables kept open, each with its index and filter in memory (about 50 KiB)

@@ -58,16 +58,17 @@ bool AllZero(std::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
 }
 
-// Whether zeros stand in [from, to) where a sector is missing: a whole one; or the first, from a record's header on; or
-// the last of the file.
+// Whether zeros stand in the record [from, to) where a sector is missing: a whole one; or the first, from the record's header
+// on; or the last, behind which the file ends or room begins.
 bool MissesSector(std::string_view bytes, std::size_t from, std::size_t to) {
   constexpr std::size_t kPartAtEnd = 64;
   for (std::size_t at = from; at < to;) {
-    const std::size_t end = std::min(to, (at / kSector + 1) * kSector);
+    const std::size_t sector_end = std::min(bytes.size(), (at / kSector + 1) * kSector);
+    const std::size_t end = std::min(to, sector_end);
     const std::size_t size = end - at;
     const bool telling =
-        size == kSector || (at == from && size >= kHeader) || (end == bytes.size() && size >= kPartAtEnd);
-    if (telling && AllZero(bytes.substr(at, size))) return true;
+        size == kSector || (at == from && size >= kHeader) || (end == to && size >= kPartAtEnd);
+    if (telling && AllZero(bytes.substr(at, sector_end - at))) return true;
     at = end;
   }
   return false;
@@ -86,16 +87,32 @@ bool RecordBeginsAfter(std::string_view bytes, std::size_t at) {
   return false;
 }
 
+// Whether the header at `at` reached the disk in one piece and says what nobody ever wrote.
+bool IsAbsurd(std::string_view bytes, std::size_t at, const Fragment& f) {
+  const bool in_one_sector = at / kSector == (at + kHeader - 1) / kSector;
+  if (!in_one_sector || AllZero(bytes.substr(at, kHeader))) return false;
+  return f.type < kFull || f.type > kLast || at % kBlock + f.size > kBlock;
+}
+
+// Whether the fragment at `at` would verify with another length, within its block.
+bool VerifiesOtherwise(std::string_view bytes, std::size_t at) {
+  const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
+  const std::uint32_t expected = Little32(bytes.substr(at, 4));
+  std::uint32_t crc = Crc32c({bytes.substr(at + 6, 1)});
+  for (std::size_t end = at + kHeader; end < block_end; ++end) {
+    if (Masked(crc) == expected) return true;
+    crc = Crc32cBehind(crc, bytes.substr(end, 1));
+  }
+  return Masked(crc) == expected;
+}
+
 // What the fragment `f` at `at`, which does not verify, says of its record.
 LogTail::State JudgeBad(std::string_view bytes, std::size_t at, const Fragment& f) {
+  // A length that was changed must not make the record one that was cut short, or one that reaches into room.
+  if (IsAbsurd(bytes, at, f) || VerifiesOtherwise(bytes, at)) return LogTail::State::kDamaged;
   const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
   const bool within_block = at % kBlock + f.size <= kBlock;
-  if (!f.complete && block_end == bytes.size() && within_block) {
-    // Cut short by the end of the file, unless the file ends just where a shorter one would: then its length was
-    // changed.
-    const bool ends_here = Masked(Crc32c({bytes.substr(at + kHeader - 1)})) == Little32(bytes.substr(at, 4));
-    return ends_here ? LogTail::State::kDamaged : LogTail::State::kWhole;
-  }
+  if (!f.complete && block_end == bytes.size() && within_block) return LogTail::State::kWhole;  // cut short by the end of the file
   // What it covers if its length is right; to the end of the block if that can't be.
   const std::size_t covered = f.complete && f.type != kZero ? at + f.size : block_end;
   const Fragment next = covered < block_end ? FragmentAt(bytes, covered) : Fragment{};
@@ -159,7 +176,8 @@ LogTail JudgeLog(std::string_view bytes) {
       continue;
     }
     if (bytes.size() - at < kHeader) break;
-    return {AllZero(bytes.substr(at)) ? LogTail::State::kTorn : JudgeBad(bytes, at, f), whole};
+    if (AllZero(bytes.substr(at))) return {in_record ? LogTail::State::kTorn : LogTail::State::kWhole, whole};
+    return {JudgeBad(bytes, at, f), whole};
   }
   return {LogTail::State::kWhole, whole};
 }

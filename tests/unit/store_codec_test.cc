@@ -29,6 +29,8 @@ TEST_CASE("the checksum is CRC32C", "[store]") {
   CHECK(Crc32c({"123456789"}) == 0xe3069283u);
   CHECK(Crc32c({"1234", "", "56789"}) == 0xe3069283u);
   CHECK(Crc32c({}) == 0u);
+  CHECK(Crc32cBehind(Crc32c({"1234"}), "56789") == 0xe3069283u);
+  CHECK(Crc32cBehind(Crc32c({"1234"}), "") == Crc32c({"1234"}));
 }
 
 TEST_CASE("numbers have one encoding", "[store]") {

@@ -33,6 +33,7 @@ inline LevelDbStoreOptions SmallOptions(const std::string& folder) {
   options.table_bytes = 1 << 20;
   options.block_cache_bytes = 0;
   options.group_bytes = 16 << 10;
+  options.log_room_bytes = 4 << 10;
   options.segment_bytes = 8 << 10;
   options.reserve_bytes = 0;
   options.probe_interval = std::chrono::hours(1);
@@ -65,7 +66,12 @@ class PowerLoss : public DiskFaults {
     std::string before(size, '\0');
     file.read(before.data(), static_cast<std::streamsize>(size));
     std::lock_guard lock(mutex_);
-    overwritten_.push_back({path, offset, std::move(before)});
+    // What continues the last one may share a sector with it, and a sector is written as a whole.
+    if (!overwritten_.empty() && overwritten_.back().path == path && overwritten_.back().offset + overwritten_.back().before.size() == offset) {
+      overwritten_.back().before += before;
+    } else {
+      overwritten_.push_back({path, offset, std::move(before)});
+    }
   }
   void Synced(const std::string& path, std::uint64_t size) override {
     std::lock_guard lock(mutex_);
@@ -100,12 +106,26 @@ class PowerLoss : public DiskFaults {
   };
   bool Off() { return left_.fetch_sub(1) <= 0; }
 
+  // Parts of [from, to), what was written last, that are too small to tell a missing sector from a changed byte: such a store
+  // is refused (node/log_tail.h), which is no loss.
+  static bool TooSmall(std::uint64_t at, std::uint64_t end, std::uint64_t from, std::uint64_t to) {
+    return (end == to && end - at < 64) || (at == from && end - at < 7);
+  }
+
+  // Where what was written ends and room begins, of the part of a file behind `from`.
+  static std::uint64_t EndOfWritten(std::fstream& file, std::uint64_t from, std::uint64_t size) {
+    std::string bytes(size - from, '\0');
+    file.seekg(static_cast<std::streamoff>(from));
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return from + bytes.find_last_not_of('\0') + 1;
+  }
+
   static void LoseSectors(const std::string& path, std::uint64_t from, std::uint64_t size, Random& random) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    size = EndOfWritten(file, from, size);
     for (std::uint64_t at = from; at < size;) {
       const std::uint64_t end = std::min(size, (at / 512 + 1) * 512);
-      // Parts too small to tell a missing sector from a changed byte: such a store is refused (node/log_tail.h), which is no loss.
-      const bool too_small = (end == size && end - at < 64) || (at == from && end - at < 7);
+      const bool too_small = TooSmall(at, end, from, size);
       if (random.Chance(1, 2) && !too_small) {
         file.seekp(static_cast<std::streamoff>(at));
         file.write(std::string(end - at, '\0').data(), static_cast<std::streamsize>(end - at));
@@ -120,7 +140,7 @@ class PowerLoss : public DiskFaults {
       std::fstream file(it->path, std::ios::in | std::ios::out | std::ios::binary);
       for (std::size_t at = 0; at < it->before.size();) {
         const std::size_t end = std::min<std::size_t>(it->before.size(), ((it->offset + at) / 512 + 1) * 512 - it->offset);
-        if (all || random.Chance(1, 2)) {
+        if (all || (random.Chance(1, 2) && !TooSmall(at, end, 0, it->before.size()))) {
           file.seekp(static_cast<std::streamoff>(it->offset + at));
           file.write(&it->before[at], static_cast<std::streamsize>(end - at));
         }

@@ -234,10 +234,15 @@ TEST_CASE("leveldb store: a table cut short is damage, not death", "[leveldb]") 
   CHECK(AnythingWrong(*store, 60));
 }
 
-TEST_CASE("leveldb store: torn ends and changed ones are told apart", "[leveldb]") {
-  TemporaryFolder parent;
+// A log of 100 small records and a large one of several fragments, as LevelDB left it.
+struct SampleLog {
+  std::string bytes;
+  std::uint64_t small;  // where the last small record begins
+  std::uint64_t large;  // and the large one
+};
+SampleLog MakeLog(const std::string& folder) {
   {
-    auto options = SmallOptions(parent.path() + "/store");
+    auto options = SmallOptions(folder);
     options.write_buffer_bytes = 4 << 20;
     options.inline_value_bytes = 1 << 20;
     const auto store = MustOpen(options);
@@ -246,40 +251,72 @@ TEST_CASE("leveldb store: torn ends and changed ones are told apart", "[leveldb]
     REQUIRE(WriteAndWait(*store, {{StoreBatch::PutRecord{1, ChunkAt('l'), HeaderFor(large), large}}}));
   }
   std::ostringstream bytes;
-  bytes << std::ifstream(FilesLike(parent.path() + "/store", ".log").at(0), std::ios::binary).rdbuf();
-  const std::string log = bytes.str();
-  const LogTail whole = JudgeLog(log);
-  REQUIRE(whole.state == LogTail::State::kWhole);
-  REQUIRE(whole.end == log.size());
-  const std::uint64_t last = JudgeLog(log.substr(0, log.size() - 1)).end;  // where the large record begins
-  REQUIRE(log.size() - last > 100'000);
-  // A last record in one fragment, whose length is changed: it must not pass for one that the end of the file cut
-  // short.
-  const std::string shorter = log.substr(0, last);
-  const std::uint64_t small = JudgeLog(shorter.substr(0, last - 1)).end;
+  bytes << std::ifstream(FilesLike(folder, ".log").at(0), std::ios::binary).rdbuf();
+  SampleLog log{bytes.str(), 0, 0};
+  log.large = JudgeLog(std::string_view(log.bytes).substr(0, log.bytes.size() - 1)).end;
+  log.small = JudgeLog(std::string_view(log.bytes).substr(0, log.large - 1)).end;
+  return log;
+}
+
+TEST_CASE("leveldb store: torn ends and changed ones are told apart", "[leveldb]") {
+  TemporaryFolder parent;
+  const SampleLog sample = MakeLog(parent.path() + "/store");
+  const std::uint64_t last = sample.large, small = sample.small;
+  REQUIRE(JudgeLog(sample.bytes).state == LogTail::State::kWhole);
+  REQUIRE(JudgeLog(sample.bytes).end == sample.bytes.size());
+  REQUIRE(sample.bytes.size() - last > 100'000);
   REQUIRE(small < last);
-  for (std::size_t bit = 0; bit < 7 * 8; ++bit) {
-    std::string bad = shorter;
-    bad[small + bit / 8] = static_cast<char>(bad[small + bit / 8] ^ (1 << bit % 8));
-    REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
+  // With and without room behind the last record.
+  for (const std::size_t room : {0, 1, 6, 7, 300, 512, 70'000}) {
+    INFO("room " << room);
+    const std::string zeros(room, '\0');
+    const std::string log = sample.bytes + zeros;
+    CHECK(JudgeLog(log).state == LogTail::State::kWhole);
+    CHECK(JudgeLog(log).end == sample.bytes.size());
+    // A last record in one fragment, whose header is changed: it must not pass for one that the end of the file cut
+    // short, or for one that reaches into the room.
+    for (std::size_t bit = 0; bit < 7 * 8; ++bit) {
+      std::string bad = sample.bytes.substr(0, last) + zeros;
+      bad[small + bit / 8] = static_cast<char>(bad[small + bit / 8] ^ (1 << bit % 8));
+      INFO("bit " << bit << " of the header");
+      REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
+    }
+    Random random(6);
+    for (int i = 0; i < 300; ++i) {
+      std::string bad = log;
+      const std::uint64_t sector = (last / 512 + 1 + random.Below((sample.bytes.size() - last) / 512 - 1)) * 512;
+      bad.replace(sector, 512, std::string(512, '\0'));
+      REQUIRE(JudgeLog(bad).state == LogTail::State::kTorn);
+      REQUIRE(JudgeLog(bad).end == last);
+      bad = log;
+      bad[last + random.Below(sample.bytes.size() - last)] ^= static_cast<char>(1 << random.Below(8));
+      REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
+      // The same zeros in a record that others follow, one of them in a later block.
+      bad = log;
+      bad.replace(random.Below(last / 32768 * 32768 / 512) * 512, 512, std::string(512, '\0'));
+      REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
+      // A file may end anywhere.
+      REQUIRE(JudgeLog(std::string_view(log).substr(0, random.Below(log.size()))).state == LogTail::State::kWhole);
+    }
   }
-  Random random(6);
-  for (int i = 0; i < 300; ++i) {
-    std::string bad = log;
-    const std::uint64_t sector = (last / 512 + 1 + random.Below((log.size() - last) / 512 - 1)) * 512;
-    bad.replace(sector, 512, std::string(512, '\0'));
-    REQUIRE(JudgeLog(bad).state == LogTail::State::kTorn);
-    REQUIRE(JudgeLog(bad).end == last);
-    bad = log;
-    bad[last + random.Below(log.size() - last)] ^= static_cast<char>(1 << random.Below(8));
-    REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
-    // The same zeros in a record that others follow, one of them in a later block.
-    bad = log;
-    bad.replace(random.Below(last / 32768 * 32768 / 512) * 512, 512, std::string(512, '\0'));
-    REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
-    // A file may end anywhere.
-    REQUIRE(JudgeLog(std::string_view(log).substr(0, random.Below(log.size()))).state == LogTail::State::kWhole);
+}
+
+TEST_CASE("leveldb store: what was written into room up to any sector is cut off, not taken for damage", "[leveldb]") {
+  TemporaryFolder parent;
+  const SampleLog sample = MakeLog(parent.path() + "/store");
+  const std::string room(40'000, '\0');
+  // A process that was killed leaves the beginning of a record, and zeros behind it.
+  for (std::uint64_t end = sample.large / 512 * 512 + 512; end + 64 <= sample.bytes.size(); end += 512) {
+    INFO("up to " << end - sample.large << " of " << sample.bytes.size() - sample.large);
+    const LogTail tail = JudgeLog(sample.bytes.substr(0, end) + std::string(sample.bytes.size() - end, '\0') + room);
+    REQUIRE(tail.state == LogTail::State::kTorn);
+    REQUIRE(tail.end == sample.large);
   }
+  // Between two fragments nothing says that more is to come but the first one.
+  const std::uint64_t block = (sample.large / 32768 + 1) * 32768;
+  const LogTail between = JudgeLog(sample.bytes.substr(0, block) + room);
+  CHECK(between.state == LogTail::State::kTorn);
+  CHECK(between.end == sample.large);
 }
 
 }  // namespace

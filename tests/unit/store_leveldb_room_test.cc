@@ -4,8 +4,11 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <set>
+#include <sstream>
 
 #include "node/leveldb_store.h"
+#include "node/log_tail.h"
 #include "test_support.h"
 #include "unit/store_faults.h"
 #include "unit/store_leveldb_fixture.h"
@@ -14,6 +17,14 @@
 
 namespace coffer::node {
 namespace {
+
+namespace fs = std::filesystem;
+
+std::string ReadFile(const std::string& path) {
+  std::ostringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return bytes.str();
+}
 
 TEST_CASE("leveldb store: a full disk is waited for, and writes go on without a restart", "[leveldb]") {
   struct Full : DiskFaults {
@@ -44,6 +55,52 @@ TEST_CASE("leveldb store: a full disk is waited for, and writes go on without a 
     store.reset();
     CHECK_FALSE(result.get());
     CHECK(CountWhole(*MustOpen(SmallOptions(parent.path() + "/store"))) == 10);
+  }
+}
+
+TEST_CASE("leveldb store: a log is written into room that is there already", "[leveldb]") {
+  struct NoZeros : DiskFaults {
+    std::atomic<bool> full{false};
+    // No record of this test is as long as the room.
+    int BeforeWrite(const std::string& path, std::size_t size) override {
+      return full && path.ends_with(".log") && size > (8 << 10) ? ENOSPC : 0;
+    }
+  } faults;
+  constexpr std::uint64_t kRoom = 16 << 10;
+  TemporaryFolder parent;
+  const std::string folder = parent.path() + "/store";
+  auto options = SmallOptions(folder);
+  options.log_room_bytes = kRoom;
+  options.write_buffer_bytes = 4 << 20;
+  options.faults = &faults;
+  const auto bytes_of_log = [&] { return ReadFile(FilesLike(folder, ".log").at(0)); };
+  SECTION("in steps, which a killed process leaves, and a stopped one takes back") {
+    auto store = MustOpen(options);
+    std::set<std::uint64_t> sizes;
+    for (std::uint64_t i = 0; i < 150; ++i) {
+      REQUIRE(WriteAndWait(*store, BatchOf(i)));
+      sizes.insert(bytes_of_log().size());
+    }
+    CHECK(sizes.size() > 1);
+    for (const std::uint64_t size : sizes) CHECK(size % kRoom == 0);
+    const LogTail tail = JudgeLog(bytes_of_log());
+    CHECK(tail.state == LogTail::State::kWhole);
+    CHECK(tail.end + 2 * kRoom >= *sizes.rbegin());
+    const std::string killed = parent.path() + "/killed";
+    fs::copy(folder, killed, fs::copy_options::recursive);
+    store.reset();
+    CHECK(bytes_of_log().size() == tail.end);
+    CHECK(CountWhole(*MustOpen(SmallOptions(killed))) == 150);
+  }
+  SECTION("a disk without space for it does without") {
+    faults.full = true;
+    auto store = MustOpen(options);
+    for (std::uint64_t i = 0; i < 150; ++i) REQUIRE(WriteAndWait(*store, BatchOf(i)));
+    CHECK_FALSE(store->Health().full);
+    const std::string log = bytes_of_log();
+    CHECK(log.size() == JudgeLog(log).end);
+    store.reset();
+    CHECK(CountWhole(*MustOpen(SmallOptions(folder))) == 150);
   }
 }
 
