@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
 
 BIN = pathlib.Path(os.environ.get("COFFER_BIN", "build/bin")).resolve()
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -111,6 +112,16 @@ class Member:
 
     def tail(self, lines=15):
         return "\n".join(self.said().splitlines()[-lines:])
+
+
+def metrics(member):
+    """The metrics without labels, by name."""
+    try:
+        with urllib.request.urlopen(f"http://{member.settings['metrics_listen']}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+    except OSError as e:
+        raise AssertionError(f"no metrics: {e}") from None
+    return {name: float(value) for name, value in (line.split(" ", 1) for line in lines if line and line[0] != "#" and "{" not in line)}
 
 
 class Cluster:

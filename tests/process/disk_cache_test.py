@@ -1,24 +1,13 @@
 """The part of a router's cache that is on disk, with real processes: what left memory is read from there, and no node is asked."""
 import hashlib
 import random
-import urllib.request
 
 import cluster
 from api import Api, Refused
-from cluster import ClusterTest, free_port, wait_until
+from cluster import ClusterTest, free_port, metrics, wait_until
 
 CHUNKS = 100
 SIZE = 40_000  # all of them are four times what memory holds
-
-
-def metrics(member):
-    """The metrics without labels, by name."""
-    try:
-        with urllib.request.urlopen(f"http://{member.settings['metrics_listen']}/metrics", timeout=10) as page:
-            lines = page.read().decode().splitlines()
-    except OSError as e:
-        raise AssertionError(f"no metrics: {e}") from None
-    return {name: float(value) for name, value in (line.split(" ", 1) for line in lines if line and line[0] != "#" and "{" not in line)}
 
 
 class DiskCache(ClusterTest):

@@ -43,7 +43,7 @@ class Proxy:
 
     def __init__(self, target, seed, http2=False):
         self.target = target
-        self.http2, self.deaf = http2, set()
+        self.http2, self.deaf, self.frozen = http2, set(), set()
         self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
         self.flipped = 0
         self.rng = random.Random(seed)
@@ -80,7 +80,7 @@ class Proxy:
             while data := source.recv(PIECE):
                 if self.http2:
                     data = b"".join(f for f in frames.take(data) if source not in self.deaf or f[3] != DATA)
-                while self.stalled and not self.closed:
+                while (self.stalled or source in self.frozen) and not self.closed:
                     time.sleep(0.02)
                 time.sleep(self.delay + (len(data) / self.rate if self.rate else 0))
                 sink.sendall(self.damaged(data), socket.MSG_NOSIGNAL)
@@ -114,6 +114,11 @@ class Proxy:
         with self.lock:
             self.deaf |= self.open
 
+    def freeze(self):
+        """The connections that stand now stay, and carry nothing any more, as if the other host had lost its power."""
+        with self.lock:
+            self.frozen |= self.open
+
     def cut(self):
         """Ends every connection; new ones are made as before."""
         with self.lock:
@@ -123,7 +128,7 @@ class Proxy:
 
     def heal(self):
         self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
-        self.deaf = set()
+        self.deaf, self.frozen = set(), set()
 
     def close(self):
         self.closed = True

@@ -1,8 +1,10 @@
 """Links that damage, delay and lose their connections, without namespaces. Faults 14, 21; the row "loss, delay, corrupt bytes" of the
 fault matrix."""
+import subprocess
+
 import cluster
-from cluster import ClusterTest, wait_until
-from proxy import ProxiedCluster
+from cluster import BIN, ClusterTest, environment, free_port, metrics, wait_until
+from proxy import ProxiedCluster, Proxy
 from workers import Workers
 
 
@@ -57,6 +59,31 @@ class Deaf(ProxyTest):
             workers.wait_progress(50, seconds=180)
             c.wait_healthy(180)
         workers.verify(self)
+
+
+class Frozen(ClusterTest):
+    def test_bulk_calls_alone(self):
+        """A client that sends nothing but large values notices that its connection carries nothing any more, and makes another. That
+        they are not answered for long proves nothing: they may be on their way."""
+        c = self.cluster()
+        c["router"].settings["metrics_listen"] = f"127.0.0.1:{free_port()}"
+        c.start()
+        proxy = Proxy(c.router_address, 1)
+        self.addCleanup(proxy.close)
+        command = [BIN / "coffer", "--router", proxy.address, "bench", "--mix", "put", "--size", "256KiB", "--in-flight", "2", "--duration", "3m"]
+        with open(c.folder / "bench.log", "wb") as log:
+            bench = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
+        self.addCleanup(bench.wait)
+        self.addCleanup(bench.kill)
+
+        def puts():
+            return metrics(c["router"])["coffer_router_operations_total"]
+
+        wait_until(lambda: puts() > 100, "the load runs")
+        proxy.freeze()
+        # What had passed the proxy is carried out still: two puts, and a little of what else the client asks.
+        frozen = puts()
+        wait_until(lambda: puts() > frozen + 20, "the load goes on", 60)
 
 
 class Flipped(ProxyTest):
