@@ -96,6 +96,18 @@ TEST_CASE("what comes early and is too much to keep is dropped") {
   CHECK(value.use_count() == 1);
 }
 
+TEST_CASE("many small messages that come early are bounded too: each takes memory beside what it carries") {
+  Following f;
+  for (const std::uint64_t term : {2, 3}) {  // there is room again once the layout is effective
+    for (int i = 0; i < 10000; ++i) f.followers.OnContact(OneSide::kOther, ContactIn(term));
+    f.Begin(term);
+    f.SyncAll();
+    const std::size_t answered = f.CountSaid(AnswersContact);
+    CHECK(answered > 6000);
+    CHECK(answered <= (4u << 20) / 512);  // what they carry would leave room for all of them
+  }
+}
+
 TEST_CASE("a contact waits for what was written in the term before, and no longer") {
   Following f;
   wire::Write write;
@@ -175,6 +187,17 @@ std::uint64_t SaidDurable(Following& f, std::uint64_t term) {
     if (message.has_replicate_ack() && message.replicate_ack().term() == term) most = std::max(most, message.replicate_ack().durable().seq());
   }
   return most;
+}
+
+TEST_CASE("a message with many small writes that comes early is bounded by what they take, not by what they carry") {
+  Following f;
+  const bool kept = GENERATE(true, false);
+  const wire::Replicate start = StartIn(2, 4, kept ? 5000 : 9000);
+  REQUIRE(start.ByteSizeLong() < (1u << 20));
+  f.followers.OnReplicate(OneSide::kOther, start, {});
+  f.Begin(2);
+  f.SyncAll();
+  CHECK(f.ctx.Replica(0).last().value == (kept ? 5004u : 0u));
 }
 
 TEST_CASE("a log that is begun anew at a change of term is not durable when the one begun before it is (R4.3)") {
