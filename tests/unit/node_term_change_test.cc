@@ -4,13 +4,18 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cluster/sha256.h"
+#include "google/rpc/error_details.pb.h"
 #include "node/core/follower.h"
 #include "node/core/primary.h"
+#include "node/core/writes.h"
 #include "unit/node_sides.h"
 
 namespace coffer::node {
@@ -333,6 +338,73 @@ TEST_CASE("a write that waits when the term ends is told so") {
   l.Activate();
   CHECK(l.again == 0);
   CHECK(l.refused == 0);
+}
+
+// With what decides about a router's writes.
+class Serving : public Leading {
+ public:
+  void Put(std::uint64_t call) {
+    wire::DataRequest request;
+    request.set_call(call);
+    request.set_zone(kZone.str());
+    request.set_term(term);
+    request.set_deadline_ms(5000);
+    request.mutable_put_chunk()->set_id(kChunk.str());
+    writes.Handle(kRouter, std::move(request), {std::make_shared<const std::string>("bytes")});
+  }
+  // What became of each put that was answered: the reason it was refused for, or nothing.
+  std::map<std::uint64_t, std::string> Answers() {
+    std::map<std::uint64_t, std::string> answers;
+    for (const wire::Peer& message : Said()) {
+      if (!message.has_data_response()) continue;
+      google::rpc::ErrorInfo info;
+      const auto& status = message.data_response().status();
+      if (status.details_size() > 0) status.details(0).UnpackTo(&info);
+      CHECK(status.code() == (info.reason().empty() ? 0 : 14));
+      CHECK(answers.emplace(message.data_response().call(), info.reason()).second);
+    }
+    return answers;
+  }
+  std::string Stored() const {
+    RecordHeader header;
+    Payload value;
+    const RecordKey key{kZone, RecordKind::kChunk, kChunk, 0};
+    return store.Read(0, key, &header, &value) == ReadOutcome::kFound ? *value : "";
+  }
+
+  static inline const ZoneId kZone = ZoneId::Must("zone-of-16-bytes");
+  static inline const BlockId kChunk = BlockId::Must("a chunk's id, which has 32 bytes");
+  Reads reads{ctx, primaries, [](PartitionId) { return std::nullopt; }};
+  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_deleted = {}}};
+};
+
+using Answered = std::map<std::uint64_t, std::string>;
+
+TEST_CASE("a put that comes at the beginning of a term is carried out, as it came, when its partition is served") {
+  Serving s;
+  s.Put(1);
+  s.Tick(milliseconds(100));
+  s.SyncAll();
+  CHECK(s.Answers().empty());
+  CHECK(s.Stored().empty());
+  s.Activate();
+  s.SyncAll();
+  s.Activate();  // the other member holds what was written, too
+  CHECK(s.Answers() == Answered{{1, ""}});
+  CHECK(s.Stored() == "bytes");
+}
+
+TEST_CASE("a put whose partition is long in coming is refused with the reason, and so is the next, at once") {
+  Serving s;
+  s.Put(1);
+  s.Tick(milliseconds(400));
+  CHECK(s.Answers() == Answered{{1, "PARTITION_ACTIVATING"}});
+  s.Put(2);
+  CHECK(s.Answers() == Answered{{2, "PARTITION_ACTIVATING"}});
+  s.Activate();
+  s.SyncAll();
+  CHECK(s.Answers().empty());  // refused is refused
+  CHECK(s.Stored().empty());
 }
 
 TEST_CASE("a write that is durable only when another leads is told to who waits for it") {
