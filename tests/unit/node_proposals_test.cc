@@ -21,18 +21,7 @@ using std::chrono::seconds;
 class Proposing : public OneSide {
  public:
   explicit Proposing(PartitionId partitions) {
-    ctx.linked.insert(kOther);
-    membership.LinkUp(ctx.now, kOther);
-    wire::Peer news;
-    auto* other = news.mutable_push_pull()->add_updates();
-    other->mutable_facts()->set_id(kOther.str());
-    other->mutable_facts()->set_name("node-2");
-    other->mutable_facts()->set_address("node-2:7701");
-    other->mutable_facts()->set_role(coffer::v1::MEMBER_ROLE_STORAGE);
-    other->set_incarnation(1);
-    other->set_state(1);
-    membership.Receive(ctx.now, kOther, news);
-    REQUIRE(membership.IsAlive(kOther));
+    Hear(kOther, "node-2");
     Adopt(1, std::vector<cluster::Group>(partitions, {0, {0}, Term(1), {0, 1}}), 1);
     for (PartitionId p = 0; p < partitions; ++p) primaries.StartTerm(p);
     Tick(milliseconds(100));

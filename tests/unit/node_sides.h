@@ -2,6 +2,7 @@
 // writes, and when that is durable.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
@@ -39,6 +40,23 @@ class OneSide {
     layout->partitions = std::move(groups);
     ctx.layout = std::move(layout);
     ctx.self_index = 0;
+  }
+
+  // The link to the other member is up, and it has news of a storage node, which may be itself.
+  void Hear(const NodeId& id, const std::string& name, std::uint32_t weight = 100, cluster::Liveness state = cluster::Liveness::kAlive) {
+    ctx.linked.insert(kOther);
+    membership.LinkUp(ctx.now, kOther);
+    wire::Peer news;
+    auto* node = news.mutable_push_pull()->add_updates();
+    node->mutable_facts()->set_id(id.str());
+    node->mutable_facts()->set_name(name);
+    node->mutable_facts()->set_address(name + ":7701");
+    node->mutable_facts()->set_role(coffer::v1::MEMBER_ROLE_STORAGE);
+    node->mutable_facts()->set_weight(weight);
+    node->set_incarnation(++incarnation_);
+    node->set_state(static_cast<std::uint32_t>(state));
+    membership.Receive(ctx.now, kOther, news);
+    REQUIRE(membership.IsAlive(id) == (state == cluster::Liveness::kAlive));
   }
 
   // The oldest thing handed to the disk is durable; false: there is none.
@@ -94,6 +112,7 @@ class OneSide {
 
   std::deque<std::variant<StoreBatch, NodeDurable>> to_disk_;
   std::vector<wire::Peer> said_;
+  std::uint64_t incarnation_ = 0;
 };
 
 }  // namespace coffer::node
