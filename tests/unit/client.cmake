@@ -5,6 +5,7 @@ target_link_libraries(client_fake_router PUBLIC coffer_client coffer_grpc)
 
 coffer_test(client_retry_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_retry_test.cc LIBS coffer_client LABELS quick)
 coffer_test(client_router_choice_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_router_choice_test.cc LIBS coffer_client LABELS quick)
+coffer_test(client_transport_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_transport_test.cc LIBS client_fake_router LABELS quick)
 coffer_test(client_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_test.cc LIBS client_fake_router LABELS quick)
 coffer_test(client_zone_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_zone_test.cc LIBS client_fake_router LABELS quick)
 
