@@ -121,26 +121,23 @@ leveldb::Status DiskEnv::NewRandomAccessFile(const std::string& path, leveldb::R
 }
 
 leveldb::Status DiskEnv::NewWritableFile(const std::string& path, leveldb::WritableFile** out) {
-  return Open(path, O_WRONLY | O_CREAT | O_TRUNC, out);
-}
-
-leveldb::Status DiskEnv::NewAppendableFile(const std::string& path, leveldb::WritableFile** out) {
-  return Open(path, O_WRONLY | O_CREAT | O_APPEND, out);
-}
-
-leveldb::Status DiskEnv::Open(const std::string& path, int flags, leveldb::WritableFile** out) {
   *out = nullptr;
   if (auto status = Check(); !status.ok()) return status;
   const std::uint64_t before = SizeOf(path);
-  const int fd = OpenFile(path, flags);
+  const int fd = OpenFile(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (fd < 0) return leveldb::Status::IOError(path, ErrorText(errno));
-  const std::uint64_t kept = flags & O_TRUNC ? 0 : before;
-  used_bytes_ -= before - kept;
-  auto file = std::make_unique<DiskWritableFile>(this, path, fd, kept, path.ends_with(".log") ? log_room_ : 0);
+  used_bytes_ -= before;
+  auto file = std::make_unique<DiskWritableFile>(this, path, fd, path.ends_with(".log") ? log_room_ : 0);
   if (faults_) faults_->Created(path);
   if (auto status = SyncFolderOf(path); !status.ok()) return status;
   *out = file.release();
   return leveldb::Status::OK();
+}
+
+// Where LevelDB's part of a log ends can't be told by its size.
+leveldb::Status DiskEnv::NewAppendableFile(const std::string& path, leveldb::WritableFile** out) {
+  *out = nullptr;
+  return leveldb::Status::NotSupported("appending to", path);
 }
 
 leveldb::Status DiskEnv::RemoveFile(const std::string& path) {

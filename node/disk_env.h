@@ -80,7 +80,6 @@ class DiskEnv final : public leveldb::EnvWrapper {
   friend class DiskWritableFile;
   friend class DiskReader;
   friend class SegmentFile;
-  leveldb::Status Open(const std::string& path, int flags, leveldb::WritableFile** out);
   // Ok, or the first failure.
   leveldb::Status Check() const;
   leveldb::Status Fail(const std::string& what, const std::string& path, int error);

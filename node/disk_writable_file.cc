@@ -15,8 +15,8 @@ constexpr char kZeros[64 << 10] = {};
 
 }  // namespace
 
-DiskWritableFile::DiskWritableFile(DiskEnv* env, std::string path, int fd, std::uint64_t size, std::uint64_t room)
-    : env_(env), path_(std::move(path)), fd_(fd), room_(room), written_(size), size_(size) {}
+DiskWritableFile::DiskWritableFile(DiskEnv* env, std::string path, int fd, std::uint64_t room)
+    : env_(env), path_(std::move(path)), fd_(fd), room_(room) {}
 
 DiskWritableFile::~DiskWritableFile() {
   if (fd_ < 0) return;

@@ -17,8 +17,8 @@ namespace coffer::node {
 // For one thread. Must not outlive the environment.
 class DiskWritableFile final : public leveldb::WritableFile {
  public:
-  // Takes `fd`, of a file of `size` bytes. `room`: how many bytes are made at a time; 0: the file ends where what was written ends.
-  DiskWritableFile(DiskEnv* env, std::string path, int fd, std::uint64_t size, std::uint64_t room);
+  // Takes `fd`, of an empty file. `room`: how many bytes are made at a time; 0: the file ends where what was written ends.
+  DiskWritableFile(DiskEnv* env, std::string path, int fd, std::uint64_t room);
   ~DiskWritableFile() override;
 
   leveldb::Status Append(const leveldb::Slice& data) override;
@@ -36,8 +36,8 @@ class DiskWritableFile final : public leveldb::WritableFile {
   const std::string path_;
   int fd_;
   std::uint64_t room_;
-  std::uint64_t written_;  // bytes of LevelDB's, but for the buffer
-  std::uint64_t size_;     // of the file
+  std::uint64_t written_ = 0;  // bytes of LevelDB's, but for the buffer
+  std::uint64_t size_ = 0;     // of the file
   std::string buffer_;
 };
 

@@ -205,6 +205,7 @@ OpenedDb OpenDb(const LevelDbStoreOptions& options, DiskEnv* env, leveldb::Optio
   const CheckedTails tails = CheckTails(options.folder);
   leveldb_options.env->UnlockFile(lock);
   if (!tails.damaged.empty()) return Explain(StoreOpenError::kDamaged, options.folder, tails.damaged);
+  env->CountFolder(options.folder);  // without what was cut off
   leveldb_options.create_if_missing = true;
   leveldb::DB* raw = nullptr;
   const auto status = leveldb::DB::Open(leveldb_options, options.folder, &raw);

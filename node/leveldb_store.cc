@@ -79,7 +79,6 @@ struct LevelDbStore::Impl {
 
 LevelDbStore::OpenResult LevelDbStore::Open(LevelDbStoreOptions options) {
   auto impl = std::make_unique<Impl>(std::move(options));
-  impl->env.CountFolder(impl->options.folder);
   OpenedDb opened = OpenDb(impl->options, &impl->env, impl->DbOptions());
   if (!opened.db) return {nullptr, opened.error, std::move(opened.message)};
   impl->db = std::move(opened.db);

@@ -7,9 +7,12 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "cluster/checksum.h"
 #include "node/durable_file.h"
@@ -74,9 +77,14 @@ bool MissesSector(std::string_view bytes, std::size_t from, std::size_t to) {
   return false;
 }
 
-// Whether a record begins after `at`: then the one before it had been synced.
-bool RecordBeginsAfter(std::string_view bytes, std::size_t at) {
-  for (std::size_t block = (at / kBlock + 1) * kBlock; block < bytes.size(); block += kBlock) {
+// Whether a record begins anywhere behind `at`: then the one at `at` had been synced.
+bool RecordBeginsBehind(std::string_view bytes, std::size_t at) {
+  const std::size_t block_end = (at / kBlock + 1) * kBlock;
+  for (std::size_t i = at + 1; i < std::min(block_end, bytes.size()); ++i) {  // its length may be wrong: try every byte
+    const Fragment f = FragmentAt(bytes, i);
+    if (f.valid && (f.type == kFull || f.type == kFirst)) return true;
+  }
+  for (std::size_t block = block_end; block < bytes.size(); block += kBlock) {
     for (std::size_t i = block; i < std::min(block + kBlock, bytes.size());) {
       const Fragment f = FragmentAt(bytes, i);
       if (!f.valid) break;
@@ -115,25 +123,25 @@ LogTail::State JudgeBad(std::string_view bytes, std::size_t at, const Fragment& 
   if (!f.complete && block_end == bytes.size() && within_block) return LogTail::State::kWhole;  // cut short by the end of the file
   // What it covers if its length is right; to the end of the block if that can't be.
   const std::size_t covered = f.complete && f.type != kZero ? at + f.size : block_end;
-  const Fragment next = covered < block_end ? FragmentAt(bytes, covered) : Fragment{};
-  const bool followed = (next.valid && (next.type == kFull || next.type == kFirst)) || RecordBeginsAfter(bytes, at);
+  // Behind the last of a record is room, or nothing.
+  const bool last = f.complete && (f.type == kFull || f.type == kLast);
+  const bool followed = RecordBeginsBehind(bytes, at) || (last && !AllZero(bytes.substr(covered)));
   return !followed && MissesSector(bytes, at, covered) ? LogTail::State::kTorn : LogTail::State::kDamaged;
 }
 
-// The newest log of a DB; empty if there is none.
-std::string NewestLog(const std::string& folder) {
-  std::uint64_t newest = 0;
-  std::string log;
+// The logs of a DB, oldest first.
+std::vector<std::string> Logs(const std::string& folder) {
+  std::map<std::uint64_t, std::string> logs;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error != std::errc{} || std::string_view(end) != ".log" || number < newest) continue;
-    newest = number;
-    log = entry.path().string();
+    if (error == std::errc{} && std::string_view(end) == ".log") logs[number] = entry.path().string();
   }
-  return log;
+  std::vector<std::string> paths;
+  for (auto& [number, path] : logs) paths.push_back(std::move(path));
+  return paths;
 }
 
 // The manifest CURRENT names; empty if there is none.
@@ -184,12 +192,16 @@ LogTail JudgeLog(std::string_view bytes) {
 
 CheckedTails CheckTails(const std::string& folder) {
   CheckedTails checked;
-  for (const std::string& path : {NewestLog(folder), Manifest(folder)}) {
+  std::vector<std::string> paths = Logs(folder);
+  const std::size_t older = paths.empty() ? 0 : paths.size() - 1;  // than the newest log: all of them was synced before that was begun
+  paths.push_back(Manifest(folder));
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    const std::string& path = paths[i];
     int error = 0;
     const auto bytes = path.empty() ? std::nullopt : ReadWholeFile(path, &error);
     if (!bytes) continue;  // LevelDB will say what it misses
     const LogTail tail = JudgeLog(*bytes);
-    if (tail.state == LogTail::State::kDamaged) {
+    if (tail.state == LogTail::State::kDamaged || (tail.state == LogTail::State::kTorn && i < older)) {
       checked.damaged = path + " does not verify after byte " + std::to_string(tail.end);
       return checked;
     }

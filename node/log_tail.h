@@ -35,7 +35,7 @@ struct LogTail {
 // Judges the bytes of a log or manifest (both have the same format).
 LogTail JudgeLog(std::string_view bytes);
 
-// The newest log and the manifest in use of the DB in `folder`, judged before LevelDB reads them.
+// The logs and the manifest in use of the DB in `folder`, judged before LevelDB reads them. Of the logs only the newest can be torn.
 struct CheckedTails {
   std::string damaged;  // not empty: what does not verify; nothing was changed
   std::string cut;      // not empty: what was cut off

@@ -301,6 +301,34 @@ TEST_CASE("leveldb store: torn ends and changed ones are told apart", "[leveldb]
   }
 }
 
+TEST_CASE("leveldb store: a sector that is missing before the last record is damage, in the last block as in others", "[leveldb]") {
+  TemporaryFolder parent;
+  const SampleLog sample = MakeLog(parent.path() + "/store");
+  // The block of small records in which the last of them ends, and room.
+  const std::string log = sample.bytes.substr(0, sample.large) + std::string(40'000, '\0');
+  REQUIRE(JudgeLog(log).end == sample.large);
+  for (std::uint64_t at = 0; at + 512 <= sample.small; at += 512) {
+    INFO("sector " << at / 512);
+    std::string bad = log;
+    bad.replace(at, 512, std::string(512, '\0'));
+    REQUIRE(JudgeLog(bad).state == LogTail::State::kDamaged);
+  }
+}
+
+TEST_CASE("leveldb store: an older log can't be torn", "[leveldb]") {
+  TemporaryFolder parent;
+  const std::string folder = parent.path() + "/store";
+  const SampleLog sample = MakeLog(folder);
+  const std::string torn = sample.bytes.substr(0, sample.large + 10'000) + std::string(sample.bytes.size() - sample.large, '\0');
+  REQUIRE(JudgeLog(torn).state == LogTail::State::kTorn);
+  std::ofstream(FilesLike(folder, ".log").at(0), std::ios::binary) << torn;
+  const bool older = GENERATE(false, true);
+  if (older) std::ofstream(folder + "/999999.log", std::ios::binary) << sample.bytes.substr(0, sample.small);
+  const CheckedTails tails = CheckTails(folder);
+  CHECK(tails.damaged.empty() != older);
+  CHECK(tails.cut.empty() == older);
+}
+
 TEST_CASE("leveldb store: what was written into room up to any sector is cut off, not taken for damage", "[leveldb]") {
   TemporaryFolder parent;
   const SampleLog sample = MakeLog(parent.path() + "/store");
