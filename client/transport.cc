@@ -68,7 +68,7 @@ struct Side {
 // One stream under way. Deletes itself in OnDone.
 class Lane : public link::PolledClientStream {
  public:
-  Lane(Transport::Impl* impl, Side* side) : impl_(impl), side_(*side) {}
+  Lane(Transport::Impl* impl, Side* side);
   // With the first frame.
   void Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenRequest& frame);
   void Write(const v1::OpenRequest& frame);
@@ -85,6 +85,7 @@ class Lane : public link::PolledClientStream {
 
   Transport::Impl* const impl_;
   Side& side_;
+  const std::uint64_t generation_;  // of the channel it is opened on
   grpc::ClientContext context_;
   std::unique_ptr<Stream> stream_;
   grpc::ByteBuffer read_;  // of the read in flight
@@ -129,6 +130,8 @@ grpc::ByteBuffer Serialised(const v1::OpenRequest& frame) {
   grpc::SerializationTraits<v1::OpenRequest>::Serialize(frame, &bytes, &own);
   return bytes;
 }
+
+Lane::Lane(Transport::Impl* impl, Side* side) : impl_(impl), side_(*side), generation_(side->link->generation) {}
 
 void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenRequest& frame) {
   impl_->lanes.insert(this);
@@ -188,8 +191,10 @@ void Lane::OnDone(const grpc::Status& status) {
       for (std::uint64_t id : sent) lost.push_back({id, true});
       std::string why = status.error_message().empty() ? "the router ended the stream" : status.error_message();
       if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) why = "this is not a Coffer router: " + why;
-      link.last_error = why;
-      if (link.state == RouterState::kUp) link.state = RouterState::kIdle;
+      if (generation_ == link.generation) {  // else another connection has taken its place
+        link.last_error = why;
+        if (link.state == RouterState::kUp) link.state = RouterState::kIdle;
+      }
       if (!lost.empty()) impl_->events->OnLost(link.index, lost, why);
     }
     impl_->lanes.erase(this);
@@ -218,9 +223,10 @@ void Transport::Impl::Connect(Link& link) {
     args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
     args.SetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, static_cast<int>(options.message_bytes));
     args.SetInt(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, static_cast<int>(options.message_bytes));
-    // A connection that carries nothing any more ends, though only bulky calls wait on it, whose silence proves nothing.
-    args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-    args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+    // A connection that carries nothing any more ends, though only bulky calls wait on it, whose silence proves nothing. A ping queues
+    // up behind what is being sent: 16 MiB at a megabit a second.
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 120'000);
     // Own connections: a new channel must really dial anew.
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

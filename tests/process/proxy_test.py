@@ -62,6 +62,8 @@ class Deaf(ProxyTest):
 
 
 class Frozen(ClusterTest):
+    """Not among the tests of a change, for it waits for two minutes: `tests/soak --only Frozen`."""
+
     def test_bulk_calls_alone(self):
         """A client that sends nothing but large values notices that its connection carries nothing any more, and makes another. That
         they are not answered for long proves nothing: they may be on their way."""
@@ -70,7 +72,7 @@ class Frozen(ClusterTest):
         c.start()
         proxy = Proxy(c.router_address, 1)
         self.addCleanup(proxy.close)
-        command = [BIN / "coffer", "--router", proxy.address, "bench", "--mix", "put", "--size", "256KiB", "--in-flight", "2", "--duration", "3m"]
+        command = [BIN / "coffer", "--router", proxy.address, "bench", "--mix", "put", "--size", "256KiB", "--in-flight", "2", "--duration", "10m"]
         with open(c.folder / "bench.log", "wb") as log:
             bench = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
         self.addCleanup(bench.wait)
@@ -83,7 +85,7 @@ class Frozen(ClusterTest):
         proxy.freeze()
         # What had passed the proxy is carried out still: two puts, and a little of what else the client asks.
         frozen = puts()
-        wait_until(lambda: puts() > frozen + 20, "the load goes on", 60)
+        wait_until(lambda: puts() > frozen + 20, "the load goes on", 240)
 
 
 class Flipped(ProxyTest):
