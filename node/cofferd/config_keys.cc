@@ -310,7 +310,7 @@ const std::vector<ConfigKey> kKeys = {
    "memory of a node for blocks of the index and small values that were read",
    SetSize<&Config::store_cache, 0, 1ull << 40>, GetSize<&Config::store_cache>},
   {"cache_bytes", kRoom, "0B to 1TiB",
-   "memory for chunks in the router",
+   "memory for chunks in the router; beside it up to an eighth of it for the ends of chains",
    SetSize<&Config::cache_bytes, 0, 1ull << 40>, GetSize<&Config::cache_bytes>},
   {"cache_policy", kRoom, "adaptive, s3-fifo, lru or w-tinylfu",
    "which chunks a full cache gives up; adaptive: whatever does best on a sample of the present work",

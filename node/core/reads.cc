@@ -76,6 +76,12 @@ bool Reads::FromTail(const NodeId& from, const wire::DataRequest& request, Seq l
   chain->mutable_head()->set_length(found->length);
   chain->mutable_head()->set_hash(found->hash.str());
   chain->set_complete(true);
+  const auto& op = request.read_chain();
+  if (op.has_last() && op.has_known() && op.known().length() == found->length && op.known().hash() == found->hash.view()) {
+    chain->set_unchanged(true);
+    Answer(ctx_, WaiterOf(ctx_, from, request), std::move(response));
+    return true;
+  }
   chain->mutable_packed()->set_count(found->length - found->first);
   chain->mutable_packed()->set_first(found->first);
   Answer(ctx_, WaiterOf(ctx_, from, request), std::move(response), {found->packed});

@@ -14,6 +14,7 @@
 #include "cluster/ids.h"
 #include "cluster/layout.h"
 #include "cluster/message.h"
+#include "router/core/chain_ends.h"
 #include "router/core/chunk_cache.h"
 #include "router/core/disk_index.h"
 #include "router/core/dispatcher.h"
@@ -45,6 +46,7 @@ class CallHost {
   virtual void ForgetChunk(const ZoneId& zone, const BlockId& id) = 0;
   // Forgets every chunk, in memory and on disk.
   virtual void ClearCache() = 0;
+  virtual ChainEnds& chain_ends() = 0;
   // What is on disk; nothing: the cache has no disk.
   virtual std::optional<DiskCounters> Disk() const = 0;
   // This router, for people.

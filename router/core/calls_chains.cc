@@ -134,6 +134,11 @@ class ReadCall final : public ZonedCall {
     op->set_local(IsLocal(consistency_));
     op->set_max_bytes(kPageBytes);
     op->set_packed(true);
+    query.known = op->has_last() && query.last != 0 && !op->local() ? host().chain_ends().Find(EndOf(query)) : std::nullopt;
+    if (query.known) {
+      op->mutable_known()->set_length(query.known->length);
+      op->mutable_known()->set_hash(query.known->hash.str());
+    }
     query.under_way = true;
     Ask(slot, std::move(spec));
   }
@@ -144,11 +149,13 @@ class ReadCall final : public ZonedCall {
     v1::ReadResponse page;
     page.set_index(slot);
     if (IsOk(result.status)) {
+      UseKnown(query, &result);
       *page.mutable_head() = result.response.chain().head();
       page.set_staleness_ms(result.response.chain().staleness_ms());
       if (!TakePage(query, result)) return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
       page.set_complete(query.pages.complete());
       page.mutable_status();
+      KeepEnd(query, result);
       query.ready = result.response.chain().has_packed() ? WithPacked(page, std::move(result.bodies.front())) : Response(WithEntries(page, result));
     } else {
       *page.mutable_status() = std::move(result.status);
@@ -161,11 +168,36 @@ class ReadCall final : public ZonedCall {
 
  private:
   struct Query {
-    explicit Query(v1::ChainQuery q) : pages(std::move(q)) {}
+    explicit Query(v1::ChainQuery q) : last(q.has_last() && !q.backwards() ? q.last() : 0), pages(std::move(q)) {}
+    const std::uint64_t last;  // the last so many, oldest first; 0: something else
     ChainPages pages;
     bool under_way = false;
+    std::optional<ChainEnds::End> known;  // what the node was told that we have
     std::optional<Response> ready;  // a serialised ReadResponse
   };
+
+  ChainEnds::Key EndOf(const Query& query) const { return {zone(), query.pages.chain(), query.last}; }
+
+  // The entries that a node did not send again, as if it had.
+  static void UseKnown(const Query& query, OpResult* result) {
+    auto* chain = result->response.mutable_chain();
+    const bool same = query.known && chain->head().length() == query.known->length && chain->head().hash() == query.known->hash.view();
+    if (!chain->unchanged() || !same) return;  // else it brings nothing, and is refused as such
+    chain->mutable_packed()->set_first(query.known->first);
+    chain->mutable_packed()->set_count(query.known->length - query.known->first);
+    result->bodies = {query.known->packed};
+  }
+
+  // What one page brought to the end of the chain is kept for the next who asks.
+  void KeepEnd(const Query& query, const OpResult& result) {
+    const wire::ChainResult& chain = result.response.chain();
+    if (query.last == 0 || IsLocal(consistency_) || !chain.has_packed() || chain.unchanged() || !query.pages.complete()) return;
+    const std::uint64_t first = chain.packed().first();
+    const auto hash = Digest::From(chain.head().hash());
+    const bool all = chain.packed().count() == std::min(query.last, chain.head().length());
+    if (!hash || !all || first + chain.packed().count() != chain.head().length()) return;
+    host().chain_ends().Keep(EndOf(query), {chain.head().length(), *hash, first, result.bodies.front()});
+  }
 
   // Whether an answer's entries, packed or each with a body of its own, are what was asked for; they are taken as read.
   static bool TakePage(Query& query, const OpResult& result) {

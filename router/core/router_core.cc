@@ -35,6 +35,7 @@ ChunkCacheConfig WithOverflow(ChunkCacheConfig config, DiskIndex* disk, const In
 
 // A router is new at every start, id and all, so its incarnations have nothing to exceed.
 constexpr Incarnation kFirstIncarnation(1);
+constexpr std::uint64_t kChainEndsShare = 8;  // beside the cache of chunks, one in so many of its bytes
 
 }  // namespace
 
@@ -58,6 +59,7 @@ RouterCore::State::State(RouterCoreConfig config, std::uint64_t seed, Instant no
       zones_(config_.zones),
       disk_(config_.disk, seed, now),
       cache_(WithOverflow(config_.cache, &disk_, &now_), random_.Next()),
+      chain_ends_(config_.cache.bytes / kChainEndsShare),
       links_(config_.seeds, config_.self.address()),
       reports_(config_.report_interest),
       self_(AsRouter(config_.self)),

@@ -27,6 +27,7 @@ struct RouterCore::State final : CallHost {
   std::uint64_t wall_ms() const override;
   std::shared_ptr<const cluster::Layout> layout() const override { return layout_; }
   ChunkCache& cache() override { return cache_; }
+  ChainEnds& chain_ends() override { return chain_ends_; }
   std::string RouterName() const override { return self_.name(); }
   std::string ZoneName(const ZoneId& id) const override { return zones_.NameOf(id); }
   Random& random() override { return random_; }
@@ -131,6 +132,7 @@ struct RouterCore::State final : CallHost {
   ZoneDirectory zones_;
   DiskIndex disk_;
   ChunkCache cache_;                         // hands over to disk_
+  ChainEnds chain_ends_;
   LinkKeeper links_;
   Reports reports_;
   ResyncProgress resync_;

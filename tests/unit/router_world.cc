@@ -461,6 +461,11 @@ wire::DataResponse RouterWorld::Execute(const wire::DataRequest& request, const 
     result->set_complete(from + given >= to);
     result->mutable_head()->set_length(chain.size());
     result->mutable_head()->set_hash(chain.empty() ? Digest().str() : chain.back().hash());
+    if (op.has_known() && result->has_packed() && op.known().hash() == result->head().hash()) {
+      result->clear_packed();
+      out->clear();
+      result->set_unchanged(true);
+    }
   } else if (request.has_head_chain()) {
     auto it = truth_.chains.find({request.zone(), request.head_chain().chain()});
     if (it == truth_.chains.end()) return fail(Code::kNotFound, "CHAIN_NOT_FOUND");
