@@ -77,14 +77,9 @@ bool MissesSector(std::string_view bytes, std::size_t from, std::size_t to) {
   return false;
 }
 
-// Whether a record begins anywhere behind `at`: then the one at `at` had been synced.
-bool RecordBeginsBehind(std::string_view bytes, std::size_t at) {
-  const std::size_t block_end = (at / kBlock + 1) * kBlock;
-  for (std::size_t i = at + 1; i < std::min(block_end, bytes.size()); ++i) {  // its length may be wrong: try every byte
-    const Fragment f = FragmentAt(bytes, i);
-    if (f.valid && (f.type == kFull || f.type == kFirst)) return true;
-  }
-  for (std::size_t block = block_end; block < bytes.size(); block += kBlock) {
+// Whether a record begins in a later block than `at`.
+bool BeginsInLaterBlock(std::string_view bytes, std::size_t at) {
+  for (std::size_t block = (at / kBlock + 1) * kBlock; block < bytes.size(); block += kBlock) {
     for (std::size_t i = block; i < std::min(block + kBlock, bytes.size());) {
       const Fragment f = FragmentAt(bytes, i);
       if (!f.valid) break;
@@ -95,11 +90,39 @@ bool RecordBeginsBehind(std::string_view bytes, std::size_t at) {
   return false;
 }
 
-// Whether the header at `at` reached the disk in one piece and says what nobody ever wrote.
-bool IsAbsurd(std::string_view bytes, std::size_t at, const Fragment& f) {
-  const bool in_one_sector = at / kSector == (at + kHeader - 1) / kSector;
-  if (!in_one_sector || AllZero(bytes.substr(at, kHeader))) return false;
-  return f.type < kFull || f.type > kLast || at % kBlock + f.size > kBlock;
+// Whether a record begins at `at`, and nothing but fragments stands from there to the end or to room: a value may hold what looks like
+// a record, but hardly that.
+bool RunsToTheEnd(std::string_view bytes, std::size_t at) {
+  Fragment f = FragmentAt(bytes, at);
+  if (!f.valid || (f.type != kFull && f.type != kFirst)) return false;
+  while (at < bytes.size()) {
+    const std::size_t left_in_block = kBlock - at % kBlock;
+    f = left_in_block < kHeader ? Fragment{} : FragmentAt(bytes, at);
+    if (left_in_block >= kHeader && !f.valid) return AllZero(bytes.substr(at));
+    at += left_in_block < kHeader ? left_in_block : f.size;
+  }
+  return true;
+}
+
+// Whether the header at `at` reached the disk: a sector is written as a whole.
+bool HasHeader(std::string_view bytes, std::size_t at) {
+  return at / kSector == (at + kHeader - 1) / kSector && !AllZero(bytes.substr(at, kHeader));
+}
+
+// Whether such a header says what nobody ever wrote.
+bool IsAbsurd(const Fragment& f, std::size_t at) { return f.type < kFull || f.type > kLast || at % kBlock + f.size > kBlock; }
+
+// Whether something was written behind the record of the fragment `f` at `at`, which ends at `covered`: then it had been synced.
+bool IsFollowed(std::string_view bytes, std::size_t at, const Fragment& f, std::size_t covered) {
+  if (HasHeader(bytes, at) && f.complete) {
+    return f.type == kFull || f.type == kLast ? !AllZero(bytes.substr(covered)) : BeginsInLaterBlock(bytes, at);
+  }
+  // Its length is not known: what is behind may begin at any byte.
+  const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
+  for (std::size_t i = at + 1; i < block_end; ++i) {
+    if (RunsToTheEnd(bytes, i)) return true;
+  }
+  return BeginsInLaterBlock(bytes, at);
 }
 
 // Whether the fragment at `at` would verify with another length, within its block.
@@ -117,16 +140,13 @@ bool VerifiesOtherwise(std::string_view bytes, std::size_t at) {
 // What the fragment `f` at `at`, which does not verify, says of its record.
 LogTail::State JudgeBad(std::string_view bytes, std::size_t at, const Fragment& f) {
   // A length that was changed must not make the record one that was cut short, or one that reaches into room.
-  if (IsAbsurd(bytes, at, f) || VerifiesOtherwise(bytes, at)) return LogTail::State::kDamaged;
+  if ((HasHeader(bytes, at) && IsAbsurd(f, at)) || VerifiesOtherwise(bytes, at)) return LogTail::State::kDamaged;
   const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
   const bool within_block = at % kBlock + f.size <= kBlock;
   if (!f.complete && block_end == bytes.size() && within_block) return LogTail::State::kWhole;  // cut short by the end of the file
   // What it covers if its length is right; to the end of the block if that can't be.
   const std::size_t covered = f.complete && f.type != kZero ? at + f.size : block_end;
-  // Behind the last of a record is room, or nothing.
-  const bool last = f.complete && (f.type == kFull || f.type == kLast);
-  const bool followed = RecordBeginsBehind(bytes, at) || (last && !AllZero(bytes.substr(covered)));
-  return !followed && MissesSector(bytes, at, covered) ? LogTail::State::kTorn : LogTail::State::kDamaged;
+  return !IsFollowed(bytes, at, f, covered) && MissesSector(bytes, at, covered) ? LogTail::State::kTorn : LogTail::State::kDamaged;
 }
 
 // The logs of a DB, oldest first.

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "google/rpc/error_details.pb.h"
 #include "proto/wire_form.h"
@@ -149,7 +150,7 @@ class ReadCall final : public ZonedCall {
     v1::ReadResponse page;
     page.set_index(slot);
     if (IsOk(result.status)) {
-      UseKnown(query, &result);
+      if (!UseKnown(query, &result)) return End(BadAnswer("the end of chain " + Hex(query.pages.chain().view())));
       *page.mutable_head() = result.response.chain().head();
       page.set_staleness_ms(result.response.chain().staleness_ms());
       if (!TakePage(query, result)) return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
@@ -178,14 +179,16 @@ class ReadCall final : public ZonedCall {
 
   ChainEnds::Key EndOf(const Query& query) const { return {zone(), query.pages.chain(), query.last}; }
 
-  // The entries that a node did not send again, as if it had.
-  static void UseKnown(const Query& query, OpResult* result) {
+  // The entries that a node did not send again, as if it had. False: it says so of what it was not asked.
+  static bool UseKnown(Query& query, OpResult* result) {
+    const auto known = std::exchange(query.known, std::nullopt);
     auto* chain = result->response.mutable_chain();
-    const bool same = query.known && chain->head().length() == query.known->length && chain->head().hash() == query.known->hash.view();
-    if (!chain->unchanged() || !same) return;  // else it brings nothing, and is refused as such
-    chain->mutable_packed()->set_first(query.known->first);
-    chain->mutable_packed()->set_count(query.known->length - query.known->first);
-    result->bodies = {query.known->packed};
+    if (!chain->unchanged()) return true;
+    if (!known || chain->head().length() != known->length || chain->head().hash() != known->hash.view()) return false;
+    chain->mutable_packed()->set_first(known->first);
+    chain->mutable_packed()->set_count(known->length - known->first);
+    result->bodies = {known->packed};
+    return true;
   }
 
   // What one page brought to the end of the chain is kept for the next who asks.

@@ -20,6 +20,12 @@ void ChainEnds::Keep(const Key& key, End end) {
   ends_[key] = {std::move(end), uses_.insert(uses_.end(), key)};
 }
 
+void ChainEnds::Clear() {
+  ends_.clear();
+  uses_.clear();
+  bytes_ = 0;
+}
+
 void ChainEnds::Drop(std::map<Key, Kept>::iterator at) {
   bytes_ -= Cost(at->second.end);
   uses_.erase(at->second.use);

@@ -38,6 +38,7 @@ class ChainEnds {
 
   std::optional<End> Find(const Key& key);
   void Keep(const Key& key, End end);
+  void Clear();
 
   std::uint64_t bytes() const { return bytes_; }
 

@@ -49,6 +49,7 @@ struct RouterCore::State final : CallHost {
   void ClearCache() override {
     cache_.Clear();
     disk_.Clear();
+    chain_ends_.Clear();
   }
   std::optional<DiskCounters> Disk() const override;
   void Respond(CallId call, Response response) override;

@@ -129,7 +129,7 @@ TEST_CASE("a node that says unchanged of another head, or unasked, is not believ
       wire::DataResponse response;
       response.set_call(request.call());
       auto* chain = response.mutable_chain();
-      chain->set_complete(false);
+      chain->set_complete(true);
       chain->set_unchanged(true);
       chain->mutable_head()->set_length(3);
       chain->mutable_head()->set_hash(std::string(Digest::kSize, 'h'));
@@ -174,6 +174,9 @@ TEST_CASE("ends stay within their bytes, and what was not read for longest goes"
   ends.Keep(key(98), end(2, 20'000));
   CHECK_FALSE(ends.Find(key(98)));
   CHECK(ends.Find(key(99)));
+  ends.Clear();
+  CHECK_FALSE(ends.Find(key(99)));
+  CHECK(ends.bytes() == 0);
 }
 
 }  // namespace

@@ -315,6 +315,33 @@ TEST_CASE("leveldb store: a sector that is missing before the last record is dam
   }
 }
 
+TEST_CASE("leveldb store: a torn record whose value looks like a log is torn still", "[leveldb]") {
+  TemporaryFolder parent;
+  const std::string folder = parent.path() + "/store";
+  const SampleLog sample = MakeLog(folder);
+  std::string value = sample.bytes.substr(0, 3'000);  // records, from the beginning of a log
+  {
+    auto options = SmallOptions(parent.path() + "/other");
+    options.inline_value_bytes = 4 << 10;
+    const auto store = MustOpen(options);
+    REQUIRE(WriteAndWait(*store, BatchOf(0)));
+    const Payload held = MakeValue(value);
+    REQUIRE(WriteAndWait(*store, {{StoreBatch::PutRecord{1, ChunkAt('l'), HeaderFor(held), held}}}));
+  }
+  std::ostringstream bytes;
+  bytes << std::ifstream(FilesLike(parent.path() + "/other", ".log").at(0), std::ios::binary).rdbuf();
+  const std::string log = bytes.str();
+  const std::uint64_t last = JudgeLog(std::string_view(log).substr(0, log.size() - 1)).end;
+  REQUIRE(log.size() - last > 3'000);
+  for (std::uint64_t sector = last / 512 + 1; (sector + 1) * 512 <= log.size(); ++sector) {
+    INFO("sector " << sector);
+    std::string torn = log + std::string(4'000, '\0');
+    torn.replace(sector * 512, 512, std::string(512, '\0'));
+    REQUIRE(JudgeLog(torn).state == LogTail::State::kTorn);
+    REQUIRE(JudgeLog(torn).end == last);
+  }
+}
+
 TEST_CASE("leveldb store: an older log can't be torn", "[leveldb]") {
   TemporaryFolder parent;
   const std::string folder = parent.path() + "/store";
