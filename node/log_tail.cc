@@ -93,13 +93,13 @@ bool BeginsInLaterBlock(std::string_view bytes, std::size_t at) {
 // Whether a record begins at `at`, and nothing but fragments stands from there to the end or to room: a value may hold what looks like
 // a record, but hardly that.
 bool RunsToTheEnd(std::string_view bytes, std::size_t at) {
-  Fragment f = FragmentAt(bytes, at);
-  if (!f.valid || (f.type != kFull && f.type != kFirst)) return false;
-  while (at < bytes.size()) {
+  const Fragment first = FragmentAt(bytes, at);
+  if (!first.valid || (first.type != kFull && first.type != kFirst)) return false;
+  for (at += first.size; at < bytes.size();) {
     const std::size_t left_in_block = kBlock - at % kBlock;
-    f = left_in_block < kHeader ? Fragment{} : FragmentAt(bytes, at);
+    const Fragment f = FragmentAt(bytes, at);
     if (left_in_block >= kHeader && !f.valid) return AllZero(bytes.substr(at));
-    at += left_in_block < kHeader ? left_in_block : f.size;
+    at += f.valid ? f.size : left_in_block;
   }
   return true;
 }
@@ -213,7 +213,7 @@ LogTail JudgeLog(std::string_view bytes) {
 CheckedTails CheckTails(const std::string& folder) {
   CheckedTails checked;
   std::vector<std::string> paths = Logs(folder);
-  const std::size_t older = paths.empty() ? 0 : paths.size() - 1;  // than the newest log: all of them was synced before that was begun
+  const std::size_t older = paths.empty() ? 0 : paths.size() - 1;  // than the newest log: each was synced to its end before the next was begun
   paths.push_back(Manifest(folder));
   for (std::size_t i = 0; i < paths.size(); ++i) {
     const std::string& path = paths[i];

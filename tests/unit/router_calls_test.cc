@@ -400,21 +400,13 @@ TEST_CASE("packed entries that are not those asked for end the call") {
   world.Settle();
   REQUIRE(world.Do(Append("shop", Id(1), 0, {"a", "b", "c"})).end->code() == 0);
   const auto wrong = GENERATE(std::pair{0u, 2u}, std::pair{1u, 3u}, std::pair{1u, 0u});  // first position, count
-  for (std::size_t i = 0; i < 3; ++i) {
-    world.node(i).intercept = [&](FakeNode& from, const wire::DataRequest& request, const std::vector<Payload>&) {
-      if (!request.has_read_chain()) return false;
-      wire::DataResponse response;
-      response.set_call(request.call());
-      auto* chain = response.mutable_chain();
-      chain->set_complete(true);
-      chain->mutable_head()->set_length(3);
-      chain->mutable_head()->set_hash(Digest().str());
-      chain->mutable_packed()->set_first(wrong.first);
-      chain->mutable_packed()->set_count(wrong.second);
-      world.Answer(from, std::move(response), {std::make_shared<const std::string>()});
-      return true;
-    };
-  }
+  wire::ChainResult chain;
+  chain.set_complete(true);
+  chain.mutable_head()->set_length(3);
+  chain.mutable_head()->set_hash(Digest().str());
+  chain.mutable_packed()->set_first(wrong.first);
+  chain.mutable_packed()->set_count(wrong.second);
+  world.AnswerChainReads(chain, {std::make_shared<const std::string>()});
   v1::ReadRequest read;
   read.set_zone("shop");
   read.add_queries()->set_chain(Id(1).str());

@@ -273,6 +273,19 @@ void RouterWorld::OnData(FakeNode& node, const wire::DataRequest& request, const
   Serve(node, request, bodies);
 }
 
+void RouterWorld::AnswerChainReads(const wire::ChainResult& result, const std::vector<Payload>& bodies) {
+  for (auto& node : nodes_) {
+    node->intercept = [this, result, bodies](FakeNode& from, const wire::DataRequest& request, const std::vector<Payload>&) {
+      if (!request.has_read_chain()) return false;
+      wire::DataResponse response;
+      response.set_call(request.call());
+      *response.mutable_chain() = result;
+      Answer(from, std::move(response), bodies);
+      return true;
+    };
+  }
+}
+
 void RouterWorld::Serve(FakeNode& node, const wire::DataRequest& request, const std::vector<Payload>& bodies) {
   std::vector<Payload> out;
   wire::DataResponse response = Execute(request, bodies, &out);

@@ -94,6 +94,8 @@ class RouterWorld {
   void Answer(FakeNode& node, wire::DataResponse response, std::vector<Payload> bodies = {});
   void AnswerError(FakeNode& node, const wire::DataRequest& request, Code code, const std::string& reason,
                    const std::string& message = "told so by the test");
+  // From now on every node answers reads of chains with this.
+  void AnswerChainReads(const wire::ChainResult& result, const std::vector<Payload>& bodies);
   // Carries the request out as the node's true self.
   void Serve(FakeNode& node, const wire::DataRequest& request, const std::vector<Payload>& bodies);
   void At(Instant when, std::function<void()> what);

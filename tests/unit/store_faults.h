@@ -15,6 +15,7 @@
 
 #include "cluster/random.h"
 #include "node/disk_env.h"
+#include "node/durable_file.h"
 #include "node/leveldb_store.h"
 #include "test_support.h"
 
@@ -162,6 +163,14 @@ inline std::vector<std::string> FilesLike(const std::string& folder, const std::
   }
   std::sort(out.begin(), out.end());
   return out;
+}
+
+// The bytes of the only log of a store's LevelDB.
+inline std::string LogOf(const std::string& folder) {
+  const auto logs = FilesLike(folder, ".log");
+  REQUIRE(logs.size() == 1);
+  int error = 0;
+  return ReadWholeFile(logs[0], &error).value();
 }
 
 inline void FlipBit(const std::string& path, std::uint64_t at, int bit) {

@@ -250,9 +250,7 @@ SampleLog MakeLog(const std::string& folder) {
     const Payload large = MakeValue(std::string(100'000, 'x'));
     REQUIRE(WriteAndWait(*store, {{StoreBatch::PutRecord{1, ChunkAt('l'), HeaderFor(large), large}}}));
   }
-  std::ostringstream bytes;
-  bytes << std::ifstream(FilesLike(folder, ".log").at(0), std::ios::binary).rdbuf();
-  SampleLog log{bytes.str(), 0, 0};
+  SampleLog log{LogOf(folder), 0, 0};
   log.large = JudgeLog(std::string_view(log.bytes).substr(0, log.bytes.size() - 1)).end;
   log.small = JudgeLog(std::string_view(log.bytes).substr(0, log.large - 1)).end;
   return log;
@@ -328,9 +326,7 @@ TEST_CASE("leveldb store: a torn record whose value looks like a log is torn sti
     const Payload held = MakeValue(value);
     REQUIRE(WriteAndWait(*store, {{StoreBatch::PutRecord{1, ChunkAt('l'), HeaderFor(held), held}}}));
   }
-  std::ostringstream bytes;
-  bytes << std::ifstream(FilesLike(parent.path() + "/other", ".log").at(0), std::ios::binary).rdbuf();
-  const std::string log = bytes.str();
+  const std::string log = LogOf(parent.path() + "/other");
   const std::uint64_t last = JudgeLog(std::string_view(log).substr(0, log.size() - 1)).end;
   REQUIRE(log.size() - last > 3'000);
   for (std::uint64_t sector = last / 512 + 1; (sector + 1) * 512 <= log.size(); ++sector) {

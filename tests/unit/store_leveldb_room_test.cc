@@ -5,7 +5,6 @@
 #include <future>
 #include <mutex>
 #include <set>
-#include <sstream>
 
 #include "node/leveldb_store.h"
 #include "node/log_tail.h"
@@ -19,12 +18,6 @@ namespace coffer::node {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string ReadFile(const std::string& path) {
-  std::ostringstream bytes;
-  bytes << std::ifstream(path, std::ios::binary).rdbuf();
-  return bytes.str();
-}
 
 TEST_CASE("leveldb store: a full disk is waited for, and writes go on without a restart", "[leveldb]") {
   struct Full : DiskFaults {
@@ -73,23 +66,22 @@ TEST_CASE("leveldb store: a log is written into room that is there already", "[l
   options.log_room_bytes = kRoom;
   options.write_buffer_bytes = 4 << 20;
   options.faults = &faults;
-  const auto bytes_of_log = [&] { return ReadFile(FilesLike(folder, ".log").at(0)); };
   SECTION("in steps, which a killed process leaves, and a stopped one takes back") {
     auto store = MustOpen(options);
     std::set<std::uint64_t> sizes;
     for (std::uint64_t i = 0; i < 150; ++i) {
       REQUIRE(WriteAndWait(*store, BatchOf(i)));
-      sizes.insert(bytes_of_log().size());
+      sizes.insert(LogOf(folder).size());
     }
     CHECK(sizes.size() > 1);
     for (const std::uint64_t size : sizes) CHECK(size % kRoom == 0);
-    const LogTail tail = JudgeLog(bytes_of_log());
+    const LogTail tail = JudgeLog(LogOf(folder));
     CHECK(tail.state == LogTail::State::kWhole);
     CHECK(tail.end + 2 * kRoom >= *sizes.rbegin());
     const std::string killed = parent.path() + "/killed";
     fs::copy(folder, killed, fs::copy_options::recursive);
     store.reset();
-    CHECK(bytes_of_log().size() == tail.end);
+    CHECK(LogOf(folder).size() == tail.end);
     CHECK(CountWhole(*MustOpen(SmallOptions(killed))) == 150);
   }
   SECTION("a disk without space for it does without") {
@@ -97,7 +89,7 @@ TEST_CASE("leveldb store: a log is written into room that is there already", "[l
     auto store = MustOpen(options);
     for (std::uint64_t i = 0; i < 150; ++i) REQUIRE(WriteAndWait(*store, BatchOf(i)));
     CHECK_FALSE(store->Health().full);
-    const std::string log = bytes_of_log();
+    const std::string log = LogOf(folder);
     CHECK(log.size() == JudgeLog(log).end);
     store.reset();
     CHECK(CountWhole(*MustOpen(SmallOptions(folder))) == 150);
