@@ -187,11 +187,12 @@ void Lane::OnDone(const grpc::Status& status) {
     if (side_.lane == this) side_.lane = nullptr;
     if (!impl_->closing) {
       std::vector<LostCall> lost;
-      if (side_.lane == nullptr) lost = TakeQueue(side_);
+      const bool current = generation_ == link.generation;  // else another connection has taken its place, and its calls
+      if (current && side_.lane == nullptr) lost = TakeQueue(side_);
       for (std::uint64_t id : sent) lost.push_back({id, true});
       std::string why = status.error_message().empty() ? "the router ended the stream" : status.error_message();
       if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) why = "this is not a Coffer router: " + why;
-      if (generation_ == link.generation) {  // else another connection has taken its place
+      if (current) {
         link.last_error = why;
         if (link.state == RouterState::kUp) link.state = RouterState::kIdle;
       }

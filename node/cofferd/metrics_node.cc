@@ -148,6 +148,10 @@ void WriteRouterMetrics(const router::RouterMetrics& metrics, MetricsWriter* wri
   }
   writer->Gauge("coffer_cache_bytes", "Memory in use.", Number(cache.bytes));
   writer->Gauge("coffer_cache_chunks", "Chunks in the cache.", Number(cache.entries));
+  const auto& ends = metrics.core.chain_ends;
+  writer->Counter("coffer_chain_ends_asked_total", "Reads of a chain's last entries for which they were kept.", Number(ends.asked));
+  writer->Counter("coffer_chain_ends_used_total", "Of these, chains that ended there still: nothing was sent again.", Number(ends.used));
+  writer->Gauge("coffer_chain_ends_bytes", "Memory of the ends of chains that are kept.", Number(ends.bytes));
   if (metrics.core.disk) WriteCacheDisk(metrics.core, writer);
   writer->Counter("coffer_router_operations_total", "Operations on nodes begun.", Number(dispatcher.operations));
   writer->Counter("coffer_router_retries_total", "Attempts after the first.", Number(dispatcher.retries));

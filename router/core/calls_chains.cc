@@ -122,20 +122,22 @@ class ReadCall final : public ZonedCall {
  public:
   ReadCall(CallId id, Instant deadline, CallHost& host, v1::ReadRequest request)
       : ZonedCall(id, deadline, host, request.zone()), consistency_(request.consistency()) {
-    for (auto& query : *request.mutable_queries()) queries_.emplace_back(std::move(query));
+    for (auto& query : *request.mutable_queries()) queries_.emplace_back(std::move(query), IsLocal(consistency_));
   }
 
   void Run() override { Go(); }
   void Wake() override { Go(); }
   void Reissue(Slot slot) override {
     Query& query = queries_[slot];
+    // Its chain was another one: what was read of it can't be continued here.
+    if (!query.zone.IsZero() && query.zone != zone()) return End(ZoneReplacedWhileRead(zone_name()));
     OpSpec spec = SpecFor(query.pages.chain(), TargetFor(consistency_), /*write=*/false);
     auto* op = spec.request.mutable_read_chain();
     query.pages.FillNext(op);
     op->set_local(IsLocal(consistency_));
     op->set_max_bytes(kPageBytes);
     op->set_packed(true);
-    query.known = op->has_last() && query.last != 0 && !op->local() ? host().chain_ends().Find(EndOf(query)) : std::nullopt;
+    query.known = op->has_last() && query.last != 0 && !op->local() ? host().chain_ends().Find(EndOf(zone(), query)) : std::nullopt;
     if (query.known) {
       op->mutable_known()->set_length(query.known->length);
       op->mutable_known()->set_hash(query.known->hash.str());
@@ -150,6 +152,7 @@ class ReadCall final : public ZonedCall {
     v1::ReadResponse page;
     page.set_index(slot);
     if (IsOk(result.status)) {
+      query.zone = result.zone;
       if (!UseKnown(query, &result)) return End(BadAnswer("the end of chain " + Hex(query.pages.chain().view())));
       *page.mutable_head() = result.response.chain().head();
       page.set_staleness_ms(result.response.chain().staleness_ms());
@@ -169,18 +172,19 @@ class ReadCall final : public ZonedCall {
 
  private:
   struct Query {
-    explicit Query(v1::ChainQuery q) : last(q.has_last() && !q.backwards() ? q.last() : 0), pages(std::move(q)) {}
+    Query(v1::ChainQuery q, bool local) : last(q.has_last() && !q.backwards() ? q.last() : 0), pages(std::move(q), local) {}
     const std::uint64_t last;  // the last so many, oldest first; 0: something else
     ChainPages pages;
+    ZoneId zone;  // whose chain the pages so far are of; zero before the first
     bool under_way = false;
     std::optional<ChainEnds::End> known;  // what the node was told that we have
     std::optional<Response> ready;  // a serialised ReadResponse
   };
 
-  ChainEnds::Key EndOf(const Query& query) const { return {zone(), query.pages.chain(), query.last}; }
+  static ChainEnds::Key EndOf(const ZoneId& zone, const Query& query) { return {zone, query.pages.chain(), query.last}; }
 
   // The entries that a node did not send again, as if it had. False: it says so of what it was not asked.
-  static bool UseKnown(Query& query, OpResult* result) {
+  bool UseKnown(Query& query, OpResult* result) {
     const auto known = std::exchange(query.known, std::nullopt);
     auto* chain = result->response.mutable_chain();
     if (!chain->unchanged()) return true;
@@ -188,18 +192,19 @@ class ReadCall final : public ZonedCall {
     chain->mutable_packed()->set_first(known->first);
     chain->mutable_packed()->set_count(known->length - known->first);
     result->bodies = {known->packed};
+    host().chain_ends().Used();
     return true;
   }
 
   // What one page brought to the end of the chain is kept for the next who asks.
   void KeepEnd(const Query& query, const OpResult& result) {
     const wire::ChainResult& chain = result.response.chain();
-    if (query.last == 0 || IsLocal(consistency_) || !chain.has_packed() || chain.unchanged() || !query.pages.complete()) return;
+    if (query.last == 0 || IsLocal(consistency_) || !chain.has_packed() || chain.unchanged()) return;
     const std::uint64_t first = chain.packed().first();
     const auto hash = Digest::From(chain.head().hash());
     const bool all = chain.packed().count() == std::min(query.last, chain.head().length());
     if (!hash || !all || first + chain.packed().count() != chain.head().length()) return;
-    host().chain_ends().Keep(EndOf(query), {chain.head().length(), *hash, first, result.bodies.front()});
+    host().chain_ends().Keep(EndOf(query.zone, query), {chain.head().length(), *hash, first, result.bodies.front()});
   }
 
   // Whether an answer's entries, packed or each with a body of its own, are what was asked for; they are taken as read.

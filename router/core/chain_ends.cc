@@ -7,6 +7,7 @@ namespace coffer::router {
 std::optional<ChainEnds::End> ChainEnds::Find(const Key& key) {
   const auto it = ends_.find(key);
   if (it == ends_.end()) return std::nullopt;
+  ++asked_;
   uses_.splice(uses_.end(), uses_, it->second.use);
   return it->second.end;
 }
@@ -20,16 +21,21 @@ void ChainEnds::Keep(const Key& key, End end) {
   ends_[key] = {std::move(end), uses_.insert(uses_.end(), key)};
 }
 
+void ChainEnds::RemoveZone(const ZoneId& zone) {
+  auto it = ends_.lower_bound({zone, {}, 0});
+  while (it != ends_.end() && it->first.zone == zone) it = Drop(it);
+}
+
 void ChainEnds::Clear() {
   ends_.clear();
   uses_.clear();
   bytes_ = 0;
 }
 
-void ChainEnds::Drop(std::map<Key, Kept>::iterator at) {
+std::map<ChainEnds::Key, ChainEnds::Kept>::iterator ChainEnds::Drop(std::map<Key, Kept>::iterator at) {
   bytes_ -= Cost(at->second.end);
   uses_.erase(at->second.use);
-  ends_.erase(at);
+  return ends_.erase(at);
 }
 
 }  // namespace coffer::router

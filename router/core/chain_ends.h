@@ -16,6 +16,13 @@
 
 namespace coffer::router {
 
+struct ChainEndCounters {
+  std::uint64_t bytes = 0;
+  std::uint64_t ends = 0;
+  std::uint64_t asked = 0;  // reads for which an end was kept
+  std::uint64_t used = 0;   // of these, chains that ended there still
+};
+
 // Single-threaded. Bounded in bytes; what was not read for longest goes first.
 class ChainEnds {
  public:
@@ -38,9 +45,13 @@ class ChainEnds {
 
   std::optional<End> Find(const Key& key);
   void Keep(const Key& key, End end);
+  // A found end was the end still.
+  void Used() { ++used_; }
+  // Of a zone that is deleted.
+  void RemoveZone(const ZoneId& zone);
   void Clear();
 
-  std::uint64_t bytes() const { return bytes_; }
+  ChainEndCounters Counters() const { return {bytes_, ends_.size(), asked_, used_}; }
 
  private:
   static constexpr std::uint64_t kBesides = 256;  // what an end costs beside its entries, about
@@ -49,10 +60,13 @@ class ChainEnds {
     std::list<Key>::iterator use;
   };
   static std::uint64_t Cost(const End& end) { return end.packed->size() + kBesides; }
-  void Drop(std::map<Key, Kept>::iterator at);
+  // What comes next.
+  std::map<Key, Kept>::iterator Drop(std::map<Key, Kept>::iterator at);
 
   const std::uint64_t most_;
   std::uint64_t bytes_ = 0;
+  std::uint64_t asked_ = 0;
+  std::uint64_t used_ = 0;
   std::map<Key, Kept> ends_;
   std::list<Key> uses_;  // least recently read first
 };

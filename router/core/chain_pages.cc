@@ -5,7 +5,8 @@
 
 namespace coffer::router {
 
-ChainPages::ChainPages(v1::ChainQuery query) : query_(std::move(query)), chain_(BlockId::Must(query_.chain())) {}
+ChainPages::ChainPages(v1::ChainQuery query, bool local)
+    : query_(std::move(query)), chain_(BlockId::Must(query_.chain())), local_(local) {}
 
 void ChainPages::FillNext(internal::v1::ReadChainOp* op) const {
   op->set_chain(query_.chain());
@@ -44,21 +45,25 @@ bool ChainPages::Take(std::uint64_t position, std::uint64_t count) {
   return true;
 }
 
+bool ChainPages::MayEnd(bool node_complete) {
+  const bool all = low_ >= high_;
+  complete_ = all || node_complete;
+  return all || !node_complete || local_;
+}
+
 bool ChainPages::Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head,
                         bool node_complete) {
   Fix(head);
   for (const v1::Entry& entry : entries) {
     if (!Take(entry.position(), 1)) return false;
   }
-  complete_ = node_complete || low_ >= high_;
-  return complete_ || !entries.empty();
+  return MayEnd(node_complete) && (complete_ || !entries.empty());
 }
 
 bool ChainPages::Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete) {
   Fix(head);
   if (entries.count() == 0 || !Take(entries.first(), entries.count())) return false;
-  complete_ = node_complete || low_ >= high_;
-  return true;
+  return MayEnd(node_complete);
 }
 
 }  // namespace coffer::router

@@ -13,11 +13,13 @@ namespace coffer::router {
 // half seen nor followed for ever.
 class ChainPages {
  public:
-  explicit ChainPages(v1::ChainQuery query);
+  // `local`: each page may come from another copy, and one that is behind may end before the first answer's head.
+  ChainPages(v1::ChainQuery query, bool local);
 
   // The part and direction of the next page.
   void FillNext(internal::v1::ReadChainOp* op) const;
-  // Takes a page in. False when its entries are not the ones that come next, or it brings nothing and more is due.
+  // Takes a page in. False when its entries are not the ones that come next, or it brings nothing, or says that there are no
+  // more, and more is due.
   bool Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head, bool node_complete);
   // As above, of a packed page.
   bool Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete);
@@ -30,11 +32,14 @@ class ChainPages {
  private:
   // The head of the first answer fixes the range.
   void Fix(const v1::ChainHead& head);
+  // Whether a page may end the range, or more may follow it.
+  bool MayEnd(bool node_complete);
   // Whether the next `count` entries begin at this position; they are then taken as read.
   bool Take(std::uint64_t position, std::uint64_t count);
 
   const v1::ChainQuery query_;
   const BlockId chain_;
+  const bool local_;
   bool fixed_ = false;       // low_ and high_ are known
   std::uint64_t low_ = 0;    // what is still wanted: [low_, high_)
   std::uint64_t high_ = 0;

@@ -177,8 +177,9 @@ constexpr CodeText kErrorReasons[] = {
      "UNIMPLEMENTED: there is no such method.",
      "Check the name and the version."},
     {"ZONE_DELETED",
-     "NOT_FOUND: the zone was deleted; a request that names it by its id is told so also when another has its name. Nothing was done.",
-     "Create it again, or use another; resolve the name again if the id was given."},
+     "NOT_FOUND: the zone was deleted; a request that names it by its id is told so also when another has its name, and so is a read "
+     "of a chain that met the deletion between two pages. Nothing was written.",
+     "Create it again, or use another; resolve the name again if the id was given; read again."},
     {"ZONE_EXISTS",
      "ALREADY_EXISTS: the name is taken.",
      "Use the zone that is there, or another name."},

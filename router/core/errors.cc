@@ -73,6 +73,12 @@ Status ZoneReplaced(std::string_view zone) {
                        "\" now; nothing was done: resolve the name again to use that one");
 }
 
+Status ZoneReplacedWhileRead(std::string_view zone) {
+  return MakeError(Code::kNotFound, "ZONE_DELETED",
+                   "the zone was deleted while a chain of it was read, another has the name \"" + std::string(zone) +
+                       "\" now; what came so far is a part of the deleted chain: read again to read the other zone's");
+}
+
 Status OutcomeUnknown(std::string_view last) {
   return MakeError(Code::kDeadlineExceeded, "OUTCOME_UNKNOWN",
                    "the write was sent, but no answer came in time: it may or may not have happened; sending the same "

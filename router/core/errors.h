@@ -59,6 +59,8 @@ Status UnknownMethod(std::string_view method);
 Status ZoneUnknown(std::string_view zone);
 // NOT_FOUND, ZONE_DELETED: the zone that a request named by its id is no more; another has its name.
 Status ZoneReplaced(std::string_view zone);
+// NOT_FOUND, ZONE_DELETED: between two pages of a read the zone was deleted; another has its name.
+Status ZoneReplacedWhileRead(std::string_view zone);
 // DEADLINE_EXCEEDED, OUTCOME_UNKNOWN: a write was sent and no answer settled it. `last` is what was heard last, may be empty.
 Status OutcomeUnknown(std::string_view last);
 // UNAVAILABLE, NOT_SENT: the deadline passed before the request could be sent to anybody; definite. `why` says what was missing.

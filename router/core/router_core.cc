@@ -414,6 +414,7 @@ RouterCounters RouterCore::Counters() const {
   counters.dispatcher = state_->dispatcher_.counters();
   counters.cache = state_->cache_.Counters();
   counters.disk = state_->Disk();
+  counters.chain_ends = state_->chain_ends_.Counters();
   for (const ZoneHits& zone : state_->cache_.CountersByZone()) {
     counters.cache_zones.push_back({state_->zones_.NameOf(zone.zone), zone.hits, zone.misses, zone.disk_hits, zone.disk_misses});
   }

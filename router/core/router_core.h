@@ -17,6 +17,7 @@
 #include "cluster/membership.h"
 #include "cluster/message.h"
 #include "router/core/call.h"
+#include "router/core/chain_ends.h"
 #include "router/core/chunk_cache.h"
 #include "router/core/disk_index.h"
 #include "router/core/dispatcher.h"
@@ -74,6 +75,7 @@ struct RouterCounters {
   ChunkCacheCounters cache;
   std::optional<DiskCounters> disk;     // nothing: there is none
   std::vector<NamedZoneHits> cache_zones;
+  ChainEndCounters chain_ends;
 };
 
 // Single-threaded; owned by one driver, which calls Tick no later than NextDeadline().

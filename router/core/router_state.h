@@ -40,6 +40,7 @@ struct RouterCore::State final : CallHost {
     zones_.ForgetId(id);
     cache_.RemoveZone(id);
     disk_.RemoveZone(id);
+    chain_ends_.RemoveZone(id);
   }
   bool FindOnDisk(CallId call, Slot slot, const ZoneId& zone, const BlockId& id) override;
   void ForgetChunk(const ZoneId& zone, const BlockId& id) override {

@@ -126,12 +126,55 @@ TEST_CASE("a node that says unchanged of another head, or unasked, is not believ
   wire::ChainResult chain;
   chain.set_complete(true);
   chain.set_unchanged(true);
-  chain.mutable_head()->set_length(3);
+  chain.mutable_head()->set_length(GENERATE(2u, 3u));
   chain.mutable_head()->set_hash(std::string(Digest::kSize, 'h'));
   world.AnswerChainReads(chain, {});
   const auto& result = world.Do(world.Last(1));
   CHECK(result.end->code() == static_cast<int>(Code::kInternal));
   CHECK(result.responses.empty());
+}
+
+TEST_CASE("ends are counted, and leave with their zone or the cache") {
+  World world;
+  world.Grow({"a", "b"});
+  const auto counters = [&] { return world.core().Counters().chain_ends; };
+  CHECK(world.Read(world.Last(1)) == Bodies{"b"});
+  CHECK(world.Read(world.Last(2)) == Bodies{"a", "b"});
+  CHECK(counters().ends == 2);
+  CHECK(counters().asked == 0);
+  CHECK(world.Read(world.Last(1)) == Bodies{"b"});
+  world.Grow({"c"});
+  CHECK(world.Read(world.Last(1)) == Bodies{"c"});
+  CHECK(counters().asked == 2);
+  CHECK(counters().used == 1);
+  if (GENERATE(false, true)) {
+    v1::ControlCacheRequest clear;
+    clear.set_clear(true);
+    REQUIRE(world.Do(clear).end->code() == 0);
+  } else {
+    v1::ZonesDeleteRequest remove;
+    remove.set_name("shop");
+    REQUIRE(world.Do(remove).end->code() == 0);
+  }
+  CHECK(counters().ends == 0);
+  CHECK(counters().bytes == 0);
+}
+
+TEST_CASE("a zone's ends leave, others stay") {
+  ChainEnds ends(1'000'000);
+  const auto zone = [](std::uint8_t n) {
+    ZoneId id;
+    id.bytes[0] = n;
+    return id;
+  };
+  for (std::uint8_t n = 1; n <= 3; ++n) {
+    for (int chain = 0; chain < 5; ++chain) ends.Keep({zone(n), Id(chain), 5}, {1, Digest{}, 0, std::make_shared<const std::string>("x")});
+  }
+  ends.RemoveZone(zone(2));
+  CHECK(ends.Counters().ends == 10);
+  CHECK(ends.Find({zone(1), Id(4), 5}));
+  CHECK_FALSE(ends.Find({zone(2), Id(0), 5}));
+  CHECK(ends.Find({zone(3), Id(0), 5}));
 }
 
 TEST_CASE("without a cache no ends are kept") {
@@ -154,21 +197,21 @@ TEST_CASE("ends stay within their bytes, and what was not read for longest goes"
   for (int n = 0; n < 100; ++n) {
     ends.Keep(key(n), end(1, 1'000));
     REQUIRE(ends.Find(key(0)));
-    CHECK(ends.bytes() <= 10'000);
+    CHECK(ends.Counters().bytes <= 10'000);
   }
   CHECK_FALSE(ends.Find(key(50)));
   CHECK(ends.Find(key(99)));
   // A later end takes the place of the earlier, one that is too large that of none.
-  const std::uint64_t before = ends.bytes();
+  const std::uint64_t before = ends.Counters().bytes;
   ends.Keep(key(99), end(2, 1'000));
-  CHECK(ends.bytes() == before);
+  CHECK(ends.Counters().bytes == before);
   CHECK(ends.Find(key(99))->length == 2);
   ends.Keep(key(98), end(2, 20'000));
   CHECK_FALSE(ends.Find(key(98)));
   CHECK(ends.Find(key(99)));
   ends.Clear();
   CHECK_FALSE(ends.Find(key(99)));
-  CHECK(ends.bytes() == 0);
+  CHECK(ends.Counters().bytes == 0);
 }
 
 }  // namespace

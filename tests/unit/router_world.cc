@@ -4,13 +4,10 @@
 #include <stdexcept>
 
 #include "cluster/placement.h"
-#include "cluster/sha256.h"
 #include "router/core/errors.h"
 
 namespace coffer::router {
 namespace {
-
-constexpr std::uint64_t kPageEntries = 3;  // a fake node's page, small so that paging is met
 
 NodeId NodeIdOf(std::size_t i) {
   NodeId id;
@@ -288,7 +285,7 @@ void RouterWorld::AnswerChainReads(const wire::ChainResult& result, const std::v
 
 void RouterWorld::Serve(FakeNode& node, const wire::DataRequest& request, const std::vector<Payload>& bodies) {
   std::vector<Payload> out;
-  wire::DataResponse response = Execute(request, bodies, &out);
+  wire::DataResponse response = Execute(truth_, request, bodies, &out);
   response.set_call(request.call());
   Answer(node, std::move(response), std::move(out));
 }
@@ -356,163 +353,6 @@ CallId RouterWorld::Call(Request request, Duration deadline) {
 RouterWorld::Result& RouterWorld::Finish(CallId id) {
   RunUntil([&] { return ended(id); });
   return results_[id];
-}
-
-// ---- The store of the fake nodes --------------------------------------------------------------------------------------
-
-namespace {
-
-Status Refused(Code code, const char* reason) { return MakeError(code, reason, reason); }
-
-}  // namespace
-
-wire::DataResponse RouterWorld::Execute(const wire::DataRequest& request, const std::vector<Payload>& in,
-                                        std::vector<Payload>* out) {
-  wire::DataResponse response;
-  response.mutable_status();
-  auto fail = [&](Code code, const char* reason) {
-    *response.mutable_status() = Refused(code, reason);
-    return response;
-  };
-  if (truth_.deleted_zones.count(request.zone())) return fail(Code::kNotFound, "ZONE_DELETED");
-  if (request.has_put_chunk()) {
-    const std::pair key(request.zone(), request.put_chunk().id());
-    if (truth_.deleted_chunks.count(key)) return fail(Code::kFailedPrecondition, "CHUNK_DELETED");
-    auto [it, fresh] = truth_.chunks.emplace(key, *in.at(0));
-    if (!fresh && it->second != *in.at(0)) return fail(Code::kAlreadyExists, "CHUNK_EXISTS");
-    response.set_already_existed(!fresh);
-  } else if (request.has_get_chunk()) {
-    const auto& op = request.get_chunk();
-    auto it = truth_.chunks.find({request.zone(), op.id()});
-    if (it == truth_.chunks.end()) {
-      return op.any_holder() ? fail(Code::kUnavailable, "NOT_MINE") : fail(Code::kNotFound, "CHUNK_NOT_FOUND");
-    }
-    const std::string& chunk = it->second;
-    const bool whole = op.offset() == 0 && op.length() == 0;
-    if (!whole && (op.offset() > chunk.size() || (op.offset() == chunk.size() && op.length() > 0))) {
-      return fail(Code::kOutOfRange, "OUT_OF_RANGE");
-    }
-    response.set_total_size(chunk.size());
-    response.set_settled(!truth_.unsettled);
-    out->push_back(std::make_shared<const std::string>(
-        chunk.substr(op.offset(), op.length() == 0 ? std::string::npos : op.length())));
-  } else if (request.has_has_chunks()) {
-    for (const auto& id : request.has_chunks().ids()) {
-      response.mutable_presence()->add_present(truth_.chunks.count({request.zone(), id}) > 0);
-    }
-    response.mutable_presence();
-  } else if (request.has_delete_chunk()) {
-    const std::pair key(request.zone(), request.delete_chunk().id());
-    if (!truth_.chunks.erase(key) && !truth_.deleted_chunks.count(key)) return fail(Code::kNotFound, "CHUNK_NOT_FOUND");
-    truth_.deleted_chunks.insert(key);
-  } else if (request.has_append()) {
-    const auto& op = request.append();
-    const std::pair key(request.zone(), op.chain());
-    if (truth_.deleted_chains.count(key)) return fail(Code::kFailedPrecondition, "CHAIN_DELETED");
-    auto& chain = truth_.chains[key];
-    auto set_head = [&] {
-      auto* head = response.mutable_head()->mutable_head();
-      head->set_length(chain.size());
-      head->set_hash(chain.empty() ? Digest().str() : chain.back().hash());
-    };
-    std::vector<v1::Entry> entries;
-    std::string previous = op.predecessor();
-    for (std::size_t i = 0; i < in.size(); ++i) {
-      v1::Entry entry;
-      entry.set_position(op.position() + i);
-      entry.set_body(*in[i]);
-      entry.set_predecessor(previous);
-      previous = Sha256({op.chain(), std::to_string(entry.position()), previous, *in[i]}).str();
-      entry.set_hash(previous);
-      entries.push_back(entry);
-    }
-    const bool same = chain.size() >= op.position() + entries.size() &&
-                      std::equal(entries.begin(), entries.end(), chain.begin() + static_cast<std::ptrdiff_t>(op.position()),
-                                 [](const auto& a, const auto& b) { return a.hash() == b.hash(); });
-    const std::string last = chain.empty() ? Digest().str() : chain.back().hash();
-    if (!same && (chain.size() != op.position() || last != op.predecessor())) {
-      set_head();
-      *response.mutable_status() = Refused(Code::kAborted, "APPEND_CONFLICT");
-      return response;
-    }
-    if (!same) chain.insert(chain.end(), entries.begin(), entries.end());
-    set_head();
-    response.mutable_head()->set_already_existed(same);
-  } else if (request.has_read_chain()) {
-    const auto& op = request.read_chain();
-    const std::pair key(request.zone(), op.chain());
-    if (truth_.deleted_chains.count(key)) return fail(Code::kNotFound, "CHAIN_DELETED");
-    auto it = truth_.chains.find(key);
-    if (it == truth_.chains.end() && op.wait_ms() == 0) return fail(Code::kNotFound, "CHAIN_NOT_FOUND");
-    static const std::vector<v1::Entry> kNone;
-    const auto& chain = it == truth_.chains.end() ? kNone : it->second;
-    std::uint64_t from = 0, to = chain.size();
-    if (op.part_case() == wire::ReadChainOp::kFirst) to = std::min<std::uint64_t>(to, op.first());
-    if (op.part_case() == wire::ReadChainOp::kLast) from = to - std::min<std::uint64_t>(to, op.last());
-    if (op.has_range()) {
-      from = op.range().from();
-      if (op.range().to() != 0) to = std::min<std::uint64_t>(to, op.range().to());
-    }
-    auto* result = response.mutable_chain();
-    std::uint64_t given = 0;
-    v1::ReadResponse pack;
-    for (std::uint64_t i = from; i < to && given < kPageEntries; ++i, ++given) {
-      v1::Entry entry = chain[op.backwards() ? to - 1 - (i - from) : i];
-      if (truth_.packs && op.packed()) {
-        if (given == 0) result->mutable_packed()->set_first(entry.position());
-        *pack.add_entries() = entry;
-        continue;
-      }
-      out->push_back(std::make_shared<const std::string>(entry.body()));
-      entry.clear_body();
-      *result->add_entries() = entry;
-    }
-    if (pack.entries_size() > 0) {
-      result->mutable_packed()->set_count(given);
-      out->push_back(std::make_shared<const std::string>(pack.SerializeAsString()));
-    }
-    result->set_complete(from + given >= to);
-    result->mutable_head()->set_length(chain.size());
-    result->mutable_head()->set_hash(chain.empty() ? Digest().str() : chain.back().hash());
-    if (op.has_known() && result->has_packed() && op.known().hash() == result->head().hash()) {
-      result->clear_packed();
-      out->clear();
-      result->set_unchanged(true);
-    }
-  } else if (request.has_head_chain()) {
-    auto it = truth_.chains.find({request.zone(), request.head_chain().chain()});
-    if (it == truth_.chains.end()) return fail(Code::kNotFound, "CHAIN_NOT_FOUND");
-    response.mutable_head()->mutable_head()->set_length(it->second.size());
-    response.mutable_head()->mutable_head()->set_hash(it->second.back().hash());
-  } else if (request.has_delete_chain()) {
-    const std::pair key(request.zone(), request.delete_chain().chain());
-    if (!truth_.chains.erase(key) && !truth_.deleted_chains.count(key)) return fail(Code::kNotFound, "CHAIN_NOT_FOUND");
-    truth_.deleted_chains.insert(key);
-  } else if (request.has_create_zone()) {
-    const auto& record = request.create_zone().zone();
-    auto [it, fresh] = truth_.zones.emplace(record.name(), record);
-    if (!fresh && it->second.id() != record.id()) return fail(Code::kAlreadyExists, "ZONE_EXISTS");
-    *response.mutable_zones()->add_zones() = it->second;
-  } else if (request.has_get_zone()) {
-    auto it = truth_.zones.find(request.get_zone().name());
-    if (it == truth_.zones.end()) return fail(Code::kNotFound, "ZONE_UNKNOWN");
-    *response.mutable_zones()->add_zones() = it->second;
-  } else if (request.has_list_zones()) {
-    auto it = truth_.zones.upper_bound(request.list_zones().after());
-    for (; it != truth_.zones.end(); ++it) {
-      if (response.zones().zones_size() == static_cast<int>(request.list_zones().limit())) break;
-      *response.mutable_zones()->add_zones() = it->second;
-    }
-    response.mutable_zones()->set_more(it != truth_.zones.end());
-  } else if (request.has_delete_zone()) {
-    auto it = truth_.zones.find(request.delete_zone().name());
-    if (it != truth_.zones.end() && it->second.id() == request.delete_zone().zone()) {
-      truth_.deleted_zones.insert(it->second.id());
-      truth_.zones.erase(it);
-    }
-    if (!truth_.deleted_zones.count(request.delete_zone().zone())) return fail(Code::kNotFound, "ZONE_UNKNOWN");
-  }
-  return response;
 }
 
 // ---- Requests ---------------------------------------------------------------------------------------------------------

@@ -11,23 +11,12 @@
 
 #include "cluster/layout.h"
 #include "router/core/router_core.h"
+#include "router_truth.h"
 
 namespace coffer::router {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// What a chunk, chain or zone store of a whole cluster holds; all nodes of a group share it (replication is not tested here).
-struct Truth {
-  std::map<std::pair<std::string, std::string>, std::string> chunks;                 // (zone id, id) -> bytes
-  std::set<std::pair<std::string, std::string>> deleted_chunks;
-  std::map<std::pair<std::string, std::string>, std::vector<v1::Entry>> chains;
-  std::set<std::pair<std::string, std::string>> deleted_chains;
-  std::map<std::string, wire::ZoneRecord> zones;                                     // by name
-  bool packs = false;      // entries go packed to who asked for it; else one body each, as nodes did that know nothing of packing
-  bool unsettled = false;  // chunks are there, but not known to be committed
-  std::set<std::string> deleted_zones;                                               // ids
-};
 
 struct FakeNode {
   NodeId id;
@@ -115,7 +104,6 @@ class RouterWorld {
   void Deliver(FakeNode& node, PeerMessage message);
   void ToRouter(FakeNode& node, wire::Peer header, std::vector<Payload> bodies = {}, Duration delay = milliseconds(1));
   void OnData(FakeNode& node, const wire::DataRequest& request, const std::vector<Payload>& bodies);
-  wire::DataResponse Execute(const wire::DataRequest& request, const std::vector<Payload>& in, std::vector<Payload>* out);
   void Watch(FakeNode& node, const wire::DataRequest& request, Instant until);
   bool Step(Instant limit);
 
