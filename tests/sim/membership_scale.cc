@@ -1,8 +1,9 @@
 // How failure detection grows with the cluster: the shipping Membership, 3 to 5 000 members, in virtual time.
 //
-//   membership_scale [--only LIST] [MEMBERS...]   prints the tables of docs/testing.md; without sizes 3 10 100 1000. LIST: of the
-//                                                 letters r rest, k killed, l loss, h heavy loss, s slow, v very slow, c cut; what is
-//                                                 left out shows as "."
+//   membership_scale [--only LIST] [--seconds S] [MEMBERS...]
+//                                 prints the tables of docs/testing.md; without sizes 3 10 100 1000. LIST: of the letters r rest,
+//                                 k killed, l loss, h heavy loss, s slow, v very slow, c cut; what is left out shows as ".".
+//                                 S: virtual seconds of loss and of slowness, instead of those drawn up for the size
 //   membership_scale --smoke                      10, 30 and 100 members, with the figures checked
 //
 // Every message goes through its real encoding. All members are linked from the start: what is measured is a running cluster. Each
@@ -339,17 +340,26 @@ FalsePositives Count(const World& world) {
   return count;
 }
 
+// Of large clusters such a second can take minutes: says on stderr how far it is.
+void RunWatched(World* world, int for_seconds) {
+  const Instant began = world->now();
+  for (int second = 1; second <= for_seconds; ++second) {
+    world->RunUntil(began + seconds(second), [] { return false; });
+    if (world->size() > 1000) std::fprintf(stderr, "%d of %d virtual seconds, %zu deaths\n", second, for_seconds, world->deaths.size());
+  }
+}
+
 FalsePositives WithSlow(World* world, std::uint32_t slow, int for_seconds) {
   for (std::uint32_t n = 0; n < slow; ++n) world->Hiccup(n, milliseconds(8192), milliseconds(64));
   world->deaths.clear();
-  world->RunFor(seconds(for_seconds));
+  RunWatched(world, for_seconds);
   return Count(*world);
 }
 
 std::size_t WithLoss(World* world, int permille, int for_seconds) {
   world->loss_permille = permille;
   world->deaths.clear();
-  world->RunFor(seconds(for_seconds));
+  RunWatched(world, for_seconds);
   world->loss_permille = 0;
   return world->deaths.size();
 }
@@ -433,8 +443,9 @@ bool RunApart(const std::function<void()>& body) {
   return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-void PrintRow(std::uint32_t size, const std::string& only) {
-  const Times times = size <= 100 ? Times{30, 60, 60, 30} : Times{10, 15, 30, 15};
+void PrintRow(std::uint32_t size, const std::string& only, int lossy_or_slow) {
+  Times times = size <= 100 ? Times{30, 60, 60, 30} : Times{10, 15, 30, 15};
+  if (lossy_or_slow > 0) times.loss = times.slow = lossy_or_slow;
   std::printf("| %u |", size);
   std::fflush(stdout);
   World world(size, size);
@@ -487,19 +498,22 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--smoke") == 0) return Smoke();
   std::vector<std::uint32_t> sizes;
   std::string only = "rklhsvc";
+  int lossy_or_slow = 0;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
       only = argv[++i];
+    } else if (std::strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
+      lossy_or_slow = std::clamp(std::atoi(argv[++i]), 1, 3600);
     } else if (const unsigned long size = std::strtoul(argv[i], nullptr, 10); size > 1 && size <= 100'000) {
       sizes.push_back(static_cast<std::uint32_t>(size));
     } else {
-      std::fprintf(stderr, "%s: usage: membership_scale [--smoke] [--only LETTERS OF rklhsvc] [MEMBERS, 2 TO 100000...]\n", argv[i]);
+      std::fprintf(stderr, "%s: usage: membership_scale [--smoke] [--only LETTERS OF rklhsvc] [--seconds S] [MEMBERS, 2 TO 100000...]\n", argv[i]);
       return 2;
     }
   }
   if (sizes.empty()) sizes = {3, 10, 100, 1000};
   std::printf("| members | messages/s | bytes/s | killed, refuses: first / all, s | killed, silent: first / all, s | false at 5 %% loss "
               "| at 25 %% | 1 %% slow: FP / FP- | 10 %% slow | whole after a partition, s |\n|---|---|---|---|---|---|---|---|---|---|\n");
-  for (const std::uint32_t size : sizes) PrintRow(size, only);
+  for (const std::uint32_t size : sizes) PrintRow(size, only, lossy_or_slow);
   return 0;
 }
