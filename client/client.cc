@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "client/client_impl.h"
+#include "client/request_frame.h"
 #include "client/response_bytes.h"
 #include "client/rpc_status.h"
 #include "coffer/v1/chunks.pb.h"
@@ -148,12 +149,7 @@ Ticket Client::PutMany(std::vector<ChunkToPut> chunks, const CallOptions& o,
 
 Ticket Client::Get(const BlockId& id, const CallOptions& o, Callback<GetResult> done, std::uint64_t offset,
                    std::uint64_t length) {
-  v1::GetRequest request;
-  request.set_zone(impl_->Zone(o));
-  request.set_id(id.str());
-  request.set_offset(offset);
-  request.set_length(length);
-  Job job = impl_->NewJob("Chunks/Get", request.SerializeAsString(), Effect::kRead, o);
+  Job job = impl_->NewJob("Chunks/Get", EncodeGetRequest(impl_->Zone(o), id, offset, length), Effect::kRead, o);
   job.on_end = [done = std::move(done)](Status status, std::vector<std::string> responses) {
     if (!status.ok()) return done(std::move(status));
     GetResult result;

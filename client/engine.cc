@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "client/rpc_status.h"
 #include "coffer/v1/stream.pb.h"
 
@@ -49,9 +50,8 @@ struct Engine::Running {
     std::uint64_t call;
     std::vector<std::string> responses;
   };
-  std::vector<Try> tries;  // open attempts
-  std::multimap<Instant, JobId>::iterator timer;
-  bool has_timer = false;
+  absl::InlinedVector<Try, 1> tries;  // open attempts
+  Instant timer = kNever;             // in timers_, unless never
 };
 
 Engine::Engine(EngineOptions options)
@@ -192,11 +192,16 @@ void Engine::Schedule(JobId id, Running& job) {
   if (options_.connect_patience > Duration::zero() && !job.ever_sent) {
     next = std::min(next, job.started + options_.connect_patience);
   }
-  if (job.has_timer && job.timer->first == next) return;
-  if (job.has_timer) timers_.erase(job.timer);
-  job.timer = timers_.emplace(next, id);
-  job.has_timer = true;
+  if (job.timer == next) return;
+  StopTimer(id, job);
+  job.timer = next;
+  if (next == kNever) return;
+  timers_.emplace(next, id);
   if (next < sleeping_until_) transport_->Wake();
+}
+
+void Engine::StopTimer(JobId id, Running& job) {
+  if (const Instant at = std::exchange(job.timer, kNever); at != kNever) timers_.erase({at, id});
 }
 
 bool Engine::GivenUpConnecting(Instant now, const Running& job) const {
@@ -255,7 +260,7 @@ void Engine::End(JobId id, Running& job, const RetryOutput& output) {
     return Begin(id, job);
   }
   if (end.retry_class != RetryClass::kOk) end.error.retry_class = end.retry_class;
-  if (job.has_timer) timers_.erase(job.timer);
+  StopTimer(id, job);
   bytes_ -= job.bytes;
   deferred_.push_back([done = std::move(job.job.on_end), status = std::move(end.error),
                        responses = std::move(responses)]() mutable { done(std::move(status), std::move(responses)); });
@@ -352,8 +357,7 @@ void Engine::Tick(Instant now) {
   while (!timers_.empty() && timers_.begin()->first <= now) {
     const JobId id = timers_.begin()->second;
     Running& job = *jobs_.at(id);
-    timers_.erase(timers_.begin());
-    job.has_timer = false;
+    StopTimer(id, job);
     // A job that must not be sent twice may take as long as it likes.
     if (job.stages.effect() != Effect::kOnce) {
       for (const std::size_t router : choice_.Judge(now, OpenTries(job))) transport_->Reconnect(router);

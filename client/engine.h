@@ -8,9 +8,11 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "client/retry.h"
 #include "client/router_choice.h"
 #include "client/status.h"
@@ -97,6 +99,7 @@ class Engine : private TransportEvents {
   void End(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Schedule(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void StopTimer(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Tick(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   std::vector<OpenTry> OpenTries(const Running& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GivenUpConnecting(Instant now, const Running& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -106,9 +109,9 @@ class Engine : private TransportEvents {
 
   const EngineOptions options_;
   mutable Mutex lock_;
-  std::unordered_map<JobId, std::unique_ptr<Running>> jobs_ ABSL_GUARDED_BY(lock_);
-  std::unordered_map<std::uint64_t, Sent> calls_ ABSL_GUARDED_BY(lock_);
-  std::multimap<Instant, JobId> timers_ ABSL_GUARDED_BY(lock_);
+  absl::flat_hash_map<JobId, std::unique_ptr<Running>> jobs_ ABSL_GUARDED_BY(lock_);
+  absl::flat_hash_map<std::uint64_t, Sent> calls_ ABSL_GUARDED_BY(lock_);
+  absl::btree_set<std::pair<Instant, JobId>> timers_ ABSL_GUARDED_BY(lock_);
   std::multimap<Instant, std::function<void()>> later_ ABSL_GUARDED_BY(lock_);
   std::vector<Deferred> deferred_ ABSL_GUARDED_BY(lock_);  // callbacks to run without the lock
   RouterChoice choice_ ABSL_GUARDED_BY(lock_);

@@ -9,8 +9,9 @@
 #include <deque>
 #include <set>
 #include <thread>
-#include <unordered_set>
 
+#include "absl/container/flat_hash_set.h"
+#include "client/request_frame.h"
 #include "coffer/v1/stream.pb.h"
 #include "proto/link/credentials.h"
 #include "proto/link/poller.h"
@@ -54,14 +55,9 @@ constexpr char kMethod[] = "/coffer.v1.Stream/Open";
 // So that the router is at work on one half of many calls while this side is at work on the other.
 constexpr std::size_t kCallsPerFrame = 32;
 
-struct Outgoing {
-  v1::Call call;
-  std::size_t bytes;
-};
-
 struct Side {
   Link* link = nullptr;
-  std::deque<Outgoing> queue;
+  std::deque<EncodedCall> queue;
   Lane* lane = nullptr;  // takes new calls; an older stream may still be ending beside it
 };
 
@@ -70,15 +66,15 @@ class Lane : public link::PolledClientStream {
  public:
   Lane(Transport::Impl* impl, Side* side);
   // With the first frame.
-  void Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenRequest& frame);
-  void Write(const v1::OpenRequest& frame);
+  void Open(const std::shared_ptr<grpc::Channel>& channel, const grpc::ByteBuffer& frame);
+  void Write(const grpc::ByteBuffer& frame);
   void Cancel() { context_.TryCancel(); }
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
   bool writing = false;
-  std::unordered_set<std::uint64_t> sent;  // calls written on this stream and not ended
+  absl::flat_hash_set<std::uint64_t> sent;  // calls written on this stream and not ended
 
  private:
   void Deliver();
@@ -117,23 +113,16 @@ struct Watch final : link::Poller::Event {
 // Empties a queue; its calls never left.
 std::vector<LostCall> TakeQueue(Side& side) {
   std::vector<LostCall> lost;
-  for (const Outgoing& o : side.queue) {
-    if (o.call.has_invocation()) lost.push_back({o.call.id(), false});
+  for (const EncodedCall& call : side.queue) {
+    if (call.invokes) lost.push_back({call.id, false});
   }
   side.queue.clear();
   return lost;
 }
 
-grpc::ByteBuffer Serialised(const v1::OpenRequest& frame) {
-  grpc::ByteBuffer bytes;
-  bool own = false;
-  grpc::SerializationTraits<v1::OpenRequest>::Serialize(frame, &bytes, &own);
-  return bytes;
-}
-
 Lane::Lane(Transport::Impl* impl, Side* side) : impl_(impl), side_(*side), generation_(side->link->generation) {}
 
-void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenRequest& frame) {
+void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const grpc::ByteBuffer& frame) {
   impl_->lanes.insert(this);
   context_.set_initial_metadata_corked(true);
   grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
@@ -143,9 +132,9 @@ void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const v1::OpenReq
   StartRead(&read_);
 }
 
-void Lane::Write(const v1::OpenRequest& frame) {
+void Lane::Write(const grpc::ByteBuffer& frame) {
   writing = true;
-  StartWrite(Serialised(frame));
+  StartWrite(frame);
 }
 
 void Lane::Deliver() {
@@ -290,19 +279,14 @@ void Transport::Impl::Write(Side& side) {
   // What waited for a stream that ended, or was given up, meanwhile: whoever ends it takes the queue, or the next connection does.
   if (old == nullptr && side.link->state != RouterState::kUp) return;
   if (old == nullptr) side.lane = new Lane(this, &side);
-  v1::OpenRequest frame;
-  std::size_t bytes = 0;
-  while (!side.queue.empty() && frame.calls_size() < static_cast<int>(kCallsPerFrame) &&
-         (bytes == 0 || bytes + side.queue.front().bytes <= options.frame_bytes)) {
-    Outgoing next = std::move(side.queue.front());
-    side.queue.pop_front();
-    bytes += next.bytes;
-    if (next.call.has_invocation()) {
-      side.lane->sent.insert(next.call.id());
-      events->OnSent(next.call.id());
-    }
-    *frame.add_calls() = std::move(next.call);
+  const std::size_t calls = CallsOfFrame(side.queue, {kCallsPerFrame, options.frame_bytes});
+  for (std::size_t i = 0; i < calls; ++i) {
+    const EncodedCall& call = side.queue[i];
+    if (!call.invokes) continue;
+    side.lane->sent.insert(call.id);
+    events->OnSent(call.id);
   }
+  const grpc::ByteBuffer frame = TakeFrame(&side.queue, calls);
   old == nullptr ? side.lane->Open(side.link->channel, frame) : side.lane->Write(frame);
 }
 
@@ -356,17 +340,10 @@ bool Transport::ever_up(std::size_t router) const {
   return impl_->links[router]->ever_up;
 }
 
-void Transport::Send(std::size_t router, std::uint64_t id, std::string method, std::string request,
+void Transport::Send(std::size_t router, std::uint64_t id, std::string_view method, std::string_view request,
                      std::uint32_t deadline_ms, bool bulk) {
   Link& link = *impl_->links[router];
-  Outgoing out;
-  out.bytes = request.size() + 64;
-  out.call.set_id(id);
-  v1::Invocation& invocation = *out.call.mutable_invocation();
-  invocation.set_method(std::move(method));
-  invocation.set_request(std::move(request));
-  invocation.set_deadline_ms(deadline_ms);
-  link.sides[bulk].queue.push_back(std::move(out));
+  link.sides[bulk].queue.push_back(EncodeInvocation(id, method, request, deadline_ms));
   if (link.sides[bulk].lane != nullptr) return impl_->Pump(link.sides[bulk]);
   impl_->Connect(link);
 }
@@ -375,16 +352,12 @@ void Transport::Drop(std::size_t router, std::uint64_t id) {
   Link& link = *impl_->links[router];
   for (Side& side : link.sides) {
     if (side.lane != nullptr && side.lane->sent.erase(id) > 0) {
-      Outgoing cancel;
-      cancel.bytes = 16;
-      cancel.call.set_id(id);
-      cancel.call.set_cancel(true);
-      side.queue.push_back(std::move(cancel));
+      side.queue.push_back(EncodeCancel(id));
       impl_->Pump(side);
       return;
     }
     const auto it = std::find_if(side.queue.begin(), side.queue.end(),
-                                 [&](const Outgoing& o) { return o.call.id() == id && o.call.has_invocation(); });
+                                 [&](const EncodedCall& call) { return call.id == id && call.invokes; });
     if (it != side.queue.end()) {
       side.queue.erase(it);
       return;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/router_choice.h"
@@ -67,8 +68,8 @@ class Transport {
   // Whether the router has ever been connected.
   bool ever_up(std::size_t router) const;
 
-  // Queues a call; connects when necessary. The call ends in OnReply or OnLost. `request` is serialised.
-  void Send(std::size_t router, std::uint64_t id, std::string method, std::string request, std::uint32_t deadline_ms,
+  // Queues a call; connects when necessary. The call ends in OnReply or OnLost. `request` is serialised, and copied.
+  void Send(std::size_t router, std::uint64_t id, std::string_view method, std::string_view request, std::uint32_t deadline_ms,
             bool bulk);
   // Forgets a call: takes it out of the queue, or has the router cancel it when it was sent. (A lost connection may
   // name it once more.)

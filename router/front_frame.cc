@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "proto/wire_form.h"
-#include "router/front_state.h"
+#include "proto/link/slices.h"
 
 namespace coffer::router {
 namespace {
@@ -19,9 +19,6 @@ using wire_form::AppendHead;
 using wire_form::kBytes;
 using wire_form::kVarint;
 using wire_form::Tag;
-
-// Responses below this are copied next to their envelope.
-constexpr std::size_t kInline = 4096;
 
 bool ReadString(CodedInputStream* in, std::string* out) {
   std::uint32_t size;
@@ -128,8 +125,8 @@ grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_
   std::size_t taken = 0;
   for (const EncodedReply& reply : *replies) {
     if (taken >= frame_bytes) break;
-    taken += reply.head.size() + reply.tail.size() + (reply.body.bytes.size() < kInline ? reply.body.bytes.size() : 0);
-    if (reply.body.value && reply.body.value->size() < kInline) taken += reply.body.value->size();
+    taken += reply.head.size() + reply.tail.size() + (reply.body.bytes.size() < link::kCopiedBytes ? reply.body.bytes.size() : 0);
+    if (reply.body.value && reply.body.value->size() < link::kCopiedBytes) taken += reply.body.value->size();
   }
   flat.reserve(taken);
   taken = 0;
@@ -139,16 +136,16 @@ grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_
     taken += reply.bytes();
     flat += reply.head;
     const auto apart = [&](grpc::Slice slice) {
-      if (!flat.empty()) slices.push_back(SliceOf(std::exchange(flat, {})));
+      if (!flat.empty()) slices.push_back(link::SliceOf(std::exchange(flat, {})));
       slices.push_back(std::move(slice));
     };
-    reply.body.bytes.size() < kInline ? void(flat += reply.body.bytes) : apart(SliceOf(std::move(reply.body.bytes)));
+    reply.body.bytes.size() < link::kCopiedBytes ? void(flat += reply.body.bytes) : apart(link::SliceOf(std::move(reply.body.bytes)));
     if (reply.body.value) {
-      reply.body.value->size() < kInline ? void(flat += *reply.body.value) : apart(SliceOf(std::move(reply.body.value)));
+      reply.body.value->size() < link::kCopiedBytes ? void(flat += *reply.body.value) : apart(link::SliceOf(std::move(reply.body.value)));
     }
     flat += reply.tail;
   }
-  if (!flat.empty() || slices.empty()) slices.push_back(SliceOf(std::move(flat)));
+  if (!flat.empty() || slices.empty()) slices.push_back(link::SliceOf(std::move(flat)));
   *bytes += taken;
   return grpc::ByteBuffer(slices.data(), slices.size());
 }

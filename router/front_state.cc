@@ -8,13 +8,13 @@
 #include <cstring>
 #include <vector>
 
+#include "proto/link/slices.h"
+
 namespace coffer::router {
 namespace {
 
 using std::chrono::steady_clock;
 
-// A reference costs more than the copy below this size.
-constexpr std::size_t kInline = 4096;
 // Clients take 8 KiB of metadata by default, and the details travel in base64.
 constexpr std::size_t kMaxMessage = 1024;
 constexpr std::size_t kMaxDetails = 4096;
@@ -160,25 +160,12 @@ std::string BytesOf(const grpc::ByteBuffer& buffer) {
   return bytes;
 }
 
-grpc::Slice SliceOf(std::string bytes) {
-  if (bytes.size() < kInline) return grpc::Slice(bytes.data(), bytes.size());
-  auto* kept = new std::string(std::move(bytes));
-  return grpc::Slice(kept->data(), kept->size(), [](void* s) { delete static_cast<std::string*>(s); }, kept);
-}
-
-grpc::Slice SliceOf(Payload value) {
-  if (value->size() < kInline) return grpc::Slice(value->data(), value->size());
-  auto* kept = new Payload(std::move(value));
-  auto* bytes = const_cast<char*>((*kept)->data());  // gRPC only reads them
-  return grpc::Slice(bytes, (*kept)->size(), [](void* p) { delete static_cast<Payload*>(p); }, kept);
-}
-
 grpc::ByteBuffer BufferOf(Response response) {
   if (!response.value) {
-    const grpc::Slice slice = SliceOf(std::move(response.bytes));
+    const grpc::Slice slice = link::SliceOf(std::move(response.bytes));
     return grpc::ByteBuffer(&slice, 1);
   }
-  const std::array<grpc::Slice, 2> slices = {SliceOf(std::move(response.bytes)), SliceOf(std::move(response.value))};
+  const std::array<grpc::Slice, 2> slices = {link::SliceOf(std::move(response.bytes)), link::SliceOf(std::move(response.value))};
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 

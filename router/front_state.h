@@ -110,10 +110,7 @@ std::string HostOf(const std::string& grpc_peer);
 grpc::Status ToGrpc(const Status& status);
 // Copies.
 std::string BytesOf(const grpc::ByteBuffer& buffer);
-// Large strings are taken over, not copied.
-grpc::Slice SliceOf(std::string bytes);
-// Large values are referenced, not copied.
-grpc::Slice SliceOf(Payload value);
+// Large parts are not copied.
 grpc::ByteBuffer BufferOf(Response response);
 
 }  // namespace coffer::router

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "cluster/checksum.h"
+#include "proto/link/slices.h"
 #include "proto/wire_form.h"
 
 namespace coffer::link {
@@ -52,21 +53,6 @@ std::uint32_t ChecksumOf(std::string_view peer, const std::vector<Payload>& bodi
     AppendWord(&sums, Crc32c({body ? std::string_view(*body) : std::string_view()}));
   }
   return Crc32c({peer, sums});
-}
-
-// A slice that owns the string.
-grpc::Slice Own(std::string text) {
-  auto* held = new std::string(std::move(text));
-  return grpc::Slice(
-      held->data(), held->size(), [](void* s) { delete static_cast<std::string*>(s); }, held);
-}
-
-// A slice that holds a reference to the value.
-grpc::Slice Refer(Payload body) {
-  auto* held = new Payload(std::move(body));
-  auto* bytes = const_cast<char*>((*held)->data());
-  return grpc::Slice(
-      bytes, (*held)->size(), [](void* p) { delete static_cast<Payload*>(p); }, held);
 }
 
 // The end of the input, too, looks like the end of a message: a frame that was cut is told by what its length promised.
@@ -168,12 +154,12 @@ void FrameBuilder::Add(Encoded message) {
     }
     if (!piece.body) continue;
     Flush();
-    slices_.push_back(Refer(std::move(piece.body)));
+    slices_.push_back(SliceOf(std::move(piece.body)));
   }
 }
 
 void FrameBuilder::Flush() {
-  if (!flat_.empty()) slices_.push_back(Own(std::move(flat_)));
+  if (!flat_.empty()) slices_.push_back(SliceOf(std::move(flat_)));
   flat_.clear();
 }
 
