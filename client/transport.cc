@@ -17,13 +17,12 @@
 #include "proto/link/poller.h"
 
 namespace coffer::client {
-namespace {
-class Lane;
-struct Link;
-struct Side;
-}  // namespace
 
 struct Transport::Impl {
+  class Lane;
+  struct Link;
+  struct Side;
+
   TransportOptions options;
   Mutex* lock;
   TransportEvents* events;
@@ -49,20 +48,14 @@ struct Transport::Impl {
   void WriteGathered();
 };
 
-namespace {
-
-constexpr char kMethod[] = "/coffer.v1.Stream/Open";
-// So that the router is at work on one half of many calls while this side is at work on the other.
-constexpr std::size_t kCallsPerFrame = 32;
-
-struct Side {
+struct Transport::Impl::Side {
   Link* link = nullptr;
   std::deque<EncodedCall> queue;
   Lane* lane = nullptr;  // takes new calls; an older stream may still be ending beside it
 };
 
 // One stream under way. Deletes itself in OnDone.
-class Lane : public link::PolledClientStream {
+class Transport::Impl::Lane : public link::PolledClientStream {
  public:
   Lane(Transport::Impl* impl, Side* side);
   // With the first frame.
@@ -89,7 +82,7 @@ class Lane : public link::PolledClientStream {
 };
 
 // One router. The sides: small calls, bulky calls.
-struct Link {
+struct Transport::Impl::Link {
   std::size_t index = 0;
   std::string address;
   RouterState state = RouterState::kIdle;
@@ -100,6 +93,16 @@ struct Link {
   std::shared_ptr<grpc::Channel> channel;
   Side sides[2];
 };
+
+namespace {
+
+constexpr char kMethod[] = "/coffer.v1.Stream/Open";
+// So that the router is at work on one half of many calls while this side is at work on the other.
+constexpr std::size_t kCallsPerFrame = 32;
+
+using Lane = Transport::Impl::Lane;
+using Link = Transport::Impl::Link;
+using Side = Transport::Impl::Side;
 
 // A connectivity watch on the queue. Deletes itself.
 struct Watch final : link::Poller::Event {
@@ -120,9 +123,20 @@ std::vector<LostCall> TakeQueue(Side& side) {
   return lost;
 }
 
-Lane::Lane(Transport::Impl* impl, Side* side) : impl_(impl), side_(*side), generation_(side->link->generation) {}
+void Watch::Run(bool) {
+  {
+    MutexLock guard(*impl->lock);
+    impl->OnConnectivity(*link, generation);
+  }
+  impl->events->Flush();
+  delete this;
+}
 
-void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const grpc::ByteBuffer& frame) {
+}  // namespace
+
+Transport::Impl::Lane::Lane(Transport::Impl* impl, Side* side) : impl_(impl), side_(*side), generation_(side->link->generation) {}
+
+void Transport::Impl::Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const grpc::ByteBuffer& frame) {
   impl_->lanes.insert(this);
   context_.set_initial_metadata_corked(true);
   grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
@@ -132,12 +146,12 @@ void Lane::Open(const std::shared_ptr<grpc::Channel>& channel, const grpc::ByteB
   StartRead(&read_);
 }
 
-void Lane::Write(const grpc::ByteBuffer& frame) {
+void Transport::Impl::Lane::Write(const grpc::ByteBuffer& frame) {
   writing = true;
   StartWrite(frame);
 }
 
-void Lane::Deliver() {
+void Transport::Impl::Lane::Deliver() {
   MutexLock guard(*impl_->lock);
   if (side_.lane == this) impl_->events->OnHeard(side_.link->index);  // not what an earlier connection says late
   for (v1::Reply& reply : *incoming_.mutable_replies()) {
@@ -147,7 +161,7 @@ void Lane::Deliver() {
   }
 }
 
-void Lane::OnReadDone(bool ok) {
+void Transport::Impl::Lane::OnReadDone(bool ok) {
   if (ok && grpc::SerializationTraits<v1::OpenResponse>::Deserialize(&read_, &incoming_).ok()) {
     Deliver();
     impl_->events->Flush();
@@ -163,13 +177,13 @@ void Lane::OnReadDone(bool ok) {
   if (ok) StartRead(&read_);  // the end comes as the failure of a read
 }
 
-void Lane::OnWriteDone(bool ok) {
+void Transport::Impl::Lane::OnWriteDone(bool ok) {
   MutexLock guard(*impl_->lock);
   writing = false;
   if (ok && side_.lane == this) impl_->Pump(side_);
 }
 
-void Lane::OnDone(const grpc::Status& status) {
+void Transport::Impl::Lane::OnDone(const grpc::Status& status) {
   {
     MutexLock guard(*impl_->lock);
     Link& link = *side_.link;
@@ -192,17 +206,6 @@ void Lane::OnDone(const grpc::Status& status) {
   impl_->events->Flush();
   delete this;
 }
-
-void Watch::Run(bool) {
-  {
-    MutexLock guard(*impl->lock);
-    impl->OnConnectivity(*link, generation);
-  }
-  impl->events->Flush();
-  delete this;
-}
-
-}  // namespace
 
 void Transport::Impl::Connect(Link& link) {
   if (closing || link.watching) return;
