@@ -24,7 +24,7 @@ constexpr std::uint32_t kCancelTag = Tag(v1::Call::kCancelFieldNumber, kVarint);
 constexpr std::uint32_t kMethodTag = Tag(v1::Invocation::kMethodFieldNumber, kBytes);
 constexpr std::uint32_t kRequestTag = Tag(v1::Invocation::kRequestFieldNumber, kBytes);
 constexpr std::uint32_t kDeadlineTag = Tag(v1::Invocation::kDeadlineMsFieldNumber, kVarint);
-static_assert(kCallTag < 128 && kIdTag < 128 && kInvocationTag < 128 && kMethodTag < 128 && kRequestTag < 128 && kDeadlineTag < 128,
+static_assert(kCallTag < 128 && kIdTag < 128 && kInvocationTag < 128 && kCancelTag < 128 && kMethodTag < 128 && kRequestTag < 128 && kDeadlineTag < 128,
               "each tag is one byte");
 
 std::size_t VarintSize(std::uint64_t number) { return static_cast<std::size_t>(CodedOutputStream::VarintSize64(number)); }

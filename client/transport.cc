@@ -88,7 +88,7 @@ struct Transport::Impl::Link {
   RouterState state = RouterState::kIdle;
   std::string last_error;
   bool ever_up = false;
-  std::uint64_t generation = 0;  // of the channel; a watch of an older one is ignored
+  std::uint64_t generation = 0;  // of the channel, or the next; a watch of an older one is ignored
   bool watching = false;
   std::shared_ptr<grpc::Channel> channel;
   Side sides[2];
@@ -225,7 +225,6 @@ void Transport::Impl::Connect(Link& link) {
     args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     link.channel = grpc::CreateCustomChannel(link.address, credentials, args);
-    ++link.generation;
   }
   const grpc_connectivity_state now = link.channel->GetState(true);
   if (now == GRPC_CHANNEL_READY) return LinkUp(link);
@@ -375,8 +374,11 @@ void Transport::Reconnect(std::size_t router) {
     side.lane = nullptr;  // reports its calls as lost when it has ended
   }
   link.channel.reset();
+  ++link.generation;
   link.watching = false;
   link.state = RouterState::kIdle;
+  // What waits to be sent waits for the next connection.
+  if (!link.sides[0].queue.empty() || !link.sides[1].queue.empty()) impl_->Connect(link);
 }
 
 void Transport::WaitUntil(Instant when) {

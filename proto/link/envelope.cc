@@ -8,7 +8,6 @@
 #include <array>
 
 #include "cluster/checksum.h"
-#include "proto/link/slices.h"
 #include "proto/wire_form.h"
 
 namespace coffer::link {

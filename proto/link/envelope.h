@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "cluster/message.h"
+#include "proto/link/slices.h"
 
 namespace coffer::link {
 
 // Bodies below this size are copied into the frame: a reference costs more than the copy.
-inline constexpr std::size_t kInlineBody = 4096;
+inline constexpr std::size_t kInlineBody = kCopiedBytes;
 
 // A run of bytes, then perhaps a value that is only referenced.
 struct Piece {

@@ -129,8 +129,6 @@ class ReadCall final : public ZonedCall {
   void Wake() override { Go(); }
   void Reissue(Slot slot) override {
     Query& query = queries_[slot];
-    // Its chain was another one: what was read of it can't be continued here.
-    if (!query.zone.IsZero() && query.zone != zone()) return End(ZoneReplacedWhileRead(zone_name()));
     OpSpec spec = SpecFor(query.pages.chain(), TargetFor(consistency_), /*write=*/false);
     auto* op = spec.request.mutable_read_chain();
     query.pages.FillNext(op);
@@ -149,14 +147,22 @@ class ReadCall final : public ZonedCall {
     Query& query = queries_[slot];
     query.under_way = false;
     if (!IsOk(result.status) && EndsTheCall(result.status)) return End(std::move(result.status));
+    // One call reads in one zone: another that has the name now has other chains under the same ids.
+    if (!read_in_.IsZero() && read_in_ != result.zone) return End(ZoneReplacedWhileRead(zone_name()));
+    read_in_ = result.zone;
     v1::ReadResponse page;
     page.set_index(slot);
+    if (query.pages.begun() && ReasonOf(result.status) == "CHAIN_NOT_FOUND") return AskAgain(slot);
     if (IsOk(result.status)) {
-      query.zone = result.zone;
       if (!UseKnown(query, &result)) return End(BadAnswer("the end of chain " + Hex(query.pages.chain().view())));
       *page.mutable_head() = result.response.chain().head();
       page.set_staleness_ms(result.response.chain().staleness_ms());
-      if (!TakePage(query, result)) return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
+      switch (TakePage(query, result)) {
+        case ChainPages::Taken::kYes: break;
+        case ChainPages::Taken::kNothing: return AskAgain(slot);
+        case ChainPages::Taken::kWrong: return End(BadAnswer("the entries of chain " + Hex(query.pages.chain().view())));
+      }
+      query.asked_again = false;
       page.set_complete(query.pages.complete());
       page.mutable_status();
       KeepEnd(query, result);
@@ -175,11 +181,19 @@ class ReadCall final : public ZonedCall {
     Query(v1::ChainQuery q, bool local) : last(q.has_last() && !q.backwards() ? q.last() : 0), pages(std::move(q), local) {}
     const std::uint64_t last;  // the last so many, oldest first; 0: something else
     ChainPages pages;
-    ZoneId zone;  // whose chain the pages so far are of; zero before the first
     bool under_way = false;
+    bool asked_again = false;  // the page that comes next
     std::optional<ChainEnds::End> known;  // what the node was told that we have
     std::optional<Response> ready;  // a serialised ReadResponse
   };
+
+  // Who answered has no more, although there was more when the read began. The chain, or its zone, may have been deleted meanwhile, or
+  // a copy that is behind was asked: that is settled by asking once more.
+  void AskAgain(Slot slot) {
+    Query& query = queries_[slot];
+    if (std::exchange(query.asked_again, true)) return End(ChainEndsEarly(query.pages.chain()));
+    Reissue(slot);
+  }
 
   static ChainEnds::Key EndOf(const ZoneId& zone, const Query& query) { return {zone, query.pages.chain(), query.last}; }
 
@@ -204,17 +218,16 @@ class ReadCall final : public ZonedCall {
     const auto hash = Digest::From(chain.head().hash());
     const bool all = chain.packed().count() == std::min(query.last, chain.head().length());
     if (!hash || !all || first + chain.packed().count() != chain.head().length()) return;
-    host().chain_ends().Keep(EndOf(query.zone, query), {chain.head().length(), *hash, first, result.bodies.front()});
+    host().chain_ends().Keep(EndOf(read_in_, query), {chain.head().length(), *hash, first, result.bodies.front()});
   }
 
   // Whether an answer's entries, packed or each with a body of its own, are what was asked for; they are taken as read.
-  static bool TakePage(Query& query, const OpResult& result) {
+  static ChainPages::Taken TakePage(Query& query, const OpResult& result) {
     const wire::ChainResult& chain = result.response.chain();
-    if (chain.has_packed()) {
-      return result.bodies.size() == 1 && query.pages.Accept(chain.packed(), chain.head(), chain.complete());
-    }
-    return static_cast<std::size_t>(chain.entries_size()) == result.bodies.size() &&
-           query.pages.Accept(chain.entries(), chain.head(), chain.complete());
+    const std::size_t bodies = chain.has_packed() ? 1 : static_cast<std::size_t>(chain.entries_size());
+    if (result.bodies.size() != bodies) return ChainPages::Taken::kWrong;
+    return chain.has_packed() ? query.pages.Accept(chain.packed(), chain.head(), chain.complete())
+                              : query.pages.Accept(chain.entries(), chain.head(), chain.complete());
   }
 
   void Go() {
@@ -238,6 +251,7 @@ class ReadCall final : public ZonedCall {
 
   const v1::Consistency consistency_;
   std::deque<Query> queries_;
+  ZoneId read_in_;  // the zone of whatever was answered; zero before the first answer
   std::size_t current_ = 0;
 };
 

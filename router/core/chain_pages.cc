@@ -45,25 +45,31 @@ bool ChainPages::Take(std::uint64_t position, std::uint64_t count) {
   return true;
 }
 
-bool ChainPages::MayEnd(bool node_complete) {
-  const bool all = low_ >= high_;
-  complete_ = all || node_complete;
-  return all || !node_complete || local_;
+ChainPages::Taken ChainPages::AcceptNothing(bool node_complete) {
+  Complete(node_complete);
+  return complete_ ? Taken::kYes : Taken::kNothing;
 }
 
-bool ChainPages::Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head,
-                        bool node_complete) {
+bool ChainPages::Skips(std::uint64_t position) const { return local_ && query_.backwards() && low_ < high_ && position + 1 < high_; }
+
+ChainPages::Taken ChainPages::Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head,
+                                     bool node_complete) {
   Fix(head);
+  if (entries.empty()) return AcceptNothing(node_complete);
+  if (Skips(entries[0].position())) return Taken::kNothing;
   for (const v1::Entry& entry : entries) {
-    if (!Take(entry.position(), 1)) return false;
+    if (!Take(entry.position(), 1)) return Taken::kWrong;
   }
-  return MayEnd(node_complete) && (complete_ || !entries.empty());
+  Complete(node_complete);
+  return Taken::kYes;
 }
 
-bool ChainPages::Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete) {
+ChainPages::Taken ChainPages::Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete) {
   Fix(head);
-  if (entries.count() == 0 || !Take(entries.first(), entries.count())) return false;
-  return MayEnd(node_complete);
+  if (Skips(entries.first())) return Taken::kNothing;
+  if (entries.count() == 0 || !Take(entries.first(), entries.count())) return Taken::kWrong;
+  Complete(node_complete);
+  return Taken::kYes;
 }
 
 }  // namespace coffer::router

@@ -13,27 +13,36 @@ namespace coffer::router {
 // half seen nor followed for ever.
 class ChainPages {
  public:
-  // `local`: each page may come from another copy, and one that is behind may end before the first answer's head.
+  // `local`: each page may come from another copy, and one that is behind ends before the first answer's head.
   ChainPages(v1::ChainQuery query, bool local);
 
   // The part and direction of the next page.
   void FillNext(internal::v1::ReadChainOp* op) const;
-  // Takes a page in. False when its entries are not the ones that come next, or it brings nothing, or says that there are no
-  // more, and more is due.
-  bool Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head, bool node_complete);
+  enum class Taken {
+    kYes,
+    kNothing,  // it brings nothing although more is due: whoever answered has no more. Nothing has changed here
+    kWrong,    // its entries are not the ones that come next
+  };
+  // Takes a page in.
+  Taken Accept(const google::protobuf::RepeatedPtrField<v1::Entry>& entries, const v1::ChainHead& head, bool node_complete);
   // As above, of a packed page.
-  bool Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete);
+  Taken Accept(const internal::v1::PackedEntries& entries, const v1::ChainHead& head, bool node_complete);
   // Nothing more is wanted.
   void Stop() { complete_ = true; }
 
   bool complete() const { return complete_; }
+  // Whether an answer has fixed the range.
+  bool begun() const { return fixed_; }
   const BlockId& chain() const { return chain_; }
 
  private:
   // The head of the first answer fixes the range.
   void Fix(const v1::ChainHead& head);
-  // Whether a page may end the range, or more may follow it.
-  bool MayEnd(bool node_complete);
+  // What a page is that brings nothing.
+  Taken AcceptNothing(bool node_complete);
+  // Whether the page begins behind the entry that comes next: a copy that is behind has not got it.
+  bool Skips(std::uint64_t position) const;
+  void Complete(bool node_complete) { complete_ = low_ >= high_ || (local_ && node_complete); }
   // Whether the next `count` entries begin at this position; they are then taken as read.
   bool Take(std::uint64_t position, std::uint64_t count);
 

@@ -81,6 +81,9 @@ constexpr CodeText kErrorReasons[] = {
      "The chain was deleted (NOT_FOUND for reads, FAILED_PRECONDITION for appends); its id can't be used "
      "again.",
      "Use another id."},
+    {"CHAIN_ENDS_EARLY",
+     "UNAVAILABLE: entries that were there when a read began are not there: a copy that is behind answered, or `coffer layout force` gave them up. What came is right.",
+     "Read again."},
     {"CHAIN_NOT_FOUND",
      "NOT_FOUND: no such chain in this zone.",
      "Check the id and the zone."},
@@ -178,7 +181,7 @@ constexpr CodeText kErrorReasons[] = {
      "Check the name and the version."},
     {"ZONE_DELETED",
      "NOT_FOUND: the zone was deleted; a request that names it by its id is told so also when another has its name, and so is a read "
-     "of a chain that met the deletion between two pages. Nothing was written.",
+     "of chains that met it on its way. Nothing was written.",
      "Create it again, or use another; resolve the name again if the id was given; read again."},
     {"ZONE_EXISTS",
      "ALREADY_EXISTS: the name is taken.",

@@ -75,8 +75,8 @@ Status ZoneReplaced(std::string_view zone) {
 
 Status ZoneReplacedWhileRead(std::string_view zone) {
   return MakeError(Code::kNotFound, "ZONE_DELETED",
-                   "the zone was deleted while a chain of it was read, another has the name \"" + std::string(zone) +
-                       "\" now; what came so far is a part of the deleted chain: read again to read the other zone's");
+                   "the zone was deleted while chains of it were read, another has the name \"" + std::string(zone) +
+                       "\" now; what came so far is of the deleted zone: read again to read the other one");
 }
 
 Status OutcomeUnknown(std::string_view last) {
@@ -148,6 +148,13 @@ Status ChainRewritten(const BlockId& chain, std::uint64_t position) {
                    "the entry at position " + std::to_string(position) + " of chain " + Hex(chain.view()) +
                        " does not continue the entries delivered before; was `coffer layout force` used? Read the chain "
                        "from its start");
+}
+
+Status ChainEndsEarly(const BlockId& chain) {
+  return MakeError(Code::kUnavailable, "CHAIN_ENDS_EARLY",
+                   "chain " + Hex(chain.view()) +
+                       " ended before entries that were there when the read began: a copy that is behind answered, or `coffer layout "
+                       "force` gave them up; what came so far is right: read again");
 }
 
 Status BadAnswer(std::string_view what) {

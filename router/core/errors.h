@@ -59,7 +59,7 @@ Status UnknownMethod(std::string_view method);
 Status ZoneUnknown(std::string_view zone);
 // NOT_FOUND, ZONE_DELETED: the zone that a request named by its id is no more; another has its name.
 Status ZoneReplaced(std::string_view zone);
-// NOT_FOUND, ZONE_DELETED: between two pages of a read the zone was deleted; another has its name.
+// NOT_FOUND, ZONE_DELETED: between two answers of a read the zone was deleted; another has its name.
 Status ZoneReplacedWhileRead(std::string_view zone);
 // DEADLINE_EXCEEDED, OUTCOME_UNKNOWN: a write was sent and no answer settled it. `last` is what was heard last, may be empty.
 Status OutcomeUnknown(std::string_view last);
@@ -87,6 +87,8 @@ Status ChangeRefused(std::string_view why);
 Status ChainDeleted(const BlockId& chain);
 // DATA_LOSS, CHAIN_REWRITTEN: what follows does not continue what was delivered.
 Status ChainRewritten(const BlockId& chain, std::uint64_t position);
+// UNAVAILABLE, CHAIN_ENDS_EARLY: entries that were there when a read began are not there.
+Status ChainEndsEarly(const BlockId& chain);
 // INTERNAL, BAD_ANSWER: a node answered with something that can't be an answer.
 Status BadAnswer(std::string_view what);
 

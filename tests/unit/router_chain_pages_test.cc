@@ -111,33 +111,116 @@ TEST_CASE("packed entries that are not those asked for end the call") {
   CHECK(result.responses.empty());
 }
 
-TEST_CASE("a page that says there is no more before the range ends is believed of a copy that may be behind only") {
-  const bool packed = GENERATE(false, true);
-  const bool local = GENERATE(false, true);
-  CAPTURE(packed, local);
-  RouterWorld world(3);
-  world.AddZone("shop");
-  world.Settle();
-  REQUIRE(world.Do(Append("shop", Id(1), 0, {"a", "b", "c"})).end->code() == 0);
-  wire::ChainResult chain;
-  chain.set_complete(true);
-  chain.mutable_head()->set_length(3);
-  chain.mutable_head()->set_hash(Digest().str());
-  std::string body = "a";
-  if (packed) {
-    v1::ReadResponse entries;
-    entries.add_entries()->set_body("a");
-    body = entries.SerializeAsString();
-    chain.mutable_packed()->set_count(1);
-  } else {
-    chain.add_entries()->set_position(0);
+// Every node's answers to reads of chain 1 from the second page on, until it returns false: then the truth.
+void SpoilLaterPages(RouterWorld& world, const std::function<bool(wire::DataResponse*)>& spoil) {
+  for (std::size_t i = 0; i < world.size(); ++i) {
+    world.node(i).intercept = [&world, spoil](FakeNode& node, const wire::DataRequest& request, const std::vector<Payload>&) {
+      const auto& op = request.read_chain();
+      if (!request.has_read_chain() || (op.range().from() == 0 && op.range().to() == 0)) return false;
+      wire::DataResponse response;
+      response.set_call(request.call());
+      response.mutable_status();
+      if (!spoil(&response)) return false;
+      const std::size_t bodies = response.chain().has_packed() ? 1 : 0;
+      world.Answer(node, std::move(response), std::vector<Payload>(bodies, std::make_shared<const std::string>()));
+      return true;
+    };
   }
-  world.AnswerChainReads(chain, {std::make_shared<const std::string>(body)});
+}
+
+// "There is nothing", in the middle of a chain of ten.
+void SayNothing(wire::DataResponse* response) {
+  auto* chain = response->mutable_chain();
+  chain->set_complete(true);
+  chain->mutable_head()->set_length(0);
+  chain->mutable_head()->set_hash(Digest().str());
+}
+
+class LongChain {
+ public:
+  LongChain() : world(3), zone(world.AddZone("shop")) {
+    world.truth().packs = GENERATE(false, true);
+    world.Settle();
+    REQUIRE(world.Do(Append("shop", Id(1), 0, Numbered("e", 10))).end->code() == 0);
+  }
+  RouterWorld world;
+  ZoneId zone;
+};
+
+TEST_CASE("a page that brings nothing while more is due is asked for once more") {
+  LongChain chain;
+  RouterWorld& world = chain.world;
+  int spoilt = 0;
+  SECTION("what was read in between is whole") {
+    SpoilLaterPages(world, [&](wire::DataResponse* response) {
+      SayNothing(response);
+      return spoilt++ % 2 == 0;
+    });
+    const auto& result = world.Do(ReadAll({1}));
+    CHECK(result.end->code() == 0);
+    CHECK(BodiesOf(result, 0) == Numbered("e", 10));
+    CHECK(spoilt > 2);
+  }
+  SECTION("the chain was deleted meanwhile, and its entries were gone before the node looked for them") {
+    SpoilLaterPages(world, [&](wire::DataResponse* response) {
+      SayNothing(response);
+      world.truth().deleted_chains.insert({chain.zone.str(), Id(1).str()});
+      return spoilt++ == 0;
+    });
+    const auto& result = world.Do(ReadAll({1}));
+    CHECK(result.end->code() == 0);
+    v1::ReadResponse last;
+    REQUIRE(last.ParseFromString(result.responses.back()));
+    CHECK(ReasonOf(last.status()) == "CHAIN_DELETED");
+  }
+  SECTION("and no more than once") {
+    SpoilLaterPages(world, [&](wire::DataResponse* response) {
+      SayNothing(response);
+      return ++spoilt > 0;
+    });
+    const auto& result = world.Do(ReadAll({1}));
+    CHECK(ReasonOf(*result.end) == "CHAIN_ENDS_EARLY");
+    CHECK(spoilt == 2);
+    CHECK(BodiesOf(result, 0).size() == 3);  // what came is right
+  }
+  SECTION("as when a copy has not even got the chain") {
+    SpoilLaterPages(world, [&](wire::DataResponse* response) {
+      *response->mutable_status() = MakeError(Code::kNotFound, "CHAIN_NOT_FOUND", "told so by the test");
+      return spoilt++ == 0;
+    });
+    const auto& result = world.Do(ReadAll({1}));
+    CHECK(result.end->code() == 0);
+    CHECK(BodiesOf(result, 0) == Numbered("e", 10));
+  }
+}
+
+TEST_CASE("a copy that is behind ends a local read early, and skips nothing") {
+  LongChain chain;
+  RouterWorld& world = chain.world;
   v1::ReadRequest read = ReadAll({1});
-  if (local) read.set_consistency(v1::CONSISTENCY_LOCAL);
-  const auto& result = world.Do(read);
-  CHECK(result.end->code() == (local ? 0 : static_cast<int>(Code::kInternal)));
-  CHECK(BodiesOf(result, 0).size() == (local ? 1u : 0u));
+  read.set_consistency(v1::CONSISTENCY_LOCAL);
+  SECTION("forwards") {
+    SpoilLaterPages(world, [](wire::DataResponse* response) {
+      SayNothing(response);
+      return true;
+    });
+    const auto& result = world.Do(read);
+    CHECK(result.end->code() == 0);
+    CHECK(BodiesOf(result, 0) == Numbered("e", 3));
+  }
+  SECTION("backwards") {
+    read.mutable_queries(0)->set_backwards(true);
+    SpoilLaterPages(world, [](wire::DataResponse* response) {  // has five entries only
+      SayNothing(response);
+      response->mutable_chain()->mutable_head()->set_length(5);
+      response->mutable_chain()->mutable_packed()->set_first(4);
+      response->mutable_chain()->mutable_packed()->set_count(5);
+      return true;
+    });
+    const auto& result = world.Do(read);
+    CHECK(ReasonOf(*result.end) == "CHAIN_ENDS_EARLY");
+    CHECK(BodiesOf(result, 0).size() == 3);
+  }
 }
 
 TEST_CASE("a read that met the end of its zone does not go on in another zone of that name") {
@@ -165,6 +248,24 @@ TEST_CASE("a read that met the end of its zone does not go on in another zone of
     for (const std::string& body : BodiesOf(result, query)) CHECK(body.substr(0, 3) == "old");
   }
   CHECK(BodiesOf(world.Do(ReadAll({1})), 0) == bodies);
+}
+
+TEST_CASE("queries of one read are answered of one zone") {
+  RouterWorld world(3);
+  const ZoneId old = world.AddZone("shop");
+  world.Settle();
+  for (int chain = 1; chain <= 6; ++chain) REQUIRE(world.Do(Append("shop", Id(chain), 0, {"old"})).end->code() == 0);
+  world.writable = false;  // what is answered waits, and the last queries are not asked yet
+  const CallId call = world.Call(ReadAll({1, 2, 3, 4, 5, 6}));
+  world.Run(milliseconds(50));
+  world.truth().deleted_zones.insert(old.str());
+  world.truth().zones.erase("shop");
+  const ZoneId fresh = world.AddZone("shop");
+  for (int chain = 1; chain <= 6; ++chain) {
+    world.truth().chains[{fresh.str(), Id(chain).str()}] = world.truth().chains[{old.str(), Id(chain).str()}];
+  }
+  world.writable = true;
+  CHECK(ReasonOf(*world.Finish(call).end) == "ZONE_DELETED");
 }
 
 TEST_CASE("a read of which nothing came yet begins in the zone that has the name now") {
