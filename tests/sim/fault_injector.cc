@@ -118,14 +118,26 @@ void FaultInjector::Disk(const std::string& what, std::size_t n, const std::vect
   DiskFaults& disk = cluster_.node(n).disk;
   if (what == "slow") disk.slower = static_cast<int>(arguments[1]);
   if (what == "hang") disk.hung_until = cluster_.now() + microseconds(arguments[1]);
-  if (what == "full") disk.full = arguments[1] != 0;
+  if (what == "full") cluster_.SetFull(n, static_cast<Fullness>(std::clamp<std::int64_t>(arguments[1], 0, 2)));
   if (what == "flip") Flip(n);
-  if ((what == "failsync" || what == "wipe") && MayLose(n)) {
-    lost_disk_ = true;
-    last_loss_ = cluster_.now();
+  if (what == "failsync") disk.fail_next = true;
+  if (what == "wipe" && MayLose(n)) {
+    NoteLoss();
     cluster_.Kill(n);
     cluster_.Wipe(n);
   }
+}
+
+bool FaultInjector::MayFail(std::size_t node) {
+  if (over_ || !MayLose(node)) return false;
+  NoteLoss();
+  ++counts_["syncs that failed"];
+  return true;
+}
+
+void FaultInjector::NoteLoss() {
+  lost_disk_ = true;
+  last_loss_ = cluster_.now();
 }
 
 void FaultInjector::Operator(const std::string& what, std::size_t n, const std::vector<std::int64_t>& arguments) {
@@ -344,7 +356,8 @@ void FaultInjector::Heal() {
     SimNode& n = cluster_.node(i);
     n.disk.slower = 1;
     n.disk.hung_until = {};
-    n.disk.full = false;
+    n.disk.fail_next = false;
+    cluster_.SetFull(i, Fullness::kRoom);
     cluster_.Resume(i);
     // A force that was asked for last may still be carried out: what it names is off until it no longer can be.
     if (stated_off_.contains(i)) {

@@ -18,7 +18,9 @@ namespace coffer::sim {
 class FaultInjector {
  public:
   FaultInjector(SimCluster& cluster, const LayoutChecker& layouts, const Scenario& scenario)
-      : cluster_(cluster), layouts_(layouts), scenario_(scenario) {}
+      : cluster_(cluster), layouts_(layouts), scenario_(scenario) {
+    cluster_.may_fail = [this](std::size_t node) { return MayFail(node); };
+  }
 
   // Schedules everything from now on.
   void Begin();
@@ -60,6 +62,9 @@ class FaultInjector {
   bool HasRoomForTwo(const cluster::Layout& layout, const std::set<std::size_t>& without) const;
   void ChooseOff();
   bool MayLose(std::size_t node) const;
+  void NoteLoss();
+  // Whether a sync may fail now. It is what the sync was for that is lost with the disk, so this is asked when it ends.
+  bool MayFail(std::size_t node);
   void Flip(std::size_t node);
   void MendAll();
 

@@ -148,7 +148,7 @@ void LoadClient::LearnLayout(PartitionId partition) {
 void LoadClient::Attempt() {
   Open& o = *open_;
   const PartitionId partition = o.request.partition();
-  if (!LayoutFor(partition) || !o.calls.empty()) LearnLayout(partition);
+  if (!LayoutFor(partition) || !o.attempts.empty()) LearnLayout(partition);
   o.next_attempt = cluster_.now() + kAttempt;
   const auto layout = LayoutFor(partition);
   if (!layout) return;
@@ -157,11 +157,11 @@ void LoadClient::Attempt() {
   if (o.any_holder) to = random_.Below(cluster_.size());
   if (!to || !cluster_.Up(*to)) {
     o.next_attempt = cluster_.now() + milliseconds(20);
-    if (o.calls.empty()) o.calls.push_back(0);  // so that the next attempt learns
+    if (o.attempts.empty()) o.attempts.emplace_back();  // so that the next attempt learns
     return;
   }
-  o.calls.push_back(next_call_++);
-  o.request.set_call(o.calls.back());
+  o.attempts.push_back({next_call_++, group.term});
+  o.request.set_call(o.attempts.back().call);
   o.request.set_term(group.term.value);
   o.request.set_deadline_ms(static_cast<std::uint32_t>(std::min<Duration>(kNodeDeadline, load_.patience) / milliseconds(1)));
   PeerMessage message;
@@ -174,12 +174,14 @@ void LoadClient::Attempt() {
 void LoadClient::OnMessage(const NodeId& by, PeerMessage message) {
   if (!open_ || !message.header.has_data_response()) return;
   const auto& response = message.header.data_response();
-  if (std::find(open_->calls.begin(), open_->calls.end(), response.call()) == open_->calls.end()) return;
+  const auto asked = std::find_if(open_->attempts.begin(), open_->attempts.end(), [&](const Open::Asked& a) { return a.call == response.call(); });
+  if (asked == open_->attempts.end()) return;
   const int code = response.status().code();
   if (response.fenced() || code == kUnavailable || code == kExhausted) {
-    if (response.call() == open_->calls.back()) open_->next_attempt = cluster_.now() + milliseconds(5 + random_.Below(40));
+    if (response.call() == open_->attempts.back().call) open_->next_attempt = cluster_.now() + milliseconds(5 + random_.Below(40));
     return;
   }
+  if (!open_->any_holder) Report(load_.primaries.Answered(open_->request.partition(), asked->term, by));
   Finish(&response, message.bodies, by);
 }
 

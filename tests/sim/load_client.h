@@ -16,6 +16,7 @@
 #include "sim/check_chains.h"
 #include "sim/check_chunks.h"
 #include "sim/check_layouts.h"
+#include "sim/check_primaries.h"
 #include "sim/public_caller.h"
 #include "sim/sim_cluster.h"
 
@@ -26,6 +27,7 @@ struct Load {
   ZoneId zone;
   std::string zone_name;  // under which routers find it
   const LayoutChecker* layouts = nullptr;
+  PrimaryChecker primaries;
   std::vector<std::string> ids;
   std::vector<std::string> chains;
   Duration think{};
@@ -72,7 +74,11 @@ class LoadClient {
     bool any_holder = false;
     Instant deadline;
     Instant next_attempt;
-    std::vector<std::uint64_t> calls;
+    struct Asked {
+      std::uint64_t call = 0;
+      Term term;
+    };
+    std::vector<Asked> attempts;
     Done done;
   };
   void Act();

@@ -86,7 +86,7 @@ class Draw {
       case 7: Add(at, "delay", {n, m, Below(500'000)}); return Add(until, "delay", {n, m, 0});
       case 8: Add(at, "slow", {n, Pick({10, 100})}); return Add(until, "slow", {n, 1});
       case 9: return Add(at, "hang", {n, until - at});
-      case 10: Add(at, "full", {n, 1}); return Add(until, "full", {n, 0});
+      case 10: Add(at, "full", {n, 1 + n % 2}); return Add(until, "full", {n, 0});
       case 11: Add(at, Chance(2) ? "wipe" : "failsync", {n}); return Add(until, "start", {n});
       case 12: return Add(at, "flip", {n});
       case 13: return Add(at, "clock", {n, Chance(2) ? 0 : Below(3'600'000'000), Below(400'000) - 200'000});

@@ -12,6 +12,13 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+bool BringsValues(const node::StoreBatch& batch) {
+  return std::any_of(batch.changes.begin(), batch.changes.end(), [](const auto& change) {
+    const auto* put = std::get_if<node::StoreBatch::PutRecord>(&change);
+    return put && put->value;
+  });
+}
+
 }  // namespace
 
 SimCluster::SimCluster(std::uint64_t seed, std::uint32_t partitions) : random_(seed), partitions_(partitions) {}
@@ -239,10 +246,11 @@ void SimCluster::ScheduleTick(std::size_t i) {
 void SimCluster::TellHealth(std::size_t i) {
   SimNode& n = *nodes_[i];
   node::StoreHealth health;
-  health.full = n.disk.full;
+  health.full = n.disk.full != Fullness::kRoom;
   health.total_bytes = 1ull << 40;
-  health.free_bytes = n.disk.full ? 0 : health.total_bytes;
-  health.since_last_sync = n.batches.empty() && n.saves.empty() ? Duration(0) : now_ - n.last_sync;
+  health.free_bytes = health.full ? 0 : health.total_bytes;
+  // Who waits for room is not hung: it tries the disk with other bytes.
+  health.since_last_sync = Fitting(n) == 0 && n.saves.empty() ? Duration(0) : now_ - n.last_sync;
   Carry(i, n.core->SetHealth(NodeNow(n), health));
   AtNode(i, now_ + seconds(1), [this, i] { TellHealth(i); });
 }
@@ -257,20 +265,35 @@ Duration SimCluster::SyncTime(const SimNode& n) {
 // One sync at a time and stream; it covers what was handed over before it began.
 void SimCluster::SyncBatches(std::size_t i) {
   SimNode& n = *nodes_[i];
-  if (n.batch_sync || n.batches.empty()) return;
+  const std::size_t fitting = Fitting(n);
+  if (n.batch_sync || fitting == 0) return;
   n.batch_sync = true;
-  At(SyncTime(n), [this, i, life = n.life, count = n.batches.size()] {
+  At(SyncTime(n), [this, i, life = n.life, count = fitting] {
     SimNode& node = *nodes_[i];
     if (node.life != life) return;
     node.batch_sync = false;
-    if (node.disk.fail_next) return FailSync(i);
+    if (Fails(i)) return FailSync(i);
     node.store.CompleteWrites(count);
-    node.durable_tickets.insert(node.batches.begin(), node.batches.begin() + static_cast<std::ptrdiff_t>(count));
-    node.batches.erase(node.batches.begin(), node.batches.begin() + static_cast<std::ptrdiff_t>(count));
+    for (std::size_t k = 0; k < count; ++k) {
+      node.durable_tickets.insert(node.batches.front().ticket);
+      node.batches.pop_front();
+    }
     if (on_batches) on_batches(i);
     Durable(i);
     SyncBatches(i);
   });
+}
+
+// Batches keep their order, so one that finds no room holds up those behind it, as in node/leveldb_writer.h.
+std::size_t SimCluster::Fitting(const SimNode& n) const {
+  if (n.disk.full != Fullness::kFloor) return n.batches.size();
+  const auto first = std::find_if(n.batches.begin(), n.batches.end(), [](const SimNode::Batch& batch) { return batch.brings_values; });
+  return static_cast<std::size_t>(first - n.batches.begin());
+}
+
+void SimCluster::SetFull(std::size_t i, Fullness full) {
+  nodes_[i]->disk.full = full;
+  SyncBatches(i);
 }
 
 // Only the newest state is written; whoever waits for an older one is served by it too.
@@ -282,7 +305,7 @@ void SimCluster::SyncSaves(std::size_t i) {
     SimNode& node = *nodes_[i];
     if (node.life != life) return;
     node.save_sync = false;
-    if (node.disk.fail_next) return FailSync(i);
+    if (Fails(i)) return FailSync(i);
     const auto before = std::exchange(node.durable, std::move(node.saves[count - 1].second));
     for (std::size_t k = 0; k < count; ++k) node.durable_tickets.insert(node.saves[k].first);
     node.saves.erase(node.saves.begin(), node.saves.begin() + static_cast<std::ptrdiff_t>(count));
@@ -316,8 +339,8 @@ void SimCluster::Carry(std::size_t i, node::NodeCore::Output output) {
   if (!n.core) return;
   for (auto& persist : output.persist) {
     if (auto* batch = std::get_if<node::StoreBatch>(&persist.what)) {
+      n.batches.push_back({persist.ticket, BringsValues(*batch)});
       n.store.Write(std::move(*batch), nullptr);
-      n.batches.push_back(persist.ticket);
     } else {
       n.saves.emplace_back(persist.ticket, std::move(std::get<node::NodeDurable>(persist.what)));
     }

@@ -39,12 +39,18 @@ struct NetworkFaults {
   int outlive_per_mille = 0;
 };
 
+enum class Fullness {
+  kRoom,
+  kFull,   // to its reserve: whoever asks for room is refused
+  kFloor,  // to the last byte: batches that bring values wait too, and those behind them
+};
+
 // What a node's disk does.
 struct DiskFaults {
   int slower = 1;            // factor on every sync
   Instant hung_until{};      // no sync ends before
-  bool full = false;
-  bool fail_next = false;    // the next sync fails: the process stops, its disk is lost (R8, R11)
+  Fullness full = Fullness::kRoom;  // see SetFull
+  bool fail_next = false;    // the next sync fails, if `may_fail`: the process stops, its disk is lost (R8, R11)
 };
 
 // The data folder of a node, as a copy holds it.
@@ -73,7 +79,11 @@ struct SimNode : SimProcess {
   node::MemoryStore store;
   node::NodeDurable durable;                        // on disk
   std::unique_ptr<node::NodeCore> core;             // null while down
-  std::deque<std::uint64_t> batches;                // tickets of the store's batches that are not durable
+  struct Batch {
+    std::uint64_t ticket = 0;
+    bool brings_values = false;
+  };
+  std::deque<Batch> batches;                        // the store's, not durable yet
   std::deque<std::pair<std::uint64_t, node::NodeDurable>> saves;  // newer states of the agreement file, likewise
   std::set<std::uint64_t> durable_tickets;          // durable, not yet reported in order
   std::uint64_t next_ticket = 1;
@@ -134,6 +144,9 @@ class SimCluster {
   void SetClock(std::size_t process, Duration jump, std::int64_t drift_ppm);
   // A down node's data folder is empty: it comes back as somebody else (R8).
   void Wipe(std::size_t node);
+  void SetFull(std::size_t node, Fullness full);
+  // Whether a sync that is to fail may fail now, for its disk is lost then; asked at the end of each of the node's syncs.
+  std::function<bool(std::size_t node)> may_fail = [](std::size_t) { return true; };
   std::size_t size() const { return nodes_.size(); }
   SimNode& node(std::size_t i) { return *nodes_[i]; }
   const SimNode& node(std::size_t i) const { return *nodes_[i]; }
@@ -240,6 +253,9 @@ class SimCluster {
   void NewIdentity(SimProcess& n);
   void Carry(std::size_t node, node::NodeCore::Output output);
   void SyncBatches(std::size_t node);
+  // How many of the oldest batches the disk takes.
+  std::size_t Fitting(const SimNode& n) const;
+  bool Fails(std::size_t node) const { return nodes_[node]->disk.fail_next && may_fail(node); }
   void SyncSaves(std::size_t node);
   void Durable(std::size_t node);
   Duration SyncTime(const SimNode& n);
