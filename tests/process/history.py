@@ -20,7 +20,7 @@ NEVER = float("inf")
 @dataclasses.dataclass
 class Operation:
     """`target` is a chunk's or a chain's id. What `value` and `result` hold depends on `kind`:
-    put: value bytes · get: result bytes, or None for NOT_FOUND · delete: nothing
+    put: value bytes · get: result bytes, or None for NOT_FOUND · has: result True, or None · delete: nothing
     append: value (position, body) · read: result [(position, body, hash, predecessor)] of the whole chain, or None for NOT_FOUND
     remove (a chain's deletion): nothing"""
     kind: str
@@ -73,8 +73,8 @@ def mistakes(history):
 
 
 def simulator_mistakes(history):
-    """What the simulator's checkers say of it (tests/sim/check_history.cc)."""
-    lines = "".join(json.dumps(recorded(operation)) + "\n" for operation in history)
+    """What the simulator's checkers say of it (tests/sim/check_history.cc), which know no `has`."""
+    lines = "".join(json.dumps(recorded(operation)) + "\n" for operation in history if operation.kind != "has")
     checked = subprocess.run([os.path.join(os.environ.get("COFFER_BIN", "build/bin"), "check_history")], input=lines, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if checked.returncode not in (0, 1):
@@ -112,10 +112,11 @@ def own_mistakes(history):
 
 
 def chunk_mistakes(id, operations):
-    """Put-if-absent, get and delete of one id. Any holder may say *found* of what is not acknowledged yet or was just deleted
-    (R13.1); NOT_FOUND is exact (R13.2). Where two contents were put under one id, that includes the content which lost: it may be
-    read as soon as a node has it, and then never again. Where all puts have one content, as ids that are hashes make sure, no
-    read shows anything else, nor what was reported as failed."""
+    """Put-if-absent, get, has and delete of one id. To a get any holder, or a router's cache, may say *found* of what is not
+    acknowledged yet or was just deleted (R13.1); NOT_FOUND is exact (R13.2). A has is confirmed either way (R5.1): what was deleted
+    before it began is never there again (I10), and what it found stays (I9). Where two contents were put under one id, a get may show
+    the one which lost as soon as a node has it, and then never again. Where all puts have one content, as ids that are hashes make
+    sure, no read shows anything else, nor what was reported as failed."""
     puts = [o for o in operations if o.kind == "put"]
     deletes = [o for o in operations if o.kind == "delete" and o.outcome != FAILED]
     acknowledged = [o for o in puts if o.outcome == OK]
@@ -127,13 +128,22 @@ def chunk_mistakes(id, operations):
     for put in acknowledged:
         if put.began > first_deleted:
             yield "a put was acknowledged after the chunk was deleted"
+    found = [o for o in operations if o.kind == "has" and o.outcome == OK and o.result]
+    for has in found:
+        if has.began > first_deleted:
+            yield "a deleted chunk is there again"
+        if not any(p.began < has.ended and p.outcome != FAILED for p in puts):
+            yield "a chunk is there that no put can have left"
+    first_known = min([first_acknowledged, *(o.ended for o in found)])
     for get in operations:
-        if get.kind != "get" or get.outcome != OK:
+        if get.kind not in ("get", "has") or get.outcome != OK:
             continue
         if get.result is None:
             begun_deletes = any(d.began < get.ended for d in deletes)
-            if first_acknowledged < get.began and not begun_deletes:
-                yield "NOT_FOUND for what was acknowledged and never deleted"
+            if first_known < get.began and not begun_deletes:
+                yield "NOT_FOUND for what was acknowledged or found by a confirmed read, and never deleted"
+            continue
+        if get.kind == "has":
             continue
         if not any(p.value == get.result and p.began < get.ended and (p.outcome != FAILED or contested) for p in puts):
             told = [f"{p.outcome} ({p.why})" for p in puts if p.value == get.result]

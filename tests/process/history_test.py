@@ -37,6 +37,15 @@ class Checkers(unittest.TestCase):
         self.notices("no put can have left", done("put", 1, 2, b"x", outcome=FAILED), done("get", 3, 4, result=b"x"))
         self.notices("two different contents were acknowledged", put, done("put", 3, 4, b"y"))
         self.notices("after the chunk was deleted", put, done("delete", 3, 4), done("put", 5, 6, b"x"))
+        # A get may show what was just deleted; what is confirmed never does, nor is it undone.
+        self.passes(put, done("delete", 3, 4), done("get", 5, 6, result=b"x"), done("has", 7, 8))
+        self.passes(put, done("delete", 3, 9, outcome=UNKNOWN), done("has", 5, 6, result=True), done("has", 7, 8))
+        self.passes(put, done("has", 3.5, 6, result=True), done("delete", 3, 4), done("has", 0, 1))
+        self.notices("a deleted chunk is there again", put, done("delete", 3, 4), done("has", 5, 6, result=True))
+        self.notices("a deleted chunk is there again", put, done("delete", 3, 4), done("has", 5, 6), done("has", 7, 8, result=True))
+        self.notices("is there that no put", done("put", 1, 2, b"x", outcome=FAILED), done("has", 3, 4, result=True))
+        self.notices("NOT_FOUND", put, done("has", 3, 4))
+        self.notices("NOT_FOUND", done("put", 1, 0, b"x", outcome=UNKNOWN), done("has", 3, 4, result=True), done("get", 5, 6))
         # Two contents under one id: the one that lost may have been seen, and is not what stays.
         lost, won = done("put", 1, 9, b"x", outcome=FAILED), done("put", 4, 5, b"y")
         self.passes(lost, done("get", 2, 3, result=b"x"), won, done("get", 10, 11, result=b"y"))

@@ -53,7 +53,8 @@ class Workers:
             step = 0
             while not self.stop_now.is_set():
                 step += 1
-                act = rng.choices([self.put, self.get, self.delete, self.append, self.read, self.remove], [30, 25, 3, 28, 14, 0.3])[0]
+                act = rng.choices([self.put, self.get, self.has, self.delete, self.append, self.read, self.remove],
+                                  [30, 20, 5, 3, 28, 14, 0.3])[0]
                 if act(api, rng, f"{number}.{step}") == UNKNOWN:
                     self.stop_now.wait(0.05)  # a router that is away answers at once
         except BaseException as e:  # noqa: BLE001  shown by verify
@@ -83,12 +84,12 @@ class Workers:
         self.attempt(api, operation, "Chunks/Put", id=id, data=value)
         return operation.outcome
 
-    def get(self, api, rng, name):
+    def one_of_the_chunks(self, rng):
         with self.lock:
-            if not self.chunks:
-                return FAILED
-            id = rng.choice(self.chunks)
-        return self.get_one(api, id)
+            return rng.choice(self.chunks) if self.chunks else digest("no chunk yet")
+
+    def get(self, api, rng, name):
+        return self.get_one(api, self.one_of_the_chunks(rng))
 
     def get_one(self, api, id):
         operation = self.history.begin("get", id)
@@ -100,11 +101,20 @@ class Workers:
             self.history.end(operation, OK if absent else FAILED, why=str(e))
         return operation.outcome
 
+    def has(self, api, rng, name):
+        return self.has_one(api, self.one_of_the_chunks(rng))
+
+    def has_one(self, api, id):
+        operation = self.history.begin("has", id)
+        try:
+            response = api.call("Chunks/Has", timeout=self.patience, zone=self.zone, ids=[id])
+            self.history.end(operation, OK, result=response.present[0] or None)
+        except Refused as e:
+            self.history.end(operation, FAILED, why=str(e))
+        return operation.outcome
+
     def delete(self, api, rng, name):
-        with self.lock:
-            if not self.chunks:
-                return FAILED
-            id = rng.choice(self.chunks)
+        id = self.one_of_the_chunks(rng)
         operation = self.history.begin("delete", id)
         self.attempt(api, operation, "Chunks/Delete", id=id)
         return operation.outcome
@@ -171,12 +181,13 @@ class Workers:
         return [f"{o.kind} {o.outcome}: {o.why[:300]}" for o in self.history.taken()[-300:] if o.why and o.outcome != OK][-last:]
 
     def verify(self, test, seconds=60):
-        """Reads everything once more, when all is well again and the workers have ended, and checks the whole history."""
+        """Reads everything once more, when all is well again and the workers have ended, and checks the whole history. A chunk is also
+        asked for where the answer is confirmed: a get alone may show what was just deleted."""
         test.assertEqual(self.broken, [])
         taken = self.history.taken()
         chunks = {o.target for o in taken if o.kind == "put"}
         chains = {o.target for o in taken if o.kind == "append"}
-        for read, targets in ((self.get_one, chunks), (self.read_one, chains)):
+        for read, targets in ((self.get_one, chunks), (self.has_one, chunks), (self.read_one, chains)):
             for target in targets:
                 wait_until(lambda: read(self.apis[0], target) == OK, lambda: f"{target.hex()[:12]} is read; {self.troubles()}", seconds)
         taken = self.history.taken()
