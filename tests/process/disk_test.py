@@ -13,6 +13,7 @@ from workers import Workers
 
 INSIDE = "COFFER_TEST_MOUNTS"
 DAMAGES = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))
+SEED = int(os.environ.get("COFFER_SEED", "1"))
 
 
 def enter():
@@ -206,7 +207,7 @@ class DamagedFiles(DiskTest):
         found = {"log": store.glob("*.log"), "table": store.glob("*.ldb"), "manifest": store.glob("MANIFEST-*"), "current": store.glob("CURRENT"),
                  "votes": node.data.glob("agreement-*"), "values": node.data.glob("store/values/*"),
                  "others": (p for p in node.data.iterdir() if p.is_file() and p.name not in ("lock", "secret") and not p.name.startswith("agreement-"))}
-        return {kind: [p for p in paths if p.is_file() and p.stat().st_size] for kind, paths in found.items()}
+        return {kind: sorted(p for p in paths if p.is_file() and p.stat().st_size) for kind, paths in found.items()}
 
     def damage(self, rng, path, how):
         size = path.stat().st_size
@@ -223,14 +224,18 @@ class DamagedFiles(DiskTest):
     def test_each_kind_of_file(self):
         """One file of one node, cut or with a flipped bit, while it is down: it starts, or says why and starts after its folder is
         emptied; in either case nothing wrong is read and both copies exist in the end."""
+        with self.subTest(COFFER_SEED=SEED):
+            self.damage_each_kind(random.Random(SEED))
+
+    def damage_each_kind(self, rng):
         c = self.started()
-        rng = random.Random(7)
         workers = self.work(c)
         with workers:
             workers.wait_progress(200)
             node = c["node-2"]
             for kind in list(self.kinds(node)) * DAMAGES:
-                how = rng.choice(["cut", "flip"])
+                # A log that is cut at rest passes for one that was being written (docs/formats.md): what it lost is lost.
+                how = rng.choice(["cut", "flip"]) if kind != "log" else "flip"
                 node.kill()
                 paths = self.kinds(node)[kind]
                 if paths:
