@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 import unittest
 
 import cluster
@@ -13,6 +14,7 @@ from workers import Workers
 
 INSIDE = "COFFER_TEST_MOUNTS"
 DAMAGES = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))
+MOVED_WITHIN = 15  # seconds until the partitions of a node whose disk hangs are written elsewhere, by the fault matrix
 SEED = int(os.environ.get("COFFER_SEED", "1"))
 
 
@@ -118,8 +120,12 @@ class Failing(DiskTest):
         with workers:
             workers.wait_progress(100)
             control.write_text("hang")
+            began = time.monotonic()
             c.wait_state("node-2", "DOWN")
             self.wait_writable(c)
+            took = time.monotonic() - began
+            print(f"its partitions moved within {took:.1f} s", flush=True)
+            self.assertLess(took, MOVED_WITHIN)
             workers.wait_progress(50)
             control.unlink()
             if not c["node-2"].running:
