@@ -254,7 +254,7 @@ class Witness(HistoryTest):
 
     def test_number_of_copies_changed_while_a_node_is_off(self):
         """The operator's way out when one of two nodes is gone, and the way back: each counts from the decision on, not from the next
-        change of the partitions."""
+        change of the partitions; nothing is acknowledged with one copy but where the layout says so (I12)."""
         c = self.cluster(nodes=2, resync_delay="2m")  # so long it counts as one that comes back
         c.add_member("witness", role="witness", public_listen="none")
         c.agree_on_seeds()

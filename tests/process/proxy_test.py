@@ -46,7 +46,7 @@ class Proxied(ProxyTest):
 
 class Deaf(ProxyTest):
     def test_streams_that_stand_still(self):
-        """Connections that live and carry no message any more: whoever is linked by one notices, and links anew."""
+        """Connections that live and carry no message any more: whoever is linked by one notices, and links anew (K2, K4)."""
         c = self.proxied(http2=True)
         workers = self.work(c)
         with workers:

@@ -153,7 +153,7 @@ TEST_CASE("an address can be dialled again as soon as a dial has failed") {
   }
 }
 
-TEST_CASE("a link whose other end falls silent breaks on both sides") {
+TEST_CASE("a link whose other end falls silent breaks on both sides") {  // K1
   HubOptions options;
   options.keepalive = kSlowness * std::chrono::milliseconds(500);
   Station a(1, options), b(2, options);
@@ -191,7 +191,7 @@ TEST_CASE("when one of two links falls silent the other takes over what waits") 
   CHECK(a.recorder.ups.size() == 1);
 }
 
-TEST_CASE("a quiet link lives") {
+TEST_CASE("a quiet link lives") {  // K1
   HubOptions options;
   options.keepalive = kSlowness * std::chrono::milliseconds(500);
   Station a(1, options), b(2, options);

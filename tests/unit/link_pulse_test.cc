@@ -35,7 +35,7 @@ bool Down(Station& at) {
   return at.recorder.Until([&] { return !at.recorder.downs.empty(); });
 }
 
-TEST_CASE("who has nothing to say says so, in numbered frames") {
+TEST_CASE("who has nothing to say says so, in numbered frames") {  // K2, K3
   Station b(2, Quick());
   Puppet puppet(b.address());
   puppet.Introduce(WithPulse(1));
@@ -51,7 +51,7 @@ TEST_CASE("who has nothing to say says so, in numbered frames") {
   CHECK(b.hub->Linked(NodeOf(1)));
 }
 
-TEST_CASE("a stream on which nothing comes any more ends, though its connection lives") {
+TEST_CASE("a stream on which nothing comes any more ends, though its connection lives") {  // K2
   Station b(2, Quick(std::chrono::milliseconds(500)));
   Puppet older(b.address()), puppet(b.address());
   older.Introduce(Member(3));  // of a version without a pulse: its silence means nothing
@@ -67,7 +67,7 @@ TEST_CASE("a stream on which nothing comes any more ends, though its connection 
   CHECK(b.hub->Linked(NodeOf(3)));
 }
 
-TEST_CASE("a frame that got lost ends the link with the next one, which is not delivered") {
+TEST_CASE("a frame that got lost ends the link with the next one, which is not delivered") {  // K3
   const std::uint64_t next = GENERATE(1u, 3u, 0u);  // come twice, lost, and without a number
   Station b(2, Quick());
   Puppet puppet(b.address());
@@ -81,7 +81,7 @@ TEST_CASE("a frame that got lost ends the link with the next one, which is not d
   CHECK(b.recorder.refused[0].second.reason == "MISSING");
 }
 
-TEST_CASE("two hubs that have nothing to say stay linked") {
+TEST_CASE("two hubs that have nothing to say stay linked") {  // K2
   Station a(1, Quick()), b(2, Quick());
   a.hub->Dial(b.address());
   REQUIRE(b.recorder.Until([&] { return !b.recorder.ups.empty(); }));
