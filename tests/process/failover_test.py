@@ -26,6 +26,7 @@ class Failover(ClusterTest):
         print(f"{load.written()} writes, {load.reads} reads, slowest {load.slowest:.1f} s", flush=True)
 
     def test_paused_primary_serves_nothing_stale(self):
+        """Through a router that knows of the fail-over. One that does not know asks the old primary: OldLayout of network_test.py."""
         c = self.started()
         c.cli("chain", "append", "paused", "one")
         old = c.where("paused", chain=True)["primary"]

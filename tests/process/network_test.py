@@ -6,7 +6,7 @@ import time
 
 import cluster
 import namespaces
-from api import Api, Refused
+from api import Api, Refused, consistency_pb2
 from cluster import ClusterTest
 from namespaces import NetworkedCluster
 from workers import Workers
@@ -160,6 +160,54 @@ class Partitions(NetworkTest):
             c.wait_healthy()
             workers.wait_progress(50)
         workers.verify(self)
+
+
+class OldLayout(NetworkTest):
+    def bodies(self, api, chain, **how):
+        answers = api.stream("Chains/Read", timeout=2, zone="default", queries=[{"chain": chain, "range": {}}], **how)
+        self.assertEqual([a.status.code for a in answers], [0] * len(answers))
+        return [e.body for a in answers for e in a.entries]
+
+    def test_deposed_primary_is_asked(self):
+        """A primary that is cut off and deposed, and does not know, is asked by a router that does not know either (R5.1). It has one
+        entry of two, as a local read shows; any other read has no answer from it, and both entries when the cut is mended."""
+        c = self.networked()
+        address = f"{c.address('late')}:7700"
+        c.add_member("late", role="router", public_listen=address, join=c.seeds()).start()
+        c.wait_members(5)
+        api, late = Api(c.router_address), Api(address)
+        self.addCleanup(api.close)
+        self.addCleanup(late.close)
+        chain = b"d" * 32
+
+        def where(router):
+            return router.call("Cluster/Where", zone="default", id=chain)
+
+        def append(position, body, predecessor=b""):
+            return api.call("Chains/Append", timeout=30, zone="default", chain=chain, position=position, predecessor=predecessor,
+                            entries=[{"body": body}]).head
+        first = append(0, b"one")
+        self.assertEqual(self.bodies(late, chain), [b"one"])
+        old = where(late)
+        for name in (old.primary, "late"):
+            for other in c.members.keys() - {old.primary, "late"}:
+                c.cut(name, other)
+        cluster.wait_until(lambda: where(api).primary != old.primary, "another is primary")
+        append(1, b"two", first.hash)
+        self.assertEqual(where(late), old)
+        self.assertEqual(self.bodies(late, chain, consistency=consistency_pb2.CONSISTENCY_LOCAL), [b"one"])
+        for _ in range(5):
+            with self.assertRaises(Refused):
+                self.bodies(late, chain)
+        c.heal()
+
+        def answered():
+            try:
+                return self.bodies(late, chain)
+            except Refused:
+                return None
+        self.assertEqual(cluster.wait_until(answered, "the late router hears again"), [b"one", b"two"])
+        c.wait_healthy()
 
 
 class Links(NetworkTest):
