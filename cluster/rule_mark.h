@@ -3,11 +3,13 @@
 #pragma once
 
 #ifdef COFFER_RULE_MARKS
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace coffer {
 
-// One place in the code. Places link themselves into a list when they are first passed.
+// One mark. All of a program link themselves into a list before its main begins, so that those that are never passed are known too.
 struct RuleMark {
   explicit RuleMark(const char* name) : rule(name), next(first) { first = this; }
   const char* const rule;
@@ -16,13 +18,20 @@ struct RuleMark {
   static inline RuleMark* first = nullptr;
 };
 
+// A rule's name as an argument of a template.
+template <std::size_t size>
+struct RuleName {
+  consteval RuleName(const char (&name)[size]) { std::copy_n(name, size, text); }
+  char text[size] = {};
+};
+
+// A static variable in the branch would be made when the branch is first taken; a template's is made at the start.
+template <RuleName name>
+inline RuleMark rule_mark{name.text};
+
 }  // namespace coffer
 
-#define RULE(name)                        \
-  do {                                    \
-    static ::coffer::RuleMark mark(name); \
-    ++mark.count;                         \
-  } while (false)
+#define RULE(name) static_cast<void>(++::coffer::rule_mark<name>.count)
 #else
 #define RULE(name) static_cast<void>(0)
 #endif

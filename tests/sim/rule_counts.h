@@ -1,4 +1,4 @@
-// How often the branches marked with RULE were taken in this process.
+// How often the branches marked with RULE were taken in this process; 0: never.
 #pragma once
 
 #include <cstdint>
