@@ -4,8 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "cluster/checksum.h"
-#include "node/byte_codec.h"
 #include "node/core/record_check.h"
 #include "node/durable_file.h"
 
@@ -16,38 +14,12 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::string_view kMagic = "CFRS";
-constexpr std::uint8_t kFormat = 1;
 constexpr std::size_t kKeysAtOnce = 256;
 constexpr std::uint64_t kHeaderBytes = 128;  // what a record costs beside its value, about
 constexpr auto kTellEvery = seconds(1);
 constexpr auto kSaveEvery = seconds(10);
 
 }  // namespace
-
-std::string EncodeScrubProgress(const NodeId& owner, const ScrubProgress& p) {
-  ByteWriter body;
-  body.U8(p.running ? 1 : 0).Varint(p.next).Varint(p.partitions).Varint(p.blocks).Varint(p.bytes).Varint(p.bad).Varint(p.unreadable);
-  body.Varint(p.since_ms).Varint(p.last_pass_ms).Varint(p.asked);
-  ByteWriter out;
-  out.Raw(kMagic).U8(kFormat).Raw(owner.view()).U32(Crc32c({owner.view(), body.bytes()})).Raw(body.bytes());
-  return out.Take();
-}
-
-std::optional<ScrubProgress> DecodeScrubProgress(const NodeId& owner, std::string_view bytes) {
-  ByteReader in(bytes);
-  if (in.Raw(kMagic.size()) != kMagic || in.U8() != kFormat || in.Raw(NodeId::kSize) != owner.view()) return std::nullopt;
-  const std::uint32_t crc = in.U32();
-  if (!in.ok() || crc != Crc32c({owner.view(), in.rest()})) return std::nullopt;
-  ScrubProgress p;
-  p.running = in.U8() != 0;
-  p.next = static_cast<PartitionId>(in.Varint());
-  for (auto* field : {&p.partitions, &p.blocks, &p.bytes, &p.bad, &p.unreadable, &p.since_ms, &p.last_pass_ms, &p.asked}) {
-    *field = in.Varint();
-  }
-  if (!in.Done()) return std::nullopt;
-  return p;
-}
 
 Scrubber::Scrubber(ScrubberOptions options, const StoreReader& store, ScrubSinks& sinks)
     : options_(std::move(options)), store_(store), sinks_(sinks) {
