@@ -6,6 +6,7 @@
 #include "link_test_support.h"
 #include "proto/link/guess_limit.h"
 #include "test_support.h"
+#include "unit/slowness.h"
 
 namespace coffer::link {
 namespace {
@@ -95,7 +96,7 @@ TEST_CASE("messages of one lane stay in order, many share a frame") {
   for (std::uint64_t i = 0; i < kCount; ++i) REQUIRE(b.recorder.messages[i].second.header.replicate().committed() == i);
   const HubStats sent = a.hub->stats(), received = b.hub->stats();
   CHECK(sent.messages_sent == kCount);
-  CHECK(sent.frames_sent < kCount / 4);
+  CHECK(sent.frames_sent < kCount / 4 * kSlowness);  // a slow sender finds the line free more often
   CHECK(received.frames_received == sent.frames_sent);
   CHECK(received.bytes_received == sent.bytes_sent);
   CHECK(received.messages_received == kCount);
