@@ -1,7 +1,6 @@
 #include "client/request_frame.h"
 
 #include <utility>
-#include <vector>
 
 #include "coffer/v1/chunks.pb.h"
 #include "coffer/v1/stream.pb.h"
@@ -75,26 +74,10 @@ std::size_t CallsOfFrame(const std::deque<EncodedCall>& queue, const FrameLimits
 
 grpc::ByteBuffer TakeFrame(std::deque<EncodedCall>* queue, std::size_t calls) {
   std::size_t copied = 0;
-  for (std::size_t i = 0; i < calls; ++i) {
-    if (const std::size_t size = (*queue)[i].bytes.size(); size < link::kCopiedBytes) copied += size;
-  }
-  std::vector<grpc::Slice> slices;
-  std::string flat;
-  const auto cut = [&] {
-    if (!flat.empty()) slices.push_back(link::SliceOf(std::exchange(flat, {})));
-  };
-  flat.reserve(copied);
-  for (std::size_t i = 0; i < calls; ++i, queue->pop_front()) {
-    std::string& bytes = queue->front().bytes;
-    if (bytes.size() < link::kCopiedBytes) {
-      flat += bytes;
-      continue;
-    }
-    cut();
-    slices.push_back(link::SliceOf(std::move(bytes)));
-  }
-  cut();
-  return grpc::ByteBuffer(slices.data(), slices.size());
+  for (std::size_t i = 0; i < calls; ++i) copied += link::SliceJoiner::CopiedOf((*queue)[i].bytes.size());
+  link::SliceJoiner frame(copied);
+  for (std::size_t i = 0; i < calls; ++i, queue->pop_front()) frame.Add(std::move(queue->front().bytes));
+  return frame.Take();
 }
 
 std::string EncodeGetRequest(std::string_view zone, const BlockId& id, std::uint64_t offset, std::uint64_t length) {

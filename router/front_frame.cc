@@ -6,8 +6,8 @@
 
 #include <utility>
 
-#include "proto/wire_form.h"
 #include "proto/link/slices.h"
+#include "proto/wire_form.h"
 
 namespace coffer::router {
 namespace {
@@ -120,34 +120,27 @@ EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, con
 }
 
 grpc::ByteBuffer TakeFrame(std::deque<EncodedReply>* replies, std::size_t frame_bytes, std::size_t* bytes) {
-  std::vector<grpc::Slice> slices;
-  std::string flat;
+  std::size_t copied = 0;
   std::size_t taken = 0;
   for (const EncodedReply& reply : *replies) {
     if (taken >= frame_bytes) break;
-    taken += reply.head.size() + reply.tail.size() + (reply.body.bytes.size() < link::kCopiedBytes ? reply.body.bytes.size() : 0);
-    if (reply.body.value && reply.body.value->size() < link::kCopiedBytes) taken += reply.body.value->size();
+    taken += reply.bytes();
+    copied += reply.head.size() + reply.tail.size() + link::SliceJoiner::CopiedOf(reply.body.bytes.size());
+    if (reply.body.value) copied += link::SliceJoiner::CopiedOf(reply.body.value->size());
   }
-  flat.reserve(taken);
+  link::SliceJoiner frame(copied);
   taken = 0;
   while (!replies->empty() && (taken == 0 || taken + replies->front().bytes() <= frame_bytes)) {
     EncodedReply reply = std::move(replies->front());
     replies->pop_front();
     taken += reply.bytes();
-    flat += reply.head;
-    const auto apart = [&](grpc::Slice slice) {
-      if (!flat.empty()) slices.push_back(link::SliceOf(std::exchange(flat, {})));
-      slices.push_back(std::move(slice));
-    };
-    reply.body.bytes.size() < link::kCopiedBytes ? void(flat += reply.body.bytes) : apart(link::SliceOf(std::move(reply.body.bytes)));
-    if (reply.body.value) {
-      reply.body.value->size() < link::kCopiedBytes ? void(flat += *reply.body.value) : apart(link::SliceOf(std::move(reply.body.value)));
-    }
-    flat += reply.tail;
+    frame.Add(std::move(reply.head));
+    frame.Add(std::move(reply.body.bytes));
+    if (reply.body.value) frame.Add(std::move(reply.body.value));
+    frame.Add(std::move(reply.tail));
   }
-  if (!flat.empty() || slices.empty()) slices.push_back(link::SliceOf(std::move(flat)));
   *bytes += taken;
-  return grpc::ByteBuffer(slices.data(), slices.size());
+  return frame.Take();
 }
 
 }  // namespace coffer::router

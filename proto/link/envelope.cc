@@ -112,7 +112,7 @@ Encoded Encode(const PeerMessage& message) {
   for (const auto& body : message.bodies) {
     out.envelope += FieldBytes(SizeOf(body));
     out.body_bytes += SizeOf(body);
-    if (SizeOf(body) < kInlineBody) copied += SizeOf(body);
+    if (SizeOf(body) < kCopiedBytes) copied += SizeOf(body);
   }
   out.envelope += kChecksumBytes;
   copied += kChecksumBytes;
@@ -127,7 +127,7 @@ Encoded Encode(const PeerMessage& message) {
   const std::uint32_t crc = ChecksumOf(std::string_view(piece.flat).substr(begin), message.bodies);
   for (const auto& body : message.bodies) {
     AppendHead(kBodyTag, SizeOf(body), &piece.flat);
-    if (SizeOf(body) < kInlineBody) {
+    if (SizeOf(body) < kCopiedBytes) {
       if (body) piece.flat.append(*body);
       continue;
     }

@@ -13,9 +13,6 @@
 
 namespace coffer::link {
 
-// Bodies below this size are copied into the frame: a reference costs more than the copy.
-inline constexpr std::size_t kInlineBody = kCopiedBytes;
-
 // A run of bytes, then perhaps a value that is only referenced.
 struct Piece {
   std::string flat;

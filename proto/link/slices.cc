@@ -34,4 +34,25 @@ grpc::Slice SliceOf(Payload value) {
   return Keeping(kept, **kept);
 }
 
+void SliceJoiner::Add(std::string&& part) {
+  if (part.size() < kCopiedBytes) return void(flat_ += part);
+  Cut();
+  slices_.push_back(SliceOf(std::move(part)));
+}
+
+void SliceJoiner::Add(Payload&& part) {
+  if (part->size() < kCopiedBytes) return void(flat_ += *part);
+  Cut();
+  slices_.push_back(SliceOf(std::move(part)));
+}
+
+grpc::ByteBuffer SliceJoiner::Take() {
+  Cut();
+  return grpc::ByteBuffer(slices_.data(), slices_.size());
+}
+
+void SliceJoiner::Cut() {
+  if (!flat_.empty()) slices_.push_back(SliceOf(std::exchange(flat_, {})));
+}
+
 }  // namespace coffer::link

@@ -42,7 +42,7 @@ grpc::ByteBuffer Sliced(const std::string& bytes, std::size_t step) {
 std::vector<PeerMessage> Samples() {
   std::vector<PeerMessage> samples;
   samples.push_back(Request(1));
-  samples.push_back(Request(2, {"", "a", std::string(kInlineBody - 1, 'b'), std::string(kInlineBody, 'c')}));
+  samples.push_back(Request(2, {"", "a", std::string(kCopiedBytes - 1, 'b'), std::string(kCopiedBytes, 'c')}));
   samples.push_back(Replication(3, {std::string(70000, 'd'), std::string(70000, 'e')}));
   samples.push_back(Request(4, {std::string(300, 'f')}));
   return samples;
@@ -134,7 +134,7 @@ TEST_CASE("a frame that was cut anywhere is malformed, or ends between two messa
 }
 
 TEST_CASE("a message with any bit flipped is not taken for another") {
-  const std::string good = ByProtobuf({Request(1, {"a body", ""}), Request(2, {std::string(kInlineBody, 'x')})});
+  const std::string good = ByProtobuf({Request(1, {"a body", ""}), Request(2, {std::string(kCopiedBytes, 'x')})});
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bytes = good;
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
