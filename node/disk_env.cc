@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -38,6 +39,8 @@ leveldb::Status ReadError(const std::string& path, int error) {
   if (error == ENOENT) return leveldb::Status::NotFound(path, ErrorText(error));
   return leveldb::Status::IOError(path, ErrorText(error));
 }
+
+std::string_view NameOf(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -98,7 +101,7 @@ class DiskReader final : public leveldb::RandomAccessFile, public leveldb::Seque
 };
 
 DiskEnv::DiskEnv(DiskFaults* faults, std::function<void(const std::string&)> on_failure, std::uint64_t log_room)
-    : leveldb::EnvWrapper(leveldb::Env::Default()), faults_(faults), on_failure_(std::move(on_failure)), log_room_(log_room) {}
+    : leveldb::EnvWrapper(leveldb::Env::Default()), faults_(faults), on_failure_(std::move(on_failure)), log_room_(log_room), mark_(faults) {}
 
 DiskEnv::~DiskEnv() = default;
 
@@ -143,6 +146,11 @@ leveldb::Status DiskEnv::NewAppendableFile(const std::string& path, leveldb::Wri
 leveldb::Status DiskEnv::RemoveFile(const std::string& path) {
   // After a failure the disk is left as it is: LevelDB would tidy up a manifest that CURRENT may already name.
   if (auto status = Check(); !status.ok()) return status;
+  if (const int error = mark_.Removing(NameOf(path))) {
+    // It stays; LevelDB tries again when it tidies up next.
+    if (error == ENOSPC || error == EDQUOT) return leveldb::Status::IOError(path, ErrorText(error));
+    return Fail("noting the removal of", path, error);
+  }
   const std::uint64_t size = SizeOf(path);
   if (::unlink(path.c_str()) != 0) return leveldb::Status::IOError(path, ErrorText(errno));
   used_bytes_ -= size;
@@ -250,6 +258,16 @@ bool DiskEnv::SetFailure(std::string message) {
   failure_ = std::move(message);
   failed_ = true;
   return true;
+}
+
+leveldb::Status DiskEnv::NoteSyncs(const std::string& folder) {
+  const int error = mark_.Open(folder);
+  return error == 0 ? leveldb::Status::OK() : leveldb::Status::IOError(SyncedMarkPath(folder), ErrorText(error));
+}
+
+leveldb::Status DiskEnv::Synced(const std::string& path, std::uint64_t size) {
+  const int error = mark_.Synced(NameOf(path), size);
+  return error == 0 ? leveldb::Status::OK() : Fail("noting the sync of", path, error);
 }
 
 leveldb::Status DiskEnv::SyncFolderOf(const std::string& path) {

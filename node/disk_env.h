@@ -8,6 +8,7 @@
 // * Once the DB is open a full disk is waited for, not reported: the rest of a short write follows when there is space.
 // Nothing
 //   is lost meanwhile, and LevelDB never sees the failure after which it would go on as if nothing were missing.
+// * How far logs and manifests were synced is noted beside them (SyncedMark).
 // * Bytes are counted, and tests can make any operation fail or know what a power loss would take (DiskFaults).
 #pragma once
 
@@ -20,6 +21,7 @@
 #include <memory>
 #include <string>
 
+#include "node/synced_mark.h"
 #include "proto/mutex.h"
 
 namespace coffer::node {
@@ -75,6 +77,8 @@ class DiskEnv final : public leveldb::EnvWrapper {
   // Bytes of the files written here, starting from what the folder held.
   std::uint64_t used_bytes() const { return used_bytes_; }
   void CountFolder(const std::string& folder);
+  // From now on it is noted in this folder how far logs and manifests were synced. Before the DB is opened.
+  leveldb::Status NoteSyncs(const std::string& folder);
 
  private:
   friend class DiskWritableFile;
@@ -87,6 +91,8 @@ class DiskEnv final : public leveldb::EnvWrapper {
   leveldb::Status GiveUp(const std::string& what, const std::string& path, int error);
   bool SetFailure(std::string message);
   leveldb::Status SyncFolderOf(const std::string& path);
+  // A file was synced, up to its end.
+  leveldb::Status Synced(const std::string& path, std::uint64_t size);
   // Calls `write`, which returns what write(2) does, until it has written something of the `size` bytes; waits for space.
   leveldb::Status WriteSome(const std::string& path, std::size_t size, const std::function<ssize_t()>& write,
                             std::size_t* written);
@@ -96,6 +102,7 @@ class DiskEnv final : public leveldb::EnvWrapper {
   DiskFaults* const faults_;
   const std::function<void(const std::string&)> on_failure_;
   const std::uint64_t log_room_;
+  SyncedMark mark_;
   mutable Mutex mutex_;
   Condition stopped_;
   std::string failure_ ABSL_GUARDED_BY(mutex_);

@@ -42,7 +42,7 @@ leveldb::Status DiskWritableFile::Sync() {
   if (error == 0 && ::fdatasync(fd_) != 0) error = errno;
   if (error != 0) return env_->Fail("syncing", path_, error);
   if (env_->faults_) env_->faults_->Synced(path_, size_);
-  return leveldb::Status::OK();
+  return env_->Synced(path_, written_);
 }
 
 leveldb::Status DiskWritableFile::Close() {

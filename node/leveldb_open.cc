@@ -206,6 +206,7 @@ OpenedDb OpenDb(const LevelDbStoreOptions& options, DiskEnv* env, leveldb::Optio
   leveldb_options.env->UnlockFile(lock);
   if (!tails.damaged.empty()) return Explain(StoreOpenError::kDamaged, options.folder, tails.damaged);
   env->CountFolder(options.folder);  // without what was cut off
+  if (auto noting = env->NoteSyncs(options.folder); !noting.ok()) return Explain(Classify(noting), options.folder, noting.ToString());
   leveldb_options.create_if_missing = true;
   leveldb::DB* raw = nullptr;
   const auto status = leveldb::DB::Open(leveldb_options, options.folder, &raw);

@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -16,6 +14,7 @@
 
 #include "cluster/checksum.h"
 #include "node/durable_file.h"
+#include "node/synced_mark.h"
 
 namespace coffer::node {
 namespace {
@@ -149,28 +148,46 @@ LogTail::State JudgeBad(std::string_view bytes, std::size_t at, const Fragment& 
   return !IsFollowed(bytes, at, f, covered) && MissesSector(bytes, at, covered) ? LogTail::State::kTorn : LogTail::State::kDamaged;
 }
 
+// A file that LevelDB appends to.
+struct Appended {
+  std::string path;
+  std::uint64_t number = 0;
+  std::uint64_t synced = 0;  // up to here at least
+};
+
 // The logs of a DB, oldest first.
-std::vector<std::string> Logs(const std::string& folder) {
-  std::map<std::uint64_t, std::string> logs;
+std::vector<Appended> Logs(const std::string& folder) {
+  std::map<std::uint64_t, Appended> logs;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error == std::errc{} && std::string_view(end) == ".log") logs[number] = entry.path().string();
+    const std::uint64_t number = LogNumber(entry.path().filename().string());
+    if (number != 0) logs[number] = {entry.path().string(), number};
   }
-  std::vector<std::string> paths;
-  for (auto& [number, path] : logs) paths.push_back(std::move(path));
-  return paths;
+  std::vector<Appended> sorted;
+  for (auto& [number, log] : logs) sorted.push_back(std::move(log));
+  return sorted;
 }
 
-// The manifest CURRENT names; empty if there is none.
-std::string Manifest(const std::string& folder) {
+// The manifest CURRENT names; of number 0 if there is none.
+Appended Manifest(const std::string& folder) {
   int error = 0;
   std::string name = ReadWholeFile(folder + "/CURRENT", &error).value_or("");
-  if (!name.starts_with("MANIFEST-") || name.back() != '\n') return {};
+  if (!name.ends_with('\n')) return {};
   name.pop_back();
-  return folder + "/" + name;
+  return {folder + "/" + name, ManifestNumber(name)};
+}
+
+// Says of each file how far it was synced. Empty, or which log is gone.
+std::string ApplyMark(const SyncedEnds& ends, std::vector<Appended>* logs, Appended* manifest) {
+  if (ends.manifest.number != manifest->number) return {};  // of another opening
+  manifest->synced = ends.manifest.bytes;
+  for (const SyncedEnds::File& noted : ends.logs) {
+    if (noted.number == 0) continue;
+    const auto log = std::find_if(logs->begin(), logs->end(), [&](const Appended& l) { return l.number == noted.number; });
+    if (log == logs->end()) return "its log " + std::to_string(noted.number) + ", of " + std::to_string(noted.bytes) + " bytes, is gone";
+    log->synced = noted.bytes;
+  }
+  return {};
 }
 
 // Empty, or what failed.
@@ -212,17 +229,24 @@ LogTail JudgeLog(std::string_view bytes) {
 
 CheckedTails CheckTails(const std::string& folder) {
   CheckedTails checked;
-  std::vector<std::string> paths = Logs(folder);
-  const std::size_t older = paths.empty() ? 0 : paths.size() - 1;  // than the newest log: each was synced to its end before the next was begun
-  paths.push_back(Manifest(folder));
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    const std::string& path = paths[i];
+  std::vector<Appended> files = Logs(folder);
+  Appended manifest = Manifest(folder);
+  if (const auto mark = ReadSyncedMark(folder)) checked.damaged = ApplyMark(*mark, &files, &manifest);
+  if (!checked.damaged.empty()) return checked;
+  const std::size_t older = files.empty() ? 0 : files.size() - 1;  // than the newest log: each was synced to its end before the next was begun
+  if (manifest.number != 0) files.push_back(std::move(manifest));
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::string& path = files[i].path;
     int error = 0;
-    const auto bytes = path.empty() ? std::nullopt : ReadWholeFile(path, &error);
+    const auto bytes = ReadWholeFile(path, &error);
     if (!bytes) continue;  // LevelDB will say what it misses
     const LogTail tail = JudgeLog(*bytes);
     if (tail.state == LogTail::State::kDamaged || (tail.state == LogTail::State::kTorn && i < older)) {
       checked.damaged = path + " does not verify after byte " + std::to_string(tail.end);
+      return checked;
+    }
+    if (tail.end < files[i].synced) {
+      checked.damaged = path + " was synced up to byte " + std::to_string(files[i].synced) + " and verifies up to byte " + std::to_string(tail.end);
       return checked;
     }
     if (tail.state != LogTail::State::kTorn) continue;

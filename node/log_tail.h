@@ -10,12 +10,13 @@
 // Behind the last record of a log there may be zeros: room made for what was to come (node/disk_writable_file.h). LevelDB
 // passes over them.
 //
-// The price: a last record that was acknowledged, then changed at rest, and has a sector of zeros of its own, or zeros alone
-// in the sector it ends in, passes for torn; so do several if one missing sector holds the headers of all of them, and the
-// first begins with it. A file that was cut short at rest can't be told from a torn one by anybody. And a torn record that
-// lost only a sector in which fewer than 64 of its last bytes stand, or fewer than 7 of its first, passes for damaged: the
-// node fills itself anew from the others, which costs time and no data. So does a bit that was changed in the room, within
-// 7 bytes of the end.
+// Up to where a note says that a file was synced all has to verify, whatever it looks like (node/synced_mark.h).
+//
+// The price, without such a note or behind it: a last record that was acknowledged, then changed at rest, and has a sector of zeros of
+// its own, or zeros alone in the sector it ends in, passes for torn; so do several if one missing sector holds the headers of all of
+// them, and the first begins with it. A file that was cut short at rest can't be told from a torn one. And a torn record that lost
+// only a sector in which fewer than 64 of its last bytes stand, or fewer than 7 of its first, passes for damaged: the node fills
+// itself anew from the others, which costs time and no data. So does a bit that was changed in the room, within 7 bytes of the end.
 #pragma once
 
 #include <cstdint>
