@@ -5,6 +5,7 @@
 #include "cluster/placement.h"
 #include "coffer/v1/zones.pb.h"
 #include "sim/check_copies.h"
+#include "sim/check_identities.h"
 #include "sim/check_layouts.h"
 #include "sim/check_resync.h"
 #include "sim/fault_injector.h"
@@ -48,8 +49,11 @@ class Runner {
     cluster_.on_durable = [this](std::size_t node, const node::NodeDurable& before) {
       const auto newest = layouts_.newest();
       Report(layouts_.Changed(cluster_, node, before));
+      Report(identities_.Look(cluster_, node));
       if (layouts_.newest() != newest) OnLayout(newest);
     };
+    cluster_.on_start = [this](std::size_t node) { Report(identities_.Look(cluster_, node)); };
+    cluster_.on_id_over = [this](const NodeId& id) { identities_.Over(id); };
     for (int i = 0; i < scenario.knob("clients"); ++i) {
       clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i), LoadClient::Kind::kDirect));
     }
@@ -152,6 +156,7 @@ class Runner {
   void Look() {
     for (std::size_t i = 0; i < cluster_.size(); ++i) {
       Report(layouts_.Effective(cluster_, i));
+      Report(identities_.Look(cluster_, i));
       Report(resync_.Look(cluster_, i));
     }
     if (layouts_.newest()) {
@@ -238,7 +243,7 @@ class Runner {
   void WellAgain(const std::string& after) {
     const auto well = [&] {
       if (injector_.NeedsRest()) injector_.HealRest();
-      return cluster_.Settled() && cluster_.AllWritable() && injector_.AllReturned();
+      return cluster_.Settled() && cluster_.AllWritable() && cluster_.AllKnownAlive() && injector_.AllReturned();
     };
     const bool within = Wait(well, seconds(scenario_.knob("liveness_s")));
     too_much_lost_ = injector_.TooMuchLost();
@@ -273,6 +278,7 @@ class Runner {
   const Scenario& scenario_;
   SimCluster cluster_;
   LayoutChecker layouts_;
+  IdentityChecker identities_;
   ResyncChecker resync_;
   FaultInjector injector_;
   Load load_;

@@ -145,6 +145,7 @@ void SimCluster::Start(std::size_t i) {
   Note(n.name + " starts, boot " + std::to_string(n.boot) + ", id " + Short(n.id));
   n.core = std::make_unique<node::NodeCore>(config, n.durable, remembered, n.store, random_.Next(), NodeNow(n));
   n.next_ticket = 1;
+  if (on_start) on_start(i);
   Carry(i, n.core->Tick(NodeNow(n)));
   for (const std::size_t j : PeersOf(i)) Rewire(i, j);
   TellHealth(i);
@@ -197,6 +198,7 @@ void SimCluster::Wipe(std::size_t i) {
   Note("the disk of " + n.name + " is lost");
   n.store.Wipe();
   n.durable = {};
+  if (on_id_over) on_id_over(n.id);
   if (!Planted(Bug::kWipedKeepsId)) n.retired = "its disk is lost";
 }
 
@@ -357,6 +359,7 @@ void SimCluster::Carry(std::size_t i, node::NodeCore::Output output) {
   for (const auto& event : output.events) Note(n.name + ": " + event.text);
   if (output.retire && !n.retired) {
     n.retired = *output.retire;
+    if (on_id_over) on_id_over(n.id);
     Note(n.name + " RETIRES: " + *output.retire);
     At(Duration(0), [this, i, life = n.life] {
       if (nodes_[i]->life == life) Kill(i);

@@ -208,6 +208,8 @@ class SimCluster {
   bool Settled() const;
   // Every partition is led by a living node that takes writes.
   bool AllWritable() const;
+  // Every living node holds every other one to be alive.
+  bool AllKnownAlive() const;
   std::string Describe() const;
   // Looked at after every step; the first text is kept and ends RunUntil.
   std::function<std::optional<std::string>()> check;
@@ -215,6 +217,9 @@ class SimCluster {
   std::function<void(std::size_t, const node::NodeDurable&)> on_durable;
   // What is on its disk may have changed otherwise: batches became durable, or it crashed.
   std::function<void(std::size_t)> on_batches;
+  std::function<void(std::size_t)> on_start;
+  // Nobody may act under this id any more: its disk is lost, or it retired.
+  std::function<void(const NodeId&)> on_id_over;
   const std::optional<std::string>& violation() const { return violation_; }
   void Violate(std::string what) {
     if (!violation_) violation_ = std::move(what);

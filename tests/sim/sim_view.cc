@@ -75,6 +75,19 @@ bool SimCluster::AllWritable() const {
   return writable == static_cast<int>(partitions_);
 }
 
+bool SimCluster::AllKnownAlive() const {
+  for (const auto& n : nodes_) {
+    if (!n->core) continue;
+    const auto members = n->core->members();
+    for (const auto& other : nodes_) {
+      if (!other->core) continue;
+      const auto known = members->find(other->id);
+      if (known == members->end() || known->second.state != cluster::Liveness::kAlive) return false;
+    }
+  }
+  return true;
+}
+
 std::string SimCluster::Describe() const {
   std::ostringstream out;
   const auto newest = Newest();
