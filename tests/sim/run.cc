@@ -4,6 +4,7 @@
 
 #include "cluster/placement.h"
 #include "coffer/v1/zones.pb.h"
+#include "sim/check_acks.h"
 #include "sim/check_copies.h"
 #include "sim/check_identities.h"
 #include "sim/check_layouts.h"
@@ -53,7 +54,11 @@ class Runner {
       if (layouts_.newest() != newest) OnLayout(newest);
     };
     cluster_.on_start = [this](std::size_t node) { Report(identities_.Look(cluster_, node)); };
-    cluster_.on_id_over = [this](const NodeId& id) { identities_.Over(id); };
+    cluster_.on_id_over = [this](const NodeId& id) {
+      identities_.Over(id);
+      acks_.DiskLost();
+    };
+    cluster_.on_message = [this](const NodeId& from, const NodeId& to, const PeerMessage& message) { Report(acks_.Sent(from, to, message)); };
     for (int i = 0; i < scenario.knob("clients"); ++i) {
       clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i), LoadClient::Kind::kDirect));
     }
@@ -279,6 +284,7 @@ class Runner {
   SimCluster cluster_;
   LayoutChecker layouts_;
   IdentityChecker identities_;
+  AckChecker acks_{cluster_, layouts_};
   ResyncChecker resync_;
   FaultInjector injector_;
   Load load_;

@@ -218,6 +218,8 @@ class SimCluster {
   // What is on its disk may have changed otherwise: batches became durable, or it crashed.
   std::function<void(std::size_t)> on_batches;
   std::function<void(std::size_t)> on_start;
+  // A message leaves, to a process or to a client; it may be lost.
+  std::function<void(const NodeId& from, const NodeId& to, const PeerMessage&)> on_message;
   // Nobody may act under this id any more: its disk is lost, or it retired.
   std::function<void(const NodeId&)> on_id_over;
   const std::optional<std::string>& violation() const { return violation_; }

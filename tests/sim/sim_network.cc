@@ -143,6 +143,7 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
   const auto a = IndexOf(from);
   const auto b = IndexOf(to);
   if (!b && !clients.contains(to)) return;
+  if (on_message) on_message(from, to, message);
   if (a && on_send) on_send(message.header.kind_case(), *a, b.value_or(*a));
   std::uint64_t generation = 0;
   if (a && b) {
