@@ -16,6 +16,12 @@ namespace coffer::cluster {
 namespace {
 
 // Beyond this a counter was never counted up to: a damaged message must not use the counters up.
+// Under way at once, from which on no vote is given and no proposal begun: each holds a copy of the state, and while the disk stands
+// still others go on asking.
+constexpr std::size_t kMostPersists = 64;
+// What a proposal that is under way then may add, and what is learned.
+constexpr std::size_t kPersistsBesides = 64;
+
 constexpr std::uint64_t kMaxCounter = std::uint64_t{1} << 62;
 
 // Nothing unless it is a ballot that some member may have drawn.
@@ -392,6 +398,8 @@ Agreement& Agreement::operator=(Agreement&&) noexcept = default;
 Agreement::Output Agreement::Receive(Instant now, const NodeId& from, const wire::Peer& message) {
   if (from == impl_->self) {
     ++impl_->counters.malformed;
+  } else if (impl_->persists.size() >= kMostPersists && (message.has_prepare() || message.has_accept())) {
+    ++impl_->counters.disk_behind;
   } else {
     impl_->Dispatch(now, from, message);
   }
@@ -412,6 +420,10 @@ Agreement::Output Agreement::Persisted(Instant now) {
 Agreement::Output Agreement::Propose(Instant now, const Layout& next) {
   if (!impl_->IsSelfVoter()) {
     impl_->EndProposal(false, "this node has no vote in the present layout");
+    return impl_->Finish(now);
+  }
+  if (impl_->persists.size() >= kMostPersists) {
+    impl_->EndProposal(false, "the disk does not answer");
     return impl_->Finish(now);
   }
   if (auto why = WhyIllegal(*impl_->acceptor.layout(), next)) {
@@ -455,5 +467,10 @@ std::shared_ptr<const Layout> Agreement::layout() const { return impl_->acceptor
 Epoch Agreement::epoch() const { return impl_->epoch(); }
 
 const AgreementCounters& Agreement::counters() const { return impl_->counters; }
+
+void Agreement::VisitQueues(const QueueVisitor& visit) const {
+  visit({"states of the agreement that are to become durable", impl_->persists.size(), kMostPersists + kPersistsBesides});
+  impl_->spread.VisitQueues(visit);
+}
 
 }  // namespace coffer::cluster

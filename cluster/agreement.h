@@ -17,6 +17,7 @@
 #include "cluster/ids.h"
 #include "cluster/layout.h"
 #include "cluster/message.h"
+#include "cluster/queue_fill.h"
 
 namespace coffer::cluster {
 
@@ -27,6 +28,7 @@ struct AgreementCounters {
   std::uint64_t foreign = 0;             // layouts of another cluster
   std::uint64_t not_voter = 0;           // asked for a vote we do not have, or answered by one who has none
   std::uint64_t unknown_instance = 0;    // asked about an epoch whose predecessor we do not know yet: we pull it instead
+  std::uint64_t disk_behind = 0;         // asked for a vote while as many votes as there is room for wait for the disk
   std::uint64_t conflicting = 0;         // a layout of our epoch with other bytes than ours: only `layout force` can make one
 };
 
@@ -90,6 +92,7 @@ class Agreement {
   // 0 before the first layout.
   Epoch epoch() const;
   const AgreementCounters& counters() const;
+  void VisitQueues(const QueueVisitor& visit) const;
 
  private:
   struct Impl;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cluster/ids.h"
+#include "cluster/queue_fill.h"
 #include "cluster/random.h"
 
 namespace coffer::cluster {
@@ -42,6 +43,8 @@ class LayoutSpread {
   // Whatever is due by `now`; counts as sent.
   Due Take(Instant now);
   Instant NextDeadline() const;
+
+  void VisitQueues(const QueueVisitor& visit) const { visit({"members whose epoch is remembered", peers_.size(), kMaxPeers}); }
 
  private:
   struct Peer {

@@ -324,4 +324,15 @@ MembershipCounters Membership::counters() const {
   return counts;
 }
 
+void Membership::VisitQueues(const QueueVisitor& visit) const {
+  const State& s = *state_;
+  visit({"members", s.members.size(), s.chosen.max_members});
+  visit({"probes", s.probes.size(), s.members.size()});
+  visit({"probes for others", s.relays.size(), State::kMaxRelays});
+  visit({"news", s.queue.size(), State::kMaxQueued});
+  visit({"members that were forgotten", s.forgotten.size(), State::kMaxForgotten});
+  visit({"addresses to begin with", s.seeds.size(), State::kMaxSeeds});
+  visit({"duplicates that were reported", s.reported.size(), State::kMaxReported});
+}
+
 }  // namespace coffer::cluster

@@ -21,6 +21,7 @@
 #include "cluster/ids.h"
 #include "cluster/member_view.h"
 #include "cluster/message.h"
+#include "cluster/queue_fill.h"
 #include "cluster/random.h"
 
 namespace coffer::cluster {
@@ -155,6 +156,7 @@ class Membership {
   // Lifeguard's local health multiplier: 0 is healthy.
   int awareness() const;
   MembershipCounters counters() const;
+  void VisitQueues(const QueueVisitor& visit) const;
 
   Membership(Membership&&) noexcept;
   Membership& operator=(Membership&&) noexcept;

@@ -45,6 +45,7 @@ enum class Bug {
   kZoneGoneEarly,           // a zone is said to be deleted when the first partition has dropped it
   kZoneDropIgnored,         // writes into a zone that was dropped are taken
   kRouterForgetsDoubt,      // a router goes by the last refusal of a write, though an earlier attempt may have happened (R2.3)
+  kNothingIsShed,           // a node takes every request, however many wait (I18)
   kZoneIdIgnored,           // a router writes into whichever zone has the name (R6.6)
 };
 

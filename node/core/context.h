@@ -41,6 +41,7 @@ struct Context {
   StoreHealth health;
   NodeDurable durable;                               // what was last handed to a persist
   PartitionMap<std::unique_ptr<PartitionReplica>> replicas;
+  std::uint64_t bytes_held = 0;                      // see Hold
   std::uint64_t replicas_made = 0;                   // since those that were recovered
 
   // The replica of a partition, made empty if this node never held it.
@@ -48,6 +49,15 @@ struct Context {
     auto& slot = replicas[p];
     if (!slot) slot = std::make_unique<PartitionReplica>(p, store, PartitionMeta{}, config.log_keep, ++replicas_made);
     return *slot;
+  }
+
+  // Values of a request are held, until the last copy of what is returned is gone.
+  std::shared_ptr<const void> Hold(const std::vector<Payload>& bodies) {
+    std::uint64_t bytes = 0;
+    for (const Payload& body : bodies) bytes += body ? body->size() : 0;
+    if (bytes == 0) return nullptr;
+    bytes_held += bytes;
+    return {this, [bytes](Context* context) { context->bytes_held -= bytes; }};
   }
 
   const cluster::Group& group(PartitionId p) const { return layout->group(p); }

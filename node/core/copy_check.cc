@@ -6,7 +6,6 @@ namespace {
 // What a delete leaves behind goes a moment after it is committed, on each copy for itself: only a difference that stays counts.
 constexpr int kTimesToCount = 3;
 constexpr Duration kAgain = std::chrono::seconds(2);
-constexpr std::size_t kAtOnce = 64;
 
 }  // namespace
 

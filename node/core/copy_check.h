@@ -14,6 +14,8 @@ namespace coffer::node {
 
 class CopyCheck {
  public:
+  static constexpr std::size_t kAtOnce = 64;  // partitions; another one is compared another time
+
   // `emit` has a digest computed apart from the core (ReadTask with a CopyDigestRequest).
   CopyCheck(Context& context, std::function<void(ReadTask)> emit) : ctx_(context), emit_(std::move(emit)) {}
 
@@ -25,6 +27,7 @@ class CopyCheck {
   void Tick();
   Instant NextDeadline() const { return checks_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(500); }
 
+  void VisitQueues(const QueueVisitor& visit) const { visit({"comparisons of copies", checks_.size(), kAtOnce}); }
   std::uint64_t compared() const { return compared_; }
   std::uint64_t differing() const { return differing_; }
 

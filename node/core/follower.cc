@@ -26,6 +26,11 @@ std::size_t BytesOf(const wire::Replicate& replicate, const std::vector<Payload>
 
 }  // namespace
 
+void Followers::VisitQueues(const QueueVisitor& visit) const {
+  visit({"bytes of messages that came before their layout", early_bytes_, kEarlyBytes});
+  visit({"partitions whose commit mark is to be kept", marks_.size(), ctx_.layout ? ctx_.layout->partition_count() : 0u});
+}
+
 Followers::Follow* Followers::Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {
   if (!ctx_.layout || partition >= ctx_.layout->partition_count()) {
     ++ctx_.counters.dropped;
@@ -245,7 +250,7 @@ Followers::Taken Followers::TakeWrites(PartitionReplica& replica, const wire::Re
 
 void Followers::NoteMark(PartitionId partition) {
   if (marks_.empty()) keep_marks_at_ = ctx_.now + kKeepMarks;
-  marks_.push_back(partition);
+  marks_.insert(partition);
 }
 
 void Followers::Tick() {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "node/core/context.h"
@@ -46,6 +47,7 @@ class Followers {
   std::optional<Instant> LastHeard(PartitionId partition) const;
   // Whether the partition's log here was begun for this choice of us as its learner.
   bool LearnsFor(PartitionId partition, std::uint64_t choice) const;
+  void VisitQueues(const QueueVisitor& visit) const;
   // True while the partition is fed as learner by the primary's present boot.
   bool Learning(PartitionId partition) const;
 
@@ -78,7 +80,7 @@ class Followers {
   Context& ctx_;
   const Hooks hooks_;
   PartitionMap<Follow> follows_;
-  std::vector<PartitionId> marks_;  // whose mark moved without a write
+  std::set<PartitionId> marks_;  // whose mark moved without a write
   Instant keep_marks_at_ = kNever;  // kNever: there are none
   std::vector<std::function<void()>> early_;
   std::size_t early_bytes_ = 0;

@@ -61,6 +61,13 @@ void Introductions::Start(std::set<NodeId> judges) {
   if (judges_.empty()) Clear();
 }
 
+// Of each member once.
+void Introductions::VisitQueues(const QueueVisitor& visit) const {
+  visit({"folders of members that are remembered", ctx_.durable.remembered.size(), kMaxRemembered});
+  visit({"folders of members that are to be remembered", notes_waiting_.size(), ctx_.durable.remembered.size()});
+  visit({"starts of this folder", ctx_.durable.lineage.size(), cluster::kMaxLineage});
+}
+
 bool Introductions::Admits(const NodeId& from, wire::Peer::KindCase kind) const {
   using K = wire::Peer::KindCase;
   if (kind == K::kIntroduction || kind == K::kIntroductionAnswer) return true;
@@ -224,8 +231,8 @@ void Introductions::OnLayout() {
 void Introductions::Note(const NodeId& from, const FolderMark& mark) {
   auto& remembered = ctx_.durable.remembered;
   const auto seen = remembered.find(from);
-  const bool waiting = std::any_of(notes_waiting_.begin(), notes_waiting_.end(), [&](const auto& n) { return n.first == from; });
-  if (seen != remembered.end() && seen->second == mark && !waiting && !notes_in_flight_) return Noted(from, mark);
+  const auto waiting = std::find_if(notes_waiting_.begin(), notes_waiting_.end(), [&](const auto& n) { return n.first == from; });
+  if (seen != remembered.end() && seen->second == mark && waiting == notes_waiting_.end() && !notes_in_flight_) return Noted(from, mark);
   if (seen == remembered.end() && remembered.size() >= kMaxRemembered) {
     const auto stranger = std::find_if(remembered.begin(), remembered.end(), [&](const auto& entry) {
       return !ctx_.layout || ctx_.layout->IndexOf(entry.first) == cluster::kNoMember;
@@ -234,7 +241,9 @@ void Introductions::Note(const NodeId& from, const FolderMark& mark) {
     remembered.erase(stranger);
   }
   remembered[from] = mark;
-  notes_waiting_.emplace_back(from, mark);
+  // One of each: while the disk stands still a peer may introduce itself again and again.
+  if (waiting != notes_waiting_.end()) waiting->second = mark;
+  else notes_waiting_.emplace_back(from, mark);
   FlushNotes();
 }
 

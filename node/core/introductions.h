@@ -52,6 +52,7 @@ class Introductions {
   // Whether a message of this kind may be heard, coming from this peer now.
   bool Admits(const NodeId& from, wire::Peer::KindCase kind) const;
   bool cleared() const { return cleared_; }
+  void VisitQueues(const QueueVisitor& visit) const;
 
  private:
   struct Peer {

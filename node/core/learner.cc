@@ -77,6 +77,22 @@ void LearnerResync::BeginNext(PartitionId partition) {
   }
 }
 
+void LearnerResync::VisitQueues(const QueueVisitor& visit) const {
+  const std::uint64_t partitions = ctx_.layout ? ctx_.layout->partition_count() : 0;
+  visit({"partitions to be filled", jobs_.size(), partitions});
+  visit({"partitions that wait for room in the window", waiting_.size(), 2 * partitions});  // with some that wait no more
+  visit({"partitions with batches under way", unsettled_.size(), partitions});
+  for (const auto& [partition, job] : jobs_) {
+    visit({"ranges that differ", job.todo.size(), kRangesPerAnswer});
+    visit({"records to be fetched", job.fetch.size(), kRecordsPerListing});
+  }
+  // A fetch is begun while there is any room in its source's window.
+  std::uint64_t asked = writing_;
+  for (const auto& [id, source] : sources_) asked += source.asked;
+  const std::uint64_t fetch = ctx_.layout ? std::max(kBytesPerFetch, ctx_.layout->settings.chunk_limit_bytes) : 0;
+  visit({"bytes asked for and not durable", asked, (sources_.size() + 1) * (FillWindow::kMost + fetch)});
+}
+
 void LearnerResync::OnLinkDown(const NodeId& peer) {
   std::erase_if(jobs_, [&](const auto& e) { return e.second.primary == peer; });
   sources_.erase(peer);

@@ -36,6 +36,7 @@ class LearnerResync {
   Instant NextDeadline() const { return jobs_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(20); }
 
   std::size_t running() const { return jobs_.size(); }
+  void VisitQueues(const QueueVisitor& visit) const;
   void FillReport(wire::ResyncReport* report) const;
   // A new plan: counting begins anew.
   void OnPlan(Epoch plan);

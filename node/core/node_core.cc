@@ -108,6 +108,7 @@ std::shared_ptr<const cluster::Layout> NodeCore::layout() const { return state_-
 std::shared_ptr<const cluster::Membership::View> NodeCore::members() const { return state_->membership.view(); }
 wire::NodeReport NodeCore::Report(Instant now) const { return state_->Report(now); }
 
+void NodeCore::VisitQueues(const QueueVisitor& visit) const { state_->VisitQueues(visit); }
 bool NodeCore::Cleared() const { return state_->introductions.cleared(); }
 
 }  // namespace coffer::node

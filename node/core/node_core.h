@@ -20,6 +20,7 @@
 #include "cluster/membership.h"
 #include "cluster/message.h"
 #include "cluster/planner.h"
+#include "cluster/queue_fill.h"
 #include "google/rpc/status.pb.h"
 #include "node/core/read_task.h"
 #include "node/store.h"
@@ -147,6 +148,8 @@ class NodeCore {
   std::shared_ptr<const cluster::Membership::View> members() const;
   // Counters for metrics and the node's own report.
   wire::NodeReport Report(Instant now) const;
+  // Every queue and buffer, and its bound (I18).
+  void VisitQueues(const QueueVisitor& visit) const;
   // Whether the others know our data folder, or did not answer in time: before, no layout takes effect (R8).
   bool Cleared() const;
 

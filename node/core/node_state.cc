@@ -69,7 +69,7 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
             },
             [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); }),
       default_zone(ctx, [this](wire::DataRequest request) { ReceiveData(ctx.self, std::move(request), {}); }),
-      repairs(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
+      repairs(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }, [this](PartitionId p) { reads.GaveUp(p); }),
       copies(ctx, [this](ReadTask task) { reads.Emit(std::move(task)); }),
       started(now),
       load(now) {
@@ -302,6 +302,7 @@ void NodeCore::State::ReceiveData(const NodeId& from, wire::DataRequest request,
     ++ctx.counters.dropped;
     return AnswerRefusal(ctx, waiter, Refuse(Code::kInvalidArgument, "BAD_REQUEST", "no such partition, or a zone id that is not 16 bytes long"));
   }
+  if (auto refusal = WhyNoRoom(request.partition(), bodies)) return AnswerRefusal(ctx, waiter, std::move(*refusal));
   if (Writes::Takes(request)) return writes.Handle(from, std::move(request), std::move(bodies));
   reads.Handle(from, std::move(request));
 }

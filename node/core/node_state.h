@@ -51,6 +51,10 @@ struct NodeCore::State {
   wire::NodeReport Report(Instant now) const;
   std::string NameOf(const NodeId& id) const;
 
+  // Why a request is not let in: too much waits. Nothing: there is room.
+  std::optional<google::rpc::Status> WhyNoRoom(PartitionId partition, const std::vector<Payload>& bodies) const;
+  void VisitQueues(const QueueVisitor& visit) const;
+
   // Routing of one kind of message each.
   void ReceiveData(const NodeId& from, wire::DataRequest request, std::vector<Payload> bodies);
   void ReceiveFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies);

@@ -24,6 +24,7 @@ constexpr Duration kHandOverWaits = std::chrono::seconds(2);
 constexpr Duration kNeverHeard = std::chrono::seconds(10);
 constexpr Duration kRankDelay = milliseconds(1500);
 constexpr Duration kOperationDeadline = std::chrono::seconds(8);
+constexpr std::size_t kMostOperations = 64;  // at once; more are refused
 
 cluster::JoinToken TokenOf(const wire::LayoutJoinToken& from) {
   return {from.hash(), from.expires_ms(), from.used(), from.used_by()};
@@ -264,8 +265,21 @@ void Planning::OnLayout() {
 }
 
 void Planning::OnLayoutChange(const NodeId& from, const wire::LayoutChangeRequest& request) {
+  if (operations_.size() >= kMostOperations) {
+    return AnswerOperation({from, request, {}}, Refuse(Code::kResourceExhausted, "QUEUE_FULL",
+                                                       std::to_string(kMostOperations) + " changes of the layout wait at this node, its limit; "
+                                                       "nothing was changed. Try again.", milliseconds(500)), Epoch{});
+  }
   operations_.push_back({from, request, ctx_.now + kOperationDeadline});
   look_at_ = ctx_.now;
+}
+
+void Planning::VisitQueues(const QueueVisitor& visit) const {
+  const std::uint64_t partitions = ctx_.layout ? ctx_.layout->partition_count() : 0;
+  for (const std::size_t size : {mine_.size(), handed_.size(), my_removals_.size(), removals_.size()}) {
+    visit({"changes asked for by primaries", size, partitions});
+  }
+  visit({"changes asked for by operators", operations_.size(), kMostOperations});
 }
 
 void Planning::AnswerOperation(const Operation& op, google::rpc::Status status, Epoch epoch) {

@@ -36,6 +36,8 @@ class Planning {
   void Tick();
   Instant NextDeadline() const { return ctx_.layout ? ctx_.now + ctx_.config.planning_interval : kNever; }
 
+  void VisitQueues(const QueueVisitor& visit) const;
+
   // Members as planning sees them.
   std::map<NodeId, cluster::PlannerMember> Members() const;
 

@@ -106,6 +106,23 @@ bool Primaries::Writable(PartitionId partition) const {
   return ctx_.now - it->second->since < milliseconds(500);
 }
 
+std::size_t Primaries::CountWaiting(PartitionId partition) const {
+  const auto carried = carried_.find(partition);
+  const std::size_t kept = carried == carried_.end() ? 0 : carried->second.size();
+  const auto it = leads_.find(partition);
+  return it == leads_.end() ? kept : kept + it->second->waiting.size() + it->second->early.size();
+}
+
+void Primaries::VisitQueues(const QueueVisitor& visit) const {
+  for (const auto& [partition, lead] : leads_) {
+    if (!lead->progress.active()) continue;
+    const Seq last = ctx_.Replica(partition).last();
+    const std::uint64_t uncommitted = last.value - std::min(last, lead->progress.committed()).value;
+    visit({"writes that are not committed", uncommitted, ctx_.config.max_waiting_per_partition});
+  }
+  visit({"adds that are to become durable", proposals_waiting_.size(), ctx_.layout ? ctx_.layout->partition_count() : 0u});
+}
+
 std::optional<NodeId> Primaries::LearnerOf(PartitionId partition) const {
   const auto* progress = Progress(partition);
   if (!progress) return std::nullopt;
@@ -402,13 +419,15 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
   Lead* const found = Touch(partition);
   if (!found) return Refuse(Code::kUnavailable, "PARTITION_ACTIVATING", "not the primary any more", milliseconds(20));
   Lead& lead = *found;
-  if (lead.waiting.size() >= ctx_.config.max_waiting_per_partition) {
+  PartitionReplica& replica = ctx_.Replica(partition);
+  // Those who gave up waiting have left their writes behind.
+  const std::uint64_t uncommitted = replica.last().value - std::min(replica.last(), lead.progress.committed()).value;
+  if (uncommitted >= ctx_.config.max_waiting_per_partition) {
     return Refuse(Code::kResourceExhausted, "QUEUE_FULL",
-                  "partition " + std::to_string(partition) + " has " + std::to_string(lead.waiting.size()) +
-                      " writes waiting, its limit; nothing was written. Slow down and try again.",
+                  "partition " + std::to_string(partition) + " has " + std::to_string(uncommitted) +
+                      " writes waiting for their copies, its limit; nothing was written. Slow down and try again.",
                   milliseconds(100));
   }
-  PartitionReplica& replica = ctx_.Replica(partition);
   const Seq previous = replica.last();
   const Digest previous_hash = replica.meta().last_hash;
   SetStamp({lead.term, ctx_.config.boot, previous.Next()}, write.mutable_stamp());
@@ -420,7 +439,7 @@ std::optional<google::rpc::Status> Primaries::Order(PartitionId partition, wire:
                   "; stopping so that nothing wrong is acknowledged. Check the disk, then start again.");
     return Refuse(Code::kUnavailable, "DISK_FAILED", "this node's disk failed", milliseconds(200));
   }
-  ctx_.Persist(std::move(batch), [this, partition, applied = replica.applied()] {
+  ctx_.Persist(std::move(batch), [this, partition, room = waiter.room, applied = replica.applied()] {
     PartitionReplica& written = ctx_.Replica(partition);
     written.DurableUpTo(applied);
     Lead* const lead = Touch(partition);

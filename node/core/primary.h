@@ -75,6 +75,9 @@ class Primaries {
   // R6: whether the write with this position has its copies; if not yet known it may have to be ordered again.
   enum class Standing { kAcknowledged, kWillBe, kOrderAgain };
   Standing StandingOf(PartitionId partition, Seq seq) const;
+  // Requests that wait for the partition here.
+  std::size_t CountWaiting(PartitionId partition) const;
+  void VisitQueues(const QueueVisitor& visit) const;
   // Why the partition takes no writes that add data now.
   std::optional<google::rpc::Status> WhyNoWrites(PartitionId partition, bool adds_data) const;
 

@@ -89,6 +89,7 @@ bool Reads::FromTail(const NodeId& from, const wire::DataRequest& request, Seq l
 }
 
 void Reads::Dispatch(const NodeId& from, wire::DataRequest request, bool confirmed, Seq limit) {
+  ++out_[request.partition()];
   ReadTask task;
   task.reply_to = from;
   task.limit = limit;
@@ -226,7 +227,16 @@ void Reads::OnEnded(PartitionId partition) {
   watchers_.erase(watching);
 }
 
+std::size_t Reads::CountWaiting(PartitionId partition) const {
+  std::size_t waiting = 0;
+  if (const auto it = rounds_.find(partition); it != rounds_.end()) waiting += it->second.now.size() + it->second.next.size();
+  if (const auto it = watchers_.find(partition); it != watchers_.end()) waiting += it->second.size();
+  if (const auto it = out_.find(partition); it != out_.end()) waiting += it->second;
+  return waiting;
+}
+
 void Reads::OnReadDone(ReadResult result) {
+  if (result.task.request.has_data_request()) --out_[result.task.request.data_request().partition()];
   if (result.needs_confirmation) {
     RULE("R13");
     wire::DataRequest request = std::move(*result.task.request.mutable_data_request());

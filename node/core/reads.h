@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "node/core/context.h"
+#include "node/core/partition_map.h"
 #include "node/core/primary.h"
 #include "node/core/requests.h"
 
@@ -36,6 +37,10 @@ class Reads {
   Instant NextDeadline() const;
   // Hands a task out again, after repair.
   void Emit(ReadTask task) { ctx_.out.reads.push_back(std::move(task)); }
+  // A read that was handed out is answered: what it met can't be repaired.
+  void GaveUp(PartitionId partition) { --out_[partition]; }
+  // Requests that read the partition and are not answered.
+  std::size_t CountWaiting(PartitionId partition) const;
 
  private:
   struct Waiting {
@@ -70,6 +75,7 @@ class Reads {
   std::set<PartitionId> gathering_;
   std::uint64_t next_round_ = 1;
   std::map<PartitionId, std::vector<Watcher>> watchers_;
+  PartitionMap<std::size_t> out_;  // tasks handed out for requests, until they come back
 };
 
 }  // namespace coffer::node

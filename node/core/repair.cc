@@ -12,8 +12,10 @@ namespace {
 
 constexpr Duration kAskNext = std::chrono::seconds(2);
 // What is lost is looked for again, one record at a time: a copy may return, or have been put again at the other member.
-constexpr Duration kLookAgain = std::chrono::seconds(10);
+constexpr Duration kLookForLost = std::chrono::seconds(10);
 constexpr std::size_t kMostLost = 10'000;
+// More damage than this is met again: by the next read, the next attempt at contact, the next scrub.
+constexpr std::size_t kMostAtOnce = 10'000;
 
 std::string NameRecord(PartitionId partition, const RecordKey& key) {
   std::string text = key.kind == RecordKind::kChunk ? "chunk " : key.kind == RecordKind::kEntry ? "an entry of chain " : "record ";
@@ -26,6 +28,7 @@ std::string NameRecord(PartitionId partition, const RecordKey& key) {
 
 void Repairs::Start(PartitionId partition, const RecordKey& key) {
   const Id id{partition, EncodeKey(key)};
+  if (repairs_.size() >= kMostAtOnce && !repairs_.contains(id)) return;
   auto [it, fresh] = repairs_.try_emplace(id, Repair{partition, key});
   if (!fresh) return;
   if (!lost_.contains(id)) {
@@ -77,7 +80,13 @@ void Repairs::OnDamagedRead(ReadResult result) {
   const DamagedRecord& bad = result.damaged.front();
   Start(bad.partition, bad.key);
   auto it = repairs_.find({bad.partition, EncodeKey(bad.key)});
-  if (it != repairs_.end()) it->second.readers.push_back(std::move(result.task));
+  if (it == repairs_.end()) return AnswerUnmended(result.task, NameRecord(bad.partition, bad.key), false);
+  it->second.readers.push_back(std::move(result.task));
+}
+
+void Repairs::VisitQueues(const QueueVisitor& visit) const {
+  visit({"repairs under way", repairs_.size(), kMostAtOnce});
+  visit({"records that are lost", lost_.size(), kMostLost});
 }
 
 void Repairs::OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
@@ -144,20 +153,22 @@ void Repairs::GiveUp(const Id& id) {
   const std::string name = NameRecord(repair.partition, repair.key);
   const bool lost = repair.reachable_denied;
   if (lost_.size() < kMostLost && lost_.try_emplace(id, repair.key).second) {
-    if (look_again_ == kNever) look_again_ = ctx_.now + kLookAgain;
+    if (look_again_ == kNever) look_again_ = ctx_.now + kLookForLost;
     ctx_.Event(NodeEvent::Level::kError,
                name + (lost ? " is damaged on every copy: it is lost. Put the same bytes again from a backup, or delete it."
                             : " is damaged here, and nobody who answers is known to have the present copy. Start the nodes that are off, or "
                               "put the same bytes again from a backup."));
   }
-  for (const ReadTask& task : repair.readers) {
-    const auto& request = task.request.data_request();
-    const Waiter waiter{task.reply_to, request.call()};
-    AnswerRefusal(ctx_, waiter,
-                  lost ? Refuse(Code::kDataLoss, "DATA_LOSS", name + " is damaged on every copy; no wrong byte was returned")
-                       : Refuse(Code::kUnavailable, "REPAIR_WAITS", name + " is damaged here, and no node that is known to have the present copy has answered; "
-                                "it will be repaired when one does", std::chrono::milliseconds(500)));
-  }
+  for (const ReadTask& task : repair.readers) AnswerUnmended(task, name, lost);
+}
+
+void Repairs::AnswerUnmended(const ReadTask& reader, const std::string& name, bool lost) {
+  const auto& request = reader.request.data_request();
+  gave_up_(request.partition());
+  AnswerRefusal(ctx_, {reader.reply_to, request.call()},
+                lost ? Refuse(Code::kDataLoss, "DATA_LOSS", name + " is damaged on every copy; no wrong byte was returned")
+                     : Refuse(Code::kUnavailable, "REPAIR_WAITS", name + " is damaged here, and no node that is known to have the present copy has answered; "
+                              "it will be repaired when one does", std::chrono::milliseconds(500)));
 }
 
 std::uint64_t Repairs::CountLost() const {
@@ -172,7 +183,7 @@ void Repairs::LookAgain() {
     look_again_ = kNever;
     return;
   }
-  look_again_ = ctx_.now + kLookAgain;
+  look_again_ = ctx_.now + kLookForLost;
   looked_ = next->first;
   RecordHeader header;
   const auto outcome = ctx_.Replica(next->first.first).Find(next->second, &header);

@@ -20,7 +20,9 @@ namespace coffer::node {
 class Repairs {
  public:
   // `read_again` hands a task out again once its records are mended.
-  Repairs(Context& context, std::function<void(ReadTask)> read_again) : ctx_(context), read_again_(std::move(read_again)) {}
+  // `gave_up`: such a task is answered instead, of this partition.
+  Repairs(Context& context, std::function<void(ReadTask)> read_again, std::function<void(PartitionId)> gave_up)
+      : ctx_(context), read_again_(std::move(read_again)), gave_up_(std::move(gave_up)) {}
 
   // Starts the repair of one record, unless it is under way.
   void Start(PartitionId partition, const RecordKey& key);
@@ -37,6 +39,7 @@ class Repairs {
   std::uint64_t CountLost() const;
   void Tick();
   Instant NextDeadline() const;
+  void VisitQueues(const QueueVisitor& visit) const;
 
  private:
   struct Repair {
@@ -58,11 +61,14 @@ class Repairs {
   void GiveUp(const Id& id);
 
   Context& ctx_;
+  void AnswerUnmended(const ReadTask& reader, const std::string& name, bool lost);
+
   const std::function<void(ReadTask)> read_again_;
+  const std::function<void(PartitionId)> gave_up_;
   void LookAgain();
 
-  std::map<Id, Repair> repairs_;
-  std::map<Id, RecordKey> lost_;  // bounded by kMostLost
+  std::map<Id, Repair> repairs_;  // at most kMostAtOnce
+  std::map<Id, RecordKey> lost_;  // at most kMostLost
   Instant look_again_ = kNever;
   Id looked_;                     // last of them that was looked at again
   std::uint64_t next_call_ = 1;

@@ -1,6 +1,7 @@
 // Who waits for an answer, and how it is given.
 #pragma once
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct Waiter {
   NodeId asker;
   std::uint64_t call = 0;
   Instant deadline = kNever;
+  std::shared_ptr<const void> room{};  // of the values that came with it (Context::Hold)
 };
 
 // An answer without a result yet.

@@ -9,8 +9,6 @@ namespace coffer::node {
 namespace {
 
 constexpr int kRecordsPerRange = 128;
-constexpr int kRangesPerAnswer = 8;
-constexpr int kRecordsPerListing = 1024;
 
 }  // namespace
 

@@ -8,6 +8,10 @@
 
 namespace coffer::node {
 
+// Of one answer, at most.
+inline constexpr int kRangesPerAnswer = 8;
+inline constexpr int kRecordsPerListing = 1024;
+
 class ResyncSource {
  public:
   ResyncSource(Context& context, Primaries& primaries, std::function<void(PartitionId, const RecordKey&)> repair)

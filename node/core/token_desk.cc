@@ -18,6 +18,12 @@ bool IsPassing(const google::rpc::Status& status) { return status.code() == stat
 }  // namespace
 
 void TokenDesk::Ask(std::uint64_t ask, const wire::JoinTokenChange& change) {
+  if (asks_.size() >= kMostAsks) {
+    ctx_.out.token_answers.push_back({ask, Refuse(Code::kResourceExhausted, "QUEUE_FULL",
+                                                  std::to_string(kMostAsks) + " changes of join tokens wait at this node, its limit; nothing was "
+                                                  "changed. Try again.", std::chrono::milliseconds(500))});
+    return;
+  }
   Asked& asked = asks_[ask];
   asked.change = change;
   asked.deadline = ctx_.now + kPatience;

@@ -18,11 +18,15 @@ class TokenDesk {
   // After this the shell is told that nothing is known. Below the time a handshake may take.
   static constexpr Duration kPatience = std::chrono::seconds(7);
 
+  // At once; more are refused.
+  static constexpr std::size_t kMostAsks = 256;
+
   TokenDesk(Context& context, Planning& planning) : ctx_(context), planning_(planning) {}
 
   void Ask(std::uint64_t ask, const wire::JoinTokenChange& change);
   void OnAnswer(const NodeId& from, const wire::LayoutChangeResponse& response);
   void OnLinkDown(const NodeId& peer);
+  void VisitQueues(const QueueVisitor& visit) const { visit({"changes of join tokens", asks_.size(), kMostAsks}); }
   void Tick();
   Instant NextDeadline() const { return asks_.empty() ? kNever : ctx_.now + std::chrono::milliseconds(50); }
 

@@ -34,7 +34,7 @@ bool Writes::Takes(const wire::DataRequest& r) {
 
 void Writes::Handle(const NodeId& from, wire::DataRequest request, std::vector<Payload> bodies) {
   Request r{request.partition(), ZoneId::Must(request.zone()),
-            Waiter{from, request.call(), ctx_.now + milliseconds(request.deadline_ms())}, std::move(request), std::move(bodies)};
+            Waiter{from, request.call(), ctx_.now + milliseconds(request.deadline_ms()), ctx_.Hold(bodies)}, std::move(request), std::move(bodies)};
   Decide(std::move(r));
 }
 

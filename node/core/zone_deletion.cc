@@ -7,18 +7,25 @@
 namespace coffer::node {
 namespace {
 
-constexpr std::size_t kAtOnce = 256;
+constexpr std::size_t kAtOnce = 256;      // partitions of one zone
+constexpr std::size_t kZonesAtOnce = 64;  // each takes room for every partition
 constexpr Duration kAskAgain = std::chrono::milliseconds(1000);
 
 }  // namespace
 
 void ZoneDeletion::Begin(const wire::ZoneRecord& zone, const Waiter& waiter) {
+  if (jobs_.size() >= kZonesAtOnce && !jobs_.contains(ZoneId::Must(zone.id()))) {
+    // It is marked in the registry, where it is found again; its asker hears nothing now, for it will happen.
+    ++ctx_.counters.dropped;
+    look_at_ = std::min(look_at_, ctx_.now + kAskAgain);
+    return;
+  }
   Job& job = jobs_[ZoneId::Must(zone.id())];
   if (job.left.empty() && job.purge_at == Instant{}) {
     job.zone = zone;
     for (PartitionId p = 0; p < ctx_.layout->partition_count(); ++p) job.left.insert(p);
   }
-  if (waiter.call != 0) job.waiters.push_back(waiter);
+  if (waiter.call != 0 && job.waiters.size() < ctx_.config.max_waiting_per_partition) job.waiters.push_back(waiter);
   Ask(job);
 }
 
@@ -53,11 +60,12 @@ void ZoneDeletion::Ask(Job& job) {
   std::vector<wire::DataRequest> own;
   for (const PartitionId p : job.left) {
     if (open++ >= kAtOnce) break;
-    auto asked = job.asked.find(p);
-    if (asked != job.asked.end() && ctx_.now - asked->second < kAskAgain) continue;
-    job.asked[p] = ctx_.now;
+    auto [asked, first] = job.asked.try_emplace(p);
+    if (!first && ctx_.now - asked->second.at < kAskAgain) continue;
+    if (first) asked->second.call = next_call_++;
+    asked->second.at = ctx_.now;
     wire::DataRequest request;
-    request.set_call(next_call_++);
+    request.set_call(asked->second.call);
     request.set_partition(p);
     request.set_term(ctx_.group(p).term.value);
     request.set_zone(zone.str());
@@ -79,14 +87,14 @@ void ZoneDeletion::OnResponse(const wire::DataResponse& response) {
   auto call = calls_.find(response.call());
   if (call == calls_.end()) return;
   const auto [zone, partition] = call->second;
-  calls_.erase(call);
   auto it = jobs_.find(zone);
   if (it == jobs_.end()) return;
   Job& job = it->second;
   if (response.fenced() || response.status().code() != 0) {
-    job.asked[partition] = ctx_.now - kAskAgain + std::chrono::milliseconds(50);
+    job.asked[partition].at = ctx_.now - kAskAgain + std::chrono::milliseconds(50);
     return;
   }
+  calls_.erase(call);
   job.left.erase(partition);
   job.asked.erase(partition);
   if (!job.left.empty() && !Planted(Bug::kZoneGoneEarly)) return;
@@ -101,6 +109,7 @@ void ZoneDeletion::Tick() {
     const ZoneId zone = next->first;
     Job& job = next->second;
     ++next;  // a purge may end the job at once
+    std::erase_if(job.waiters, [this](const Waiter& waiter) { return waiter.deadline <= ctx_.now; });
     if (!job.left.empty()) {
       Ask(job);
     } else if (ctx_.now >= job.purge_at) {
@@ -111,6 +120,16 @@ void ZoneDeletion::Tick() {
     }
   }
   if (jobs_.empty()) calls_.clear();
+}
+
+void ZoneDeletion::VisitQueues(const QueueVisitor& visit) const {
+  visit({"zones that are being deleted", jobs_.size(), kZonesAtOnce});
+  std::uint64_t asked = 0;
+  for (const auto& [zone, job] : jobs_) {
+    asked += job.asked.size();
+    visit({"who waits for the end of a zone", job.waiters.size(), ctx_.config.max_waiting_per_partition});
+  }
+  visit({"partitions that are to drop a zone", calls_.size(), asked});
 }
 
 }  // namespace coffer::node

@@ -27,10 +27,12 @@ class ZoneDeletion {
   void OnRegistryActive();
   void OnRegistryEnded() {
     jobs_.clear();
+    calls_.clear();
     look_at_ = kNever;
   }
   void OnResponse(const wire::DataResponse& response);
   void Tick();
+  void VisitQueues(const QueueVisitor& visit) const;
   Instant NextDeadline() const { return jobs_.empty() ? look_at_ : ctx_.now + std::chrono::milliseconds(20); }
 
  private:
@@ -38,7 +40,11 @@ class ZoneDeletion {
     wire::ZoneRecord zone;
     std::vector<Waiter> waiters;
     std::set<PartitionId> left;
-    std::map<PartitionId, Instant> asked;
+    struct Asked {
+      Instant at{};
+      std::uint64_t call = 0;  // the same when it is asked again
+    };
+    std::map<PartitionId, Asked> asked;  // of `left`
     Instant purge_at{};  // when the purge is ordered (again)
   };
   void Ask(Job& job);

@@ -28,6 +28,8 @@ namespace coffer::router {
 using CallId = std::uint64_t;
 // A part of a call: which chunk, chain or query an operation belongs to.
 using Slot = std::uint32_t;
+// Operations that one call has under way, at most.
+inline constexpr std::size_t kMostOpsOfCall = 128;
 
 // What a call may ask for. Implemented by RouterCore.
 class CallHost {

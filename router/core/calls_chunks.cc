@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kPutsAtOnce = 64;
 constexpr std::size_t kGetsAtOnce = 32;
-constexpr std::size_t kHasAtOnce = 128;
+constexpr std::size_t kHasAtOnce = kMostOpsOfCall;
 // How often a front that takes no more is asked again.
 constexpr Duration kFrontPoll = std::chrono::milliseconds(10);
 // How long the cache's disk may take before a node is asked.

@@ -51,6 +51,7 @@ class ChainEnds {
   void RemoveZone(const ZoneId& zone);
   void Clear();
 
+  std::uint64_t bound() const { return most_; }
   ChainEndCounters Counters() const { return {bytes_, ends_.size(), asked_, used_}; }
 
  private:

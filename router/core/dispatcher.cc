@@ -8,6 +8,7 @@ namespace coffer::router {
 namespace {
 
 constexpr double kMaxHedgeTokens = 100;
+constexpr std::size_t kMostAttempts = 32;  // of one operation, that are still listened to
 constexpr Duration kWireGrace = std::chrono::seconds(5);
 
 // Codes after which the same operation may succeed elsewhere or later. The outcome of a write is unknown.
@@ -108,6 +109,17 @@ OpId Dispatcher::Start(Instant now, OpSpec spec) {
   op.due = now;
   timers_.insert({now, id});
   return id;
+}
+
+void Dispatcher::VisitQueues(const QueueVisitor& visit) const {
+  std::uint64_t attempts = 0;
+  for (const auto& [id, op] : ops_) {
+    attempts += op.attempts.size();
+    visit({"attempts of one operation", op.attempts.size(), kMostAttempts});
+    visit({"holders that refused one", op.refused.size(), layout_->members.size()});
+  }
+  visit({"attempts", calls_.size(), attempts});
+  visit({"timers of operations", timers_.size(), ops_.size()});
 }
 
 void Dispatcher::Cancel(OpId id) {
@@ -285,6 +297,11 @@ void Dispatcher::AskHolder(Instant now, Op& op, const NodeId& holder) {
 }
 
 void Dispatcher::Send(Instant now, Op& op, const NodeId& to, Term term, bool holder) {
+  // The oldest is not listened to any more; it goes on counting as one that may have had an effect.
+  if (op.attempts.size() >= kMostAttempts) {
+    calls_.erase(op.attempts.front().call);
+    op.attempts.erase(op.attempts.begin());
+  }
   Outgoing out;
   out.to = to;
   wire::DataRequest& request = *out.message.header.mutable_data_request();

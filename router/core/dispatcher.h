@@ -17,6 +17,7 @@
 #include "cluster/ids.h"
 #include "cluster/layout.h"
 #include "cluster/message.h"
+#include "cluster/queue_fill.h"
 #include "cluster/random.h"
 #include "router/core/errors.h"
 #include "router/core/latency.h"
@@ -101,6 +102,7 @@ class Dispatcher {
   std::set<NodeId> TakeWantedLinks() { return std::exchange(wanted_, {}); }
 
   std::size_t under_way() const { return ops_.size(); }
+  void VisitQueues(const QueueVisitor& visit) const;
   bool Linked(const NodeId& peer) const { return links_.count(peer) > 0; }
   const DispatcherCounters& counters() const { return counters_; }
   Duration hedge_delay() const { return chunk_reads_.p95(); }

@@ -84,6 +84,12 @@ std::optional<DiskCounters> RouterCore::State::Disk() const {
 }
 
 void RouterCore::State::ResolveZone(CallId call, const std::string& name) {
+  // Calls may end long before the look-ups that they began.
+  if (zones_.looking_up() >= config_.max_calls && !zones_.LooksUp(name)) {
+    ++counters_.shed_calls;
+    zone_answers_.push_back({call, TooManyCalls(config_.max_calls), {}, false});
+    return;
+  }
   if (!zones_.Wait(now_, name, call)) return;
   // While an older answer serves, nobody waits for this one: it has its time.
   LookUp(name, zones_.Remembers(name) ? kNever : calls_.at(call).call_deadline);

@@ -408,6 +408,8 @@ std::shared_ptr<const cluster::Layout> RouterCore::layout() const { return state
 std::shared_ptr<const cluster::Membership::View> RouterCore::members() const { return state_->membership_.view(); }
 std::size_t RouterCore::calls_under_way() const { return state_->calls_.size(); }
 
+void RouterCore::VisitQueues(const QueueVisitor& visit) const { state_->VisitQueues(visit); }
+
 RouterCounters RouterCore::Counters() const {
   RouterCounters counters = state_->counters_;
   counters.calls_under_way = state_->calls_.size();

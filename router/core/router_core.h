@@ -15,6 +15,7 @@
 #include "cluster/ids.h"
 #include "cluster/layout.h"
 #include "cluster/membership.h"
+#include "cluster/queue_fill.h"
 #include "cluster/message.h"
 #include "router/core/call.h"
 #include "router/core/chain_ends.h"
@@ -132,6 +133,8 @@ class RouterCore {
   std::shared_ptr<const cluster::Membership::View> members() const;
   std::size_t calls_under_way() const;
   RouterCounters Counters() const;
+  // Every queue and buffer, and its bound (I18).
+  void VisitQueues(const QueueVisitor& visit) const;
   // The status as known now, without asking anybody. Null before the first layout.
   std::optional<v1::Status> LastStatus(Instant now) const;
 

@@ -89,6 +89,8 @@ struct RouterCore::State final : CallHost {
   std::set<NodeId> LinkedStorage() const;
   StatusInputs Inputs() const;
 
+  void VisitQueues(const QueueVisitor& visit) const;
+
   // ---- the loop
   // Runs at the end of every input: moves results until nothing moves, then hands the output over.
   RouterCore::Output Pump();

@@ -57,6 +57,11 @@ class ZoneDirectory {
   // A look-up ended: with an id, with NOT_FOUND, or with another failure. Appends what the waiters get. True: somebody still
   // waits, because they asked after it began or have time left; the owner has to begin another.
   bool Done(Instant now, const std::string& name, const Status& status, const ZoneId& id, std::vector<Answer>* answers);
+  // Names that are remembered, and that are looked up now; of the latter some nobody waits for any more.
+  std::size_t remembered() const { return known_.size(); }
+  std::size_t looking_up() const { return lookups_.size(); }
+  bool LooksUp(const std::string& name) const { return lookups_.contains(name); }
+
   // The waiter's call ended.
   void Abandon(Waiter waiter);
 

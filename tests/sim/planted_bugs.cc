@@ -48,6 +48,7 @@ const std::vector<std::pair<std::string, Bug>> kBugs{
     {"zone-gone-early", Bug::kZoneGoneEarly},  // R10
     {"zone-drop-ignored", Bug::kZoneDropIgnored},  // R10
     {"zone-id-ignored", Bug::kZoneIdIgnored},  // R6.6
+    {"nothing-is-shed", Bug::kNothingIsShed},  // I18
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "cluster/placement.h"
 #include "coffer/v1/zones.pb.h"
 #include "sim/check_acks.h"
+#include "sim/check_bounds.h"
 #include "sim/check_copies.h"
 #include "sim/check_identities.h"
 #include "sim/check_layouts.h"
@@ -32,6 +33,7 @@ class Runner {
     cluster_.voters_wanted = static_cast<std::uint32_t>(scenario.knob("voters"));
     cluster_.resync_delay = milliseconds(scenario.knob("resync_delay_ms"));
     cluster_.log_keep = static_cast<std::uint64_t>(scenario.knob("log_keep"));
+    cluster_.max_waiting = static_cast<std::size_t>(scenario.knob("waiting"));
     cluster_.router_patience = milliseconds(scenario.knob("router_patience_ms"));
     load_.zone = Zone();
     load_.zone_name = "load";
@@ -164,6 +166,7 @@ class Runner {
       Report(identities_.Look(cluster_, i));
       Report(resync_.Look(cluster_, i));
     }
+    Report(WhyTooFull(cluster_));
     if (layouts_.newest()) {
       Report(copies_.All(*layouts_.newest(), nullptr, forced_ == 0 && !injector_.lost_disk() ? copies_due_ : 0));
       Report(copies_.Prefixes(*layouts_.newest()));

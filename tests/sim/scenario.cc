@@ -57,6 +57,7 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"ids", 60},           // chunks the clients share
       {"chains", 4},         // chains they share
       {"log_keep", 64},
+      {"waiting", 4096},     // requests that may wait for a partition at a node, and writes that may lack a copy; more are refused
       {"resync_delay_ms", 3000},
       {"stay_off", 0},       // at most so many nodes stay off at the heal until all is well without them (I20)
       {"safety_s", 20},      // how long the faults go on

@@ -132,6 +132,7 @@ void SimCluster::Start(std::size_t i) {
   config.self.set_weight(100);
   config.planner.resync_delay = resync_delay;
   config.log_keep = log_keep;
+  config.max_waiting_per_partition = max_waiting;
   std::vector<wire::MemberFacts> remembered;
   for (std::size_t j = 0; j < nodes_.size(); ++j) {
     if (j == i || nodes_[j]->boot == 0) continue;

@@ -125,6 +125,7 @@ class SimCluster {
   std::uint32_t voters_wanted = 3;
   Duration resync_delay = std::chrono::seconds(3);
   std::uint64_t log_keep = 64;  // of every node started from now on
+  std::size_t max_waiting = 4096;  // likewise
 
   // --- Processes -------------------------------------------------------------------------------------------------------
 
