@@ -146,6 +146,14 @@ bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBa
   const Seq last = replica.last();
   if (fork < replica.committed()) {
     RULE("R4.2 refused");
+    // The logs may well meet later, in a line that can't be read here.
+    for (Seq seq = fork.Next(); seq <= replica.committed(); seq = seq.Next()) {
+      if (replica.HashAt(seq)) continue;
+      ctx_.Event(NodeEvent::Level::kError, "partition " + std::to_string(replica.id()) + ": line " + std::to_string(seq.value) +
+                                               " of its log does not verify here, so that it can't be told what the primary lacks. Stop this "
+                                               "node and start it with an empty folder: it fills itself from the other copies.");
+      return false;
+    }
     // A primary that lacks what is committed here has forgotten it: its data folder was restored from a copy. Better no
     // service of this partition than its word (R4, R11).
     ctx_.Event(NodeEvent::Level::kError, "partition " + std::to_string(replica.id()) + ": its primary " +
@@ -153,7 +161,12 @@ bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBa
                                              "data folder is older than its promises. Stop that node and start it with an empty folder.");
     return false;
   }
-  if (!replica.CutTo(fork, batch, &cut)) return false;
+  if (!replica.CutTo(fork, batch, &cut)) {
+    ctx_.FailStop("the end of the log of partition " + std::to_string(replica.id()) + " can't be read, or does not verify; stopping. Nothing was "
+                  "changed. Look at the disk, then start again: if that end does not verify, the node goes on under a new id and fills "
+                  "itself from the other copies.");
+    return false;
+  }
   if (!cut.empty()) {
     RULE("R4.2 cut");
     ctx_.counters.quarantined += cut.size();

@@ -28,13 +28,17 @@ std::vector<wire::LogMark> PartitionReplica::Marks() const {
   marks[0].set_seq(meta_.log_start.value);
   marks[0].set_hash(meta_.log_start_hash.str());
   std::vector<LogRecord> log;
-  // Where the log can't be read, less is named than is held. That costs a longer way round and no more: what would have to be
-  // cut off for it is read again by CutTo, which refuses.
-  (void)store_.ReadLog(id_, meta_.log_start.Next(), durable_, &log);
-  for (const auto& write : log) {
+  const auto name = [&marks](Seq seq, std::string_view hash) {
     auto& mark = marks.emplace_back();
-    mark.set_seq(write.stamp().seq());
-    mark.set_hash(write.hash());
+    mark.set_seq(seq.value);
+    mark.set_hash(std::string(hash));
+  };
+  (void)store_.ReadLog(id_, meta_.log_start.Next(), durable_, &log);
+  for (const auto& write : log) name(Seq(write.stamp().seq()), write.hash());
+  // A line that can't be read is not named, but those behind it are: a log that seemed to end there would have to be cut, and what is
+  // committed is not (R4.6).
+  for (Seq seq = Seq(marks.back().seq()).Next(); seq <= durable_; seq = seq.Next()) {
+    if (const auto hash = HashAt(seq)) name(seq, hash->view());
   }
   return marks;
 }

@@ -262,9 +262,54 @@ void FaultInjector::Flip(std::size_t node) {
   const auto self = newest->IndexOf(cluster_.node(node).id);
   const PartitionId p = static_cast<PartitionId>(cluster_.random().Below(newest->partition_count()));
   if (self == cluster::kNoMember || !newest->group(p).InSync(self) || newest->group(p).in_sync.size() < 2) return;
+  switch (damage_.Below(4)) {
+    case 0: return FlipLog(node, p, *newest);
+    case 1: return FlipEnd(node, p);
+    default: return FlipRecord(node, p, *newest);
+  }
+}
+
+// A line of what is committed: nothing rests on it while another member of in_sync has it.
+void FaultInjector::FlipLog(std::size_t node, PartitionId p, const cluster::Layout& newest) {
+  SimNode& n = cluster_.node(node);
+  const node::PartitionMeta* meta = n.store.MetaOf(p);
+  if (!meta) return;
+  std::vector<Seq> lines;
+  n.store.VisitLog(p, meta->committed, [&](const node::LogRecord& write) { lines.emplace_back(write.stamp().seq()); });
+  std::set<Seq> elsewhere;
+  for (const auto m : newest.group(p).in_sync) {
+    const auto other = cluster_.IndexOf(newest.members[m].id);
+    if (!other || *other == node) continue;
+    cluster_.node(*other).store.VisitLog(p, meta->committed, [&](const node::LogRecord& write) { elsewhere.emplace(write.stamp().seq()); });
+  }
+  std::erase_if(lines, [&](const Seq seq) { return !elsewhere.contains(seq); });
+  if (lines.empty()) return;
+  flipped_ = node;
+  n.store.DamageLog(p, lines[damage_.Below(lines.size())]);
+  ++counts_["flipped bits of logs"];
+}
+
+// The meta line, or the last line of a log whose end is not known to be committed: what this copy promised is not known any more. Only
+// who starts reads them; he retires, and his disk is as lost as a wiped one.
+void FaultInjector::FlipEnd(std::size_t node, PartitionId p) {
+  if (!MayLose(node)) return;
+  cluster_.Kill(node);
+  SimNode& n = cluster_.node(node);
+  const node::PartitionMeta* meta = n.store.MetaOf(p);
+  const bool tail = meta && meta->committed < meta->last.seq && damage_.Chance(1, 2);
+  const bool hit = tail ? n.store.DamageLog(p, meta->last.seq) : n.store.DamageMeta(p);
+  if (hit) NoteLoss();
+  cluster_.Start(node);
+  if (!hit) return;
+  ++counts_[tail ? "flipped bits of ends of logs" : "flipped bits of meta lines"];
+  if (!n.retired) cluster_.Violate(n.name + " went on though what it promised of partition " + std::to_string(p) + " does not verify (R11)");
+}
+
+void FaultInjector::FlipRecord(std::size_t node, PartitionId p, const cluster::Layout& newest) {
+  const auto self = newest.IndexOf(cluster_.node(node).id);
   auto elsewhere = [&](const node::RecordKey& key, const node::RecordHeader& header) {
-    return std::any_of(newest->group(p).in_sync.begin(), newest->group(p).in_sync.end(), [&](const auto m) {
-      const auto other = cluster_.IndexOf(newest->members[m].id);
+    return std::any_of(newest.group(p).in_sync.begin(), newest.group(p).in_sync.end(), [&](const auto m) {
+      const auto other = cluster_.IndexOf(newest.members[m].id);
       node::RecordHeader same;
       return m != self && other && cluster_.node(*other).store.Lookup(p, key, &same) == node::ReadOutcome::kFound &&
              node::RecordHash(same) == node::RecordHash(header);

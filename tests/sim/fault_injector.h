@@ -1,7 +1,8 @@
 // Carries a scenario's faults out on the simulated cluster, and ends them all.
 //
 // It destroys no more than the cluster is built to survive: a disk is lost only while every partition has another in_sync member and a
-// quorum of voters remains; bits flip on one node only, in records that another in_sync member has.
+// quorum of voters remains; bits flip on one node only, in records and lines of logs that another in_sync member has, or where that ends
+// its copy, as when its disk is lost.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ namespace coffer::sim {
 class FaultInjector {
  public:
   FaultInjector(SimCluster& cluster, const LayoutChecker& layouts, const Scenario& scenario)
-      : cluster_(cluster), layouts_(layouts), scenario_(scenario) {
+      : cluster_(cluster), layouts_(layouts), scenario_(scenario), damage_(static_cast<std::uint64_t>(scenario.knob("seed")) ^ 0xda3a9e) {
     cluster_.may_fail = [this](std::size_t node) { return MayFail(node); };
   }
 
@@ -66,11 +67,15 @@ class FaultInjector {
   // Whether a sync may fail now. It is what the sync was for that is lost with the disk, so this is asked when it ends.
   bool MayFail(std::size_t node);
   void Flip(std::size_t node);
+  void FlipRecord(std::size_t node, PartitionId p, const cluster::Layout& newest);
+  void FlipLog(std::size_t node, PartitionId p, const cluster::Layout& newest);
+  void FlipEnd(std::size_t node, PartitionId p);
   void MendAll();
 
   SimCluster& cluster_;
   const LayoutChecker& layouts_;
   const Scenario& scenario_;
+  Random damage_;  // draws what is damaged, so that all else of a run is as without it
   std::map<std::string, std::uint64_t> seen_;  // messages by kind
   std::map<std::string, std::uint64_t> counts_;
   std::set<PartitionId> damaged_;

@@ -168,6 +168,22 @@ TEST_CASE("A7: no granted answer leaves before the state behind it is durable") 
   CHECK(m.TakeSent(kAccepted).size() == 1);
 }
 
+TEST_CASE("I18: while the disk stands still, no more votes are given than there is room for") {
+  TestMember m(Node(1), 1, &kFive);
+  for (std::uint64_t counter = 1; counter <= 1000; ++counter) m.Receive(Node(0), Prepare(2, {counter, Node(0)}));
+  const std::size_t under_way = m.writes();
+  CHECK(under_way == 64);
+  CHECK(m.agreement().counters().disk_behind == 1000 - under_way);
+  m.Propose(After(kFive, 7));
+  CHECK(m.ended == false);
+  CHECK(m.why == "the disk does not answer");
+  m.SyncAll();
+  CHECK(m.TakeSent(kPromise).size() == under_way);
+  m.Receive(Node(0), Prepare(2, {1001, Node(0)}));
+  m.SyncAll();
+  CHECK(m.TakeSent(kPromise).size() == 1);
+}
+
 TEST_CASE("A7: our own vote counts once it is durable, not before") {
   const Layout three = FirstOf(3, {0, 1, 2});
   TestMember m(Node(0), 1, &three);

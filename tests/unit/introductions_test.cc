@@ -105,6 +105,18 @@ TEST_CASE("R8.5 the introduction of a member that is not cleared leaves no trace
   CHECK(node.durable().remembered.at(kPeer) == Mark(1, 'x'));
 }
 
+TEST_CASE("I18: while the disk stands still, a member that introduces itself again and again is noted once") {
+  SpokenTo node;
+  node.LinkUp(kPeer);
+  for (int i = 0; i < 5; ++i) node.Hear(kPeer, Introduction({Mark(1, 'p')}, /*cleared=*/true));
+  CHECK(node.Fill("folders of members that are to be remembered") == 1);  // beside the one on its way
+  node.Hear(kPeer, Introduction({Mark(1, 'p', 3)}, /*cleared=*/true));
+  CHECK(node.Fill("folders of members that are to be remembered") == 1);
+  node.Sync();
+  CHECK(node.Fill("folders of members that are to be remembered") == 0);
+  CHECK(node.durable().remembered.at(kPeer) == Mark(1, 'p', 3));
+}
+
 TEST_CASE("R8.1 what is malformed in an introduction is dropped: no start, a gap, no nonce, too many") {
   SpokenTo node;
   node.LinkUp(kPeer);

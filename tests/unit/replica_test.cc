@@ -92,6 +92,24 @@ class Appender {
   BlockId chain_;
 };
 
+TEST_CASE("R4.2: a line of the log that does not verify is not named, and those behind it are") {
+  Appender a;
+  for (const char* body : {"one", "two", "three", "four"}) a.Append(body);
+  a.Sync();
+  const auto named = [&] {
+    std::vector<std::uint64_t> positions;
+    for (const auto& mark : a.replica.Marks()) positions.push_back(mark.seq());
+    return positions;
+  };
+  const auto last = a.replica.Marks().back();
+  CHECK(named() == std::vector<std::uint64_t>{0, 1, 2, 3, 4});
+  REQUIRE(a.store.DamageLog(kPartition, Seq(2)));
+  CHECK(named() == std::vector<std::uint64_t>{0, 1, 3, 4});
+  REQUIRE(a.store.DamageLog(kPartition, Seq(4)));  // the meta line says what it was
+  CHECK(named() == std::vector<std::uint64_t>{0, 1, 3, 4});
+  CHECK(a.replica.Marks().back().hash() == last.hash());
+}
+
 TEST_CASE("a chain that was cut ends at the cut before that is durable, and after (R4.2)") {
   Appender a;
   a.Append("one");

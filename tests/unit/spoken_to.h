@@ -89,6 +89,14 @@ class SpokenTo {
   }
 
   // A router has no data folder.
+  // How full that queue is.
+  std::uint64_t Fill(const std::string& what) const {
+    std::uint64_t size = 0;
+    core_->VisitQueues([&](const QueueFill& queue) {
+      if (queue.what == what) size = queue.size;
+    });
+    return size;
+  }
   void LinkUp(const NodeId& peer, bool has_folder = true) { Carry(core_->LinkUp(now_, peer, has_folder)); }
   void Hear(const NodeId& from, PeerMessage message) { Carry(core_->Receive(now_, from, std::move(message))); }
   void Run(Duration span) {
