@@ -153,8 +153,8 @@ constexpr CodeText kErrorReasons[] = {
      "ABORTED: the plan was made for another epoch. Nothing was changed.",
      "Plan again."},
     {"QUEUE_FULL",
-     "RESOURCE_EXHAUSTED: too many writes wait for one partition; the limit is in the text. Nothing was "
-     "written.",
+     "RESOURCE_EXHAUSTED: too much waits at a node: requests or writes of one partition, bytes of writes, or changes of the cluster; the "
+     "limit is in the text. Nothing was done.",
      "Slow down and try again."},
     {"REPAIRING",
      "UNAVAILABLE: a damaged record is being fetched from the other copy. Nothing was written.",

@@ -168,7 +168,7 @@ TEST_CASE("A7: no granted answer leaves before the state behind it is durable") 
   CHECK(m.TakeSent(kAccepted).size() == 1);
 }
 
-TEST_CASE("I18: while the disk stands still, no more votes are given than there is room for") {
+TEST_CASE("A22: while the disk stands still, no more votes are given than there is room for") {
   TestMember m(Node(1), 1, &kFive);
   for (std::uint64_t counter = 1; counter <= 1000; ++counter) m.Receive(Node(0), Prepare(2, {counter, Node(0)}));
   const std::size_t under_way = m.writes();
