@@ -133,10 +133,12 @@ bool Group::InGoal(MemberIndex m) const {
   return Names(goal, m);
 }
 
-bool Group::AtGoal() const {
-  return !goal.empty() && primary == goal.front() && in_sync.size() == goal.size() &&
+bool Group::HoldsGoal() const {
+  return !goal.empty() && in_sync.size() == goal.size() &&
          std::all_of(goal.begin(), goal.end(), [this](MemberIndex m) { return InSync(m); });
 }
+
+bool Group::AtGoal() const { return HoldsGoal() && primary == goal.front(); }
 
 MemberIndex Layout::IndexOf(const NodeId& id) const {
   for (std::size_t i = 0; i < members.size(); ++i) {

@@ -108,6 +108,8 @@ struct Group {
 
   bool InSync(MemberIndex m) const;
   bool InGoal(MemberIndex m) const;
+  // Whether no copy is left to be made or given up: in_sync is exactly the goal, whoever of it leads.
+  bool HoldsGoal() const;
   // Whether nothing is left to move: in_sync is exactly the goal, under the goal's primary.
   bool AtGoal() const;
   bool operator==(const Group&) const = default;

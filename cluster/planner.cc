@@ -36,7 +36,7 @@ std::string CauseOfGaps(const Draft& draft) {
 void UpdatePlan(Draft* draft) {
   Layout& next = draft->next;
   const auto moving = static_cast<std::uint32_t>(std::count_if(
-      next.partitions.begin(), next.partitions.end(), [](const Group& g) { return !g.goal.empty() && !g.AtGoal(); }));
+      next.partitions.begin(), next.partitions.end(), [](const Group& g) { return !g.goal.empty() && !g.HoldsGoal(); }));
   if (moving == 0) {
     next.plan.reset();
   } else if (draft->goals_changed) {
@@ -115,6 +115,7 @@ std::optional<Layout> PlanNext(const Layout& current, const std::map<NodeId, Pla
   FindSuperseded(&draft);
   ApplyOperatorChange(&draft, change);
   UpdateGoals(&draft);
+  LookAtDisks(&draft);
   if (draft.forced) {
     ForceGroups(&draft);
   } else {

@@ -13,6 +13,9 @@
 
 namespace coffer::cluster {
 
+// What a member says of its disk (L11).
+enum class DiskPace { kUnknown, kUsual, kSlow };
+
 // A member as gossip has it, reduced to what planning needs.
 struct PlannerMember {
   NodeId id;
@@ -26,6 +29,7 @@ struct PlannerMember {
   bool suspect = false;  // does not answer, not given up
   Duration dead_for{};   // how long it has been dead; 0 while alive or suspect
   std::uint64_t blocks = 0;
+  DiskPace disk = DiskPace::kUsual;
 };
 
 // A primary has merged the survivors of a forced layout (L10). `loss.epoch` is filled in by the planner.
@@ -103,6 +107,9 @@ struct PlannerConfig {
 //     the living voters and holders, renews every term, and lowers min_copies to 1 if only one node is left to take data. A group
 //     without a living in_sync member goes to one of its survivors, to merge what all of them hold (Group::survivors); it stays as
 //     it is until that one hands in that it has.
+//  9. whoever would lead by 2 or 4, or leads now, and has a slow disk gives way to an in_sync member that lives and has none, the goal's
+//     members first (L11). The goals stay, so the primaries return by 4. While more than half of the living storage members are slow
+//     nobody gives way or returns; while a living voter does not say how its disk is, slowness counts for nothing.
 // Repeated with the same inputs it comes to rest after a few epochs. Addresses and certificate names that gossip knows better ride
 // along with other changes. Takes about a millisecond per 5040 partitions when nothing changes.
 std::optional<Layout> PlanNext(const Layout& current, const std::map<NodeId, PlannerMember>& members,

@@ -26,9 +26,14 @@ struct Draft {
   bool goals_changed = false;
   std::vector<bool> forget;  // by number in next: to be removed if nothing names it
 
+  // What is made of slow disks (L11.3, L11.5).
+  enum class SlowDisks { kNone, kSome, kMost };
+  SlowDisks slow_disks = SlowDisks::kNone;
+
   bool Alive(MemberIndex m) const { return seen[m] != nullptr && seen[m]->alive; }
   bool Dead(MemberIndex m) const { return seen[m] != nullptr && !seen[m]->alive && !seen[m]->suspect; }
   bool DeadForLong(MemberIndex m) const { return Dead(m) && seen[m]->dead_for >= config.resync_delay; }
+  bool Slow(MemberIndex m) const { return Alive(m) && seen[m]->disk == DiskPace::kSlow; }
   std::size_t member_count() const { return next.members.size(); }
   std::size_t CountTakers() const;
   std::size_t CountLivingTakers() const;
@@ -46,6 +51,13 @@ void TakeOverFailureDomains(Draft* draft);
 void FindSuperseded(Draft* draft);
 void RemoveForgotten(Draft* draft);
 void TakeOverFacts(Draft* draft);
+
+// planner_slow_disks.cc
+void LookAtDisks(Draft* draft);
+// Who of the group is to lead it once the goal's members are in_sync and live.
+MemberIndex LeaderOfGoal(const Draft& draft, const Group& group);
+// Who is to lead instead of the present primary because that one's disk is slow; the primary if nobody is better.
+MemberIndex BetterLeader(const Draft& draft, const Group& before, const Group& group);
 
 // planner_operator.cc
 void ApplyOperatorChange(Draft* draft, const OperatorChange& change);

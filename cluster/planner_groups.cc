@@ -71,6 +71,7 @@ class GroupUpdate {
     if (removal != nullptr) DropUnreached(draft_.next.IndexOf(removal->member));
     if (learner != kNoMember && MayGrant(learner)) Insert(&group_.in_sync, learner);
     Settle();
+    group_.primary = BetterLeader(draft_, before_, group_);
     if (group_.in_sync.size() > kMaxGroupMembers) MakeRoom(learner);
     if (changed || group_.primary != before_.primary || group_.in_sync != before_.in_sync) {
       group_.term = Term(draft_.next.epoch.value);
@@ -129,16 +130,16 @@ class GroupUpdate {
     return member.TakesData() && living < 2;
   }
 
-  // Step 4: once all of the goal are in_sync and live, the others leave and the goal's primary takes over. It can't in
-  // the epoch that adds it (rule (a)): then the present primary stays for that one.
+  // Step 4: once all of the goal are in_sync and live, the others leave and the goal's primary takes over, or who
+  // leads in its place (L11). It can't in the epoch that adds it (rule (a)): then the present primary stays for that one.
   void Settle() {
-    if (group_.goal.empty() || group_.AtGoal()) return;
+    if (group_.goal.empty() || (group_.AtGoal() && !draft_.Slow(group_.primary))) return;
     for (MemberIndex m : group_.goal) {
       if (!group_.InSync(m) || !draft_.Alive(m)) return;
     }
     std::vector<MemberIndex> in_sync = Sorted(group_.goal);
-    if (before_.InSync(group_.goal.front())) {
-      group_.primary = group_.goal.front();
+    if (const MemberIndex leader = LeaderOfGoal(draft_, group_); before_.InSync(leader)) {
+      group_.primary = leader;
     } else {
       Insert(&in_sync, group_.primary);
     }

@@ -111,6 +111,7 @@ StoreHealth LevelDbStore::Health() const {
   health.free_bytes = space.free_bytes;
   health.total_bytes = space.total_bytes;
   health.used_bytes = impl_->env.used_bytes();
+  health.slow = impl_->writer->DiskIsSlow();
   health.since_last_sync = impl_->writer->SinceLastSync();
   return health;
 }

@@ -43,6 +43,8 @@ struct LevelDbStoreOptions {
   // Below this much free space the store is full. Nothing: max(5 % of the disk, 1 GiB, 4 x write buffer + the largest
   // compaction). It is not full any more once a quarter above it is free.
   std::optional<std::uint64_t> reserve_bytes;
+  // Syncs that take longer are slow (node/sync_watch.h). 0: none is.
+  std::chrono::milliseconds slow_disk{100};
   // How often an idle disk is asked whether it still syncs, and the free space is looked at.
   std::chrono::milliseconds probe_interval{1000};
 

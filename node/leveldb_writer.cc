@@ -34,6 +34,10 @@ bool AddsData(const StoreBatch& batch) {
   return false;
 }
 
+Instant AsInstant(std::chrono::steady_clock::time_point time) {
+  return Instant(std::chrono::duration_cast<Duration>(time.time_since_epoch()));
+}
+
 // Whether all of a partition goes at once.
 bool ErasesInBulk(const StoreBatch& batch) {
   for (const auto& change : batch.changes) {
@@ -51,7 +55,8 @@ LevelDbWriter::LevelDbWriter(leveldb::DB* db, ValueLog* values, DiskEnv* env, Sp
       env_(env),
       guard_(guard),
       options_(options),
-      probe_(options.folder + "/probe", options.faults) {
+      probe_(options.folder + "/probe", options.faults),
+      syncs_(SyncWatch::Config{.bound = options.slow_disk}) {
   NoteSync();
   env_->StartWaiting();
   writer_ = std::thread([this] { WriteLoop(); });
@@ -95,6 +100,18 @@ std::string LevelDbWriter::failure() const {
 
 Duration LevelDbWriter::SinceLastSync() const {
   return std::chrono::duration_cast<Duration>(Clock::now().time_since_epoch() - Clock::duration(last_sync_.load()));
+}
+
+bool LevelDbWriter::DiskIsSlow() const {
+  MutexLock lock(watch_mutex_);
+  return syncs_.slow(AsInstant(Clock::now()));
+}
+
+void LevelDbWriter::NoteSync(Clock::time_point began, std::uint64_t bytes) {
+  NoteSync();
+  const auto now = Clock::now();
+  MutexLock lock(watch_mutex_);
+  syncs_.Note(AsInstant(now), std::chrono::duration_cast<Duration>(now - began), bytes);
 }
 
 void LevelDbWriter::FillCounters(LevelDbStore::Counters* counters) const {
@@ -141,12 +158,17 @@ LevelDbWriter::Group LevelDbWriter::NextGroup() {
   std::size_t bytes = 0;
   while (!queue_.empty() && (group.empty() || bytes < options_.group_bytes)) {
     if (!group.empty() && MustHold(queue_.front().batch)) break;
-    bytes += BytesOf(queue_.front().batch);
-    for (const ValueMove& move : queue_.front().moves) bytes += move.value->size();
+    bytes += Bytes(queue_.front());
     group.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
   return group;
+}
+
+std::size_t LevelDbWriter::Bytes(const Queued& queued) {
+  std::size_t bytes = BytesOf(queued.batch);
+  for (const ValueMove& move : queued.moves) bytes += move.value->size();
+  return bytes;
 }
 
 // Puts back what does not fit behind a long erasure.
@@ -155,13 +177,15 @@ bool LevelDbWriter::Commit(Group* group) {
   writing_ = true;
   LevelDbBatch batch(db_, values_, {options_.inline_value_bytes, StayInLevelDb(*group), options_.erase_at_once}, &next_erase_);
   std::size_t taken = 0;
+  std::uint64_t bytes = 0;
   bool in_bulk = false;
   leveldb::Status status;
   while (taken < group->size() && status.ok() && batch.long_erases().empty()) {
     in_bulk = in_bulk || ErasesInBulk((*group)[taken].batch);
+    bytes += Bytes((*group)[taken]);
     status = Add((*group)[taken++], &batch);
   }
-  if (status.ok()) status = CommitBatch(&batch);
+  if (status.ok()) status = CommitBatch(&batch, bytes);
   writing_ = false;
   if (status.ok()) {
     batches_ += taken;
@@ -203,14 +227,15 @@ leveldb::Status LevelDbWriter::Add(const Queued& queued, LevelDbBatch* batch) {
 }
 
 // The values, then what points to them.
-leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch) {
+leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch, std::uint64_t bytes) {
   leveldb::WriteOptions sync;
   sync.sync = true;
+  const auto began = Clock::now();
   auto status = values_->Prepare(batch->result());
   if (status.ok()) status = db_->Write(sync, batch->result());
   if (status.ok()) status = values_->Committed();
   if (!status.ok()) return status;
-  NoteSync();
+  NoteSync(began, bytes);
   ++group_commits_;
   for (const auto& erase : batch->long_erases()) {
     status = FinishErase(db_, values_, erase, options_.erase_at_once);
@@ -233,9 +258,10 @@ void LevelDbWriter::WatchLoop() {
     if (!failed && !env_->failure().empty()) FailBy(leveldb::Status::OK());
     // A commit under way is a probe of its own: while it hangs, the last sync must be seen to age.
     if (!failed && !writing_ && SinceLastSync() * 2 >= options_.probe_interval) {
+      const auto began = Clock::now();
       const std::string error = probe_.Run();
       if (error.empty()) {
-        NoteSync();
+        NoteSync(began, 0);
       } else {
         Fail(error, true);
       }

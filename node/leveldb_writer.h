@@ -17,6 +17,7 @@
 #include "node/disk_guard.h"
 #include "node/leveldb_batch.h"
 #include "node/leveldb_store.h"
+#include "node/sync_watch.h"
 #include "proto/mutex.h"
 
 namespace coffer::node {
@@ -39,6 +40,7 @@ class LevelDbWriter {
   // A batch waits because the disk is nearly full.
   bool holding() const { return holding_; }
   Duration SinceLastSync() const;
+  bool DiskIsSlow() const;
   void FillCounters(LevelDbStore::Counters* counters) const;
 
  private:
@@ -55,19 +57,23 @@ class LevelDbWriter {
   void WriteLoop();
   // Blocks until there is a group to write. Empty: the end.
   Group NextGroup() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What it writes, about.
+  static std::size_t Bytes(const Queued& queued);
   bool MustHold(const StoreBatch& batch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Lets go of the mutex in between.
   bool Commit(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the values a group puts go with their headers, whatever their size.
   bool StayInLevelDb(const Group& group) const;
   leveldb::Status Add(const Queued& queued, LevelDbBatch* batch);
-  leveldb::Status CommitBatch(LevelDbBatch* batch);
+  leveldb::Status CommitBatch(LevelDbBatch* batch, std::uint64_t bytes);
   void WatchLoop();
   void ReclaimLoop();
   void FailBy(const leveldb::Status& status);
   // Nothing is written any more. `trust_lost`: what the disk holds is not known.
   void Fail(const std::string& what, bool trust_lost);
   void NoteSync() { last_sync_ = Clock::now().time_since_epoch().count(); }
+  // A sync that began then, and wrote about so many bytes.
+  void NoteSync(Clock::time_point began, std::uint64_t bytes);
 
   leveldb::DB* const db_;
   ValueLog* const values_;
@@ -92,6 +98,9 @@ class LevelDbWriter {
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> group_commits_{0};
   std::atomic<std::uint64_t> reclaims_{0};
+
+  mutable Mutex watch_mutex_;
+  SyncWatch syncs_ ABSL_GUARDED_BY(watch_mutex_);
 
   std::thread writer_;
   std::thread watcher_;

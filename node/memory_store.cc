@@ -66,6 +66,7 @@ StoreHealth MemoryStore::Health() const {
       health.used_bytes += key.size() + 64 + (row.value ? row.value->size() : 0);
   }
   health.free_bytes = full_ ? 0 : health.total_bytes - std::min(health.total_bytes, health.used_bytes);
+  health.slow = slow_;
   health.since_last_sync = since_last_sync_;
   return health;
 }

@@ -49,7 +49,7 @@ class MemoryStore final : public Store {
   void CompleteWrites(std::size_t count = kAll);
 
   // The process dies: queued batches are gone, their callbacks never run. The oldest `survive` of them had reached the
-  // disk although nobody was told. Failures are over; what is durable, damage, and fullness stay. Use the object on.
+  // disk although nobody was told. Failures are over; what is durable, damage, fullness and slowness stay. Use the object on.
   void Crash(std::size_t survive = 0);
   // The next CompleteWrites fails, and everything after it until Crash. What its batches left behind is decided by the
   // `survive` of that Crash.
@@ -75,6 +75,7 @@ class MemoryStore final : public Store {
     all_changed_ = ++changes_;
   }
   void SetFull(bool full) { full_ = full; }
+  void SetSlow(bool slow) { slow_ = slow; }
   void SetSinceLastSync(Duration age) { since_last_sync_ = age; }
 
  private:
@@ -124,6 +125,7 @@ class MemoryStore final : public Store {
   bool failed_ = false;
   bool read_errors_ = false;
   bool full_ = false;
+  bool slow_ = false;
   Duration since_last_sync_{};
 };
 

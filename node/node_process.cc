@@ -56,6 +56,7 @@ void NodeProcess::OpenStore() {
     options.owner = folder_->id();
     options.must_exist = folder_->identity().has_store;
     options.reserve_bytes = options_.disk_reserve_bytes;
+    options.slow_disk = options_.slow_disk;
     options.inline_value_bytes = options_.inline_value_bytes;
     options.write_buffer_bytes = options_.write_buffer_bytes;
     options.block_cache_bytes = options_.block_cache_bytes;

@@ -42,6 +42,7 @@ struct NodeProcessOptions {
   std::chrono::milliseconds cut_off_after{3'000};
   std::uint64_t resync_bytes_per_second = 256u << 20;  // receiving rate cap; 0: none
   std::optional<std::uint64_t> disk_reserve_bytes;
+  std::chrono::milliseconds slow_disk{100};  // a sync that takes longer is slow; 0: none is
   std::size_t inline_value_bytes = 4 << 10;  // larger values go to the log of values
   std::size_t write_buffer_bytes = 8 << 20;
   std::size_t block_cache_bytes = 8 << 20;

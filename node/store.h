@@ -174,6 +174,7 @@ struct StoreHealth {
   std::uint64_t free_bytes = 0;
   std::uint64_t total_bytes = 0;
   std::uint64_t used_bytes = 0;  // by this store
+  bool slow = false;             // its syncs take long (node/sync_watch.h): others had better lead (L11)
   Duration since_last_sync{};    // age of the last successful sync (a probe syncs when idle)
 };
 

@@ -154,6 +154,9 @@ void CheckDisks(const v1::Status& s, std::vector<Finding>& out) {
     } else if (m.disk_used() >= kDiskWarn) {
       out.push_back({Grade::kWarn, "disk of " + m.name(), percent, "enlarge it or add a node"});
     }
+    if (m.disk_slow()) {
+      out.push_back({Grade::kWarn, "disk of " + m.name(), "takes long to sync; others lead its partitions", "coffer explain DISK_SLOW"});
+    }
     if (m.bad_blocks() > 0) {
       const bool repaired = m.repaired_blocks() >= m.bad_blocks();
       out.push_back(

@@ -32,7 +32,7 @@ Screen ScreenOf(const Session& s, bool fit) {
 std::string Essence(const v1::Status& s) {
   std::string out = std::to_string(s.epoch()) + VerdictWord(s) + s.reason() + s.next_action();
   for (const v1::MemberStatus& m : s.members()) {
-    out += "|" + m.name() + std::to_string(m.state()) + (m.read_only() ? "r" : "") + m.last_error();
+    out += "|" + m.name() + std::to_string(m.state()) + (m.read_only() ? "r" : "") + (m.disk_slow() ? "s" : "") + m.last_error();
   }
   out += "|" + std::to_string(s.resync().state()) + s.resync().cause() + std::to_string(s.resync().partitions_done());
   for (const std::string& name : s.may_stop_now()) out += "|" + name;

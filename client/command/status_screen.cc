@@ -88,6 +88,8 @@ void AddVerdict(const v1::Status& s, std::size_t width, Lines& out) {
   if (!why.empty()) out.push_back({Cut(pad + why, width)});
 }
 
+bool InTrouble(const v1::MemberStatus& m) { return m.state() != v1::MEMBER_STATE_UP || m.read_only() || m.disk_slow(); }
+
 const char* StateColour(const v1::MemberStatus& m) {
   switch (m.state()) {
     case v1::MEMBER_STATE_DOWN:
@@ -97,7 +99,7 @@ const char* StateColour(const v1::MemberStatus& m) {
     case v1::MEMBER_STATE_JOINING:
       return kYellow;
     default:
-      return m.read_only() ? kYellow : nullptr;
+      return m.read_only() || m.disk_slow() ? kYellow : nullptr;
   }
 }
 
@@ -130,7 +132,7 @@ std::vector<const v1::MemberStatus*> Choose(const v1::Status& s, std::size_t roo
   std::size_t left = room > 0 ? room - 1 : 0;  // one row says how many are missing
   for (const bool trouble : {true, false}) {
     for (std::size_t i = 0; i < all.size() && left > 0; ++i) {
-      const bool in_trouble = all[i]->state() != v1::MEMBER_STATE_UP || all[i]->read_only();
+      const bool in_trouble = InTrouble(*all[i]);
       if (in_trouble != trouble || shown[i]) continue;
       shown[i] = true;
       --left;
@@ -174,8 +176,8 @@ void AddMembers(const v1::Status& s, std::size_t width, std::size_t room, Lines&
   const std::size_t hidden = static_cast<std::size_t>(s.members_size()) - chosen.size();
   if (hidden == 0) return;
   std::size_t trouble = 0;
-  for (const v1::MemberStatus& m : s.members()) trouble += m.state() != v1::MEMBER_STATE_UP || m.read_only();
-  for (const v1::MemberStatus* m : chosen) trouble -= m->state() != v1::MEMBER_STATE_UP || m->read_only();
+  for (const v1::MemberStatus& m : s.members()) trouble += InTrouble(m);
+  for (const v1::MemberStatus* m : chosen) trouble -= InTrouble(*m);
   out.push_back(
       {Cut("… and " + std::to_string(hidden) + " more" + (trouble == 0 ? ", all up" : "") + ": coffer nodes", width)});
 }
@@ -336,7 +338,7 @@ const char* VerdictWord(const v1::Status& s) {
 std::string StateWord(const v1::MemberStatus& m) {
   switch (m.state()) {
     case v1::MEMBER_STATE_UP:
-      return m.read_only() ? "read-only" : "up";
+      return m.read_only() ? "read-only" : m.disk_slow() ? "slow disk" : "up";
     case v1::MEMBER_STATE_SUSPECT:
       return "suspect " + AgeShort(m.state_seconds());
     case v1::MEMBER_STATE_DOWN:

@@ -57,6 +57,7 @@ struct Config {
   std::uint64_t resync_limit = 256u << 20;    // bytes per second this node receives
   std::uint64_t scrub_rate = 8u << 20;        // bytes per second this node reads while scrubbing; 0: no bound
   std::chrono::milliseconds scrub_interval{14 * 86'400'000};  // between passes; 0: only when asked for
+  std::chrono::milliseconds slow_disk{100};   // a sync that takes longer is slow; 0: none is
   std::optional<std::uint64_t> disk_reserve;  // bytes; nothing: max(5 %, 1 GiB, what the store needs)
   std::uint64_t value_log_threshold = 4u << 10;  // bytes of a value
   std::uint64_t store_buffer = 8u << 20;      // of the node

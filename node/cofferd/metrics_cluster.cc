@@ -71,6 +71,8 @@ void WriteMembers(const v1::Status& status, MetricsWriter* writer) {
                   {{"member", member.name()}});
     writer->Gauge("coffer_member_read_only", "1 while a storage node refuses writes: its disk is full or failed.",
                   member.read_only() ? 1 : 0, {{"member", member.name()}});
+    writer->Gauge("coffer_member_disk_slow", "1 while a storage node's disk takes long to sync: others lead its partitions.",
+                  member.disk_slow() ? 1 : 0, {{"member", member.name()}});
   }
 }
 

@@ -35,6 +35,7 @@ void WriteDisk(const node::StoreHealth& health, MetricsWriter* writer) {
   writer->Gauge("coffer_store_bytes", "Used by this store.", Number(health.used_bytes));
   writer->Gauge("coffer_disk_full", "1 while writes are refused because the disk is full to its reserve.", health.full ? 1 : 0);
   writer->Gauge("coffer_disk_failed", "1 once a write or sync has failed.", health.failed ? 1 : 0);
+  writer->Gauge("coffer_disk_slow", "1 while the disk takes long to sync, and half a minute longer.", health.slow ? 1 : 0);
   writer->Gauge("coffer_disk_sync_age_seconds", "Since the disk last synced; high: it hangs.",
                 std::chrono::duration<double>(health.since_last_sync).count());
 }

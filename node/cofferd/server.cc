@@ -203,6 +203,7 @@ void Server::StartNode() {
   o.cut_off_after = config_.cut_off_after;
   o.resync_bytes_per_second = config_.resync_limit;
   o.disk_reserve_bytes = config_.disk_reserve;
+  o.slow_disk = config_.slow_disk;
   o.scrub_bytes_per_second = config_.scrub_rate;
   o.scrub_interval = config_.scrub_interval;
   o.inline_value_bytes = config_.value_log_threshold;

@@ -34,6 +34,7 @@ void NodeCore::State::RefreshFacts(bool urgent) {
     const double used = 1.0 - static_cast<double>(ctx.health.free_bytes) / static_cast<double>(ctx.health.total_bytes);
     facts.set_disk_used_permille(static_cast<std::uint32_t>(used * 1000));
   }
+  facts.set_disk_pace(ctx.health.slow ? wire::DISK_PACE_SLOW : wire::DISK_PACE_USUAL);
   facts.set_leaving(leaving);
   Execute(membership.UpdateSelf(ctx.now, facts, urgent));
 }
@@ -67,6 +68,7 @@ wire::NodeReport NodeCore::State::Report(Instant now) const {
   self->set_lost_blocks(repairs.CountLost());
   self->set_read_only(ctx.health.full || ctx.health.failed);
   self->set_read_only_reason(WhyReadOnly(ctx.health));
+  self->set_disk_slow(ctx.health.slow);
   self->set_last_error(ctx.health.failure);
   if (ctx.health.total_bytes > 0) {
     self->set_disk_used(1.0 - static_cast<double>(ctx.health.free_bytes) / static_cast<double>(ctx.health.total_bytes));

@@ -30,6 +30,12 @@ bool IsAnswer(wire::Peer::KindCase kind) {
   return kind == K::kPingAck || kind == K::kContactAnswer || kind == K::kReplicateAck || kind == K::kConfirmAnswer;
 }
 
+// Before the disk was first asked: not as one whose version does not know of slow disks (L11.5).
+wire::MemberFacts FirstFacts(wire::MemberFacts self) {
+  self.set_disk_pace(wire::DISK_PACE_USUAL);
+  return self;
+}
+
 Incarnation FirstIncarnation(Boot boot) { return Incarnation(boot.value << 20); }
 
 }  // namespace
@@ -37,7 +43,7 @@ Incarnation FirstIncarnation(Boot boot) { return Incarnation(boot.value << 20); 
 NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector<wire::MemberFacts> remembered,
                        const StoreReader& store, std::uint64_t seed, Instant now)
     : ctx(std::move(config), store, seed),
-      membership(ctx.config.membership, ctx.config.self, FirstIncarnation(ctx.config.boot), seed ^ 1, now),
+      membership(ctx.config.membership, FirstFacts(ctx.config.self), FirstIncarnation(ctx.config.boot), seed ^ 1, now),
       agreement(ctx.self, ctx.config.boot, recovered.agreement, seed ^ 2),
       introductions(ctx, {.cleared = [this] { if (auto layout = agreement.layout()) MakeEffective(layout); },
                           .established = [this](const NodeId& peer) { LinkUp(peer); },
@@ -348,14 +354,19 @@ void NodeCore::State::ReadDone(ReadResult result) {
 
 void NodeCore::State::SetHealth(const StoreHealth& health) {
   const bool changed = health.full != ctx.health.full || health.failed != ctx.health.failed;
+  const bool pace_changed = health.slow != ctx.health.slow;
   ctx.health = health;
   membership.SetAnswering(!health.failed && health.since_last_sync < kDiskSilence);
   if (health.failed) ctx.FailStop(health.failure);
+  if (pace_changed) {
+    if (health.slow) ctx.Warn("the disk takes long to sync: other members that are up to date are to lead this node's partitions");
+    else ctx.Info("the disk syncs as it should again: this node is to lead its partitions again");
+  }
   if (changed) {
     if (health.full) ctx.Warn("the disk is full up to its reserve: writes are refused, reads and deletes go on");
     else if (!health.failed) ctx.Info("there is room on the disk again: writes are taken");
-    RefreshFacts(/*urgent=*/true);
   }
+  if (changed || pace_changed) RefreshFacts(/*urgent=*/true);
 }
 
 // What scrub found may be deleted by now, and what this node no longer owes anybody is not worth fetching.
@@ -443,7 +454,7 @@ void NodeCore::State::SightEpochs() {
 void NodeCore::State::AskToDiscard() {
   if (ctx.self_index == cluster::kNoMember) return;
   const auto& layout = *ctx.layout;
-  const bool at_rest = std::all_of(layout.partitions.begin(), layout.partitions.end(), [](const Group& g) { return g.AtGoal(); }) &&
+  const bool at_rest = std::all_of(layout.partitions.begin(), layout.partitions.end(), [](const Group& g) { return g.HoldsGoal(); }) &&
                        std::all_of(layout.members.begin(), layout.members.end(), [&](const cluster::Member& m) { return ctx.Alive(m.id); });
   if (Planted(Bug::kDiscardUnasked)) {
     for (const auto& [partition, replica] : ctx.replicas) {

@@ -52,6 +52,14 @@ std::optional<OperatorChange> TokenChangeOf(const wire::JoinTokenChange& from) {
   return std::nullopt;
 }
 
+cluster::DiskPace PaceOf(wire::DiskPace pace) {
+  switch (pace) {
+    case wire::DISK_PACE_USUAL: return cluster::DiskPace::kUsual;
+    case wire::DISK_PACE_SLOW: return cluster::DiskPace::kSlow;
+    default: return cluster::DiskPace::kUnknown;
+  }
+}
+
 // Why the change can't be made, as an answer; nothing if it can.
 std::optional<google::rpc::Status> WhyNot(const cluster::Layout& layout, const std::map<NodeId, cluster::PlannerMember>& members,
                                           const OperatorChange& change) {
@@ -127,6 +135,7 @@ std::map<NodeId, cluster::PlannerMember> Planning::Members() const {
     if (unheard && ctx_.now - ctx_.started < kNeverHeard) m.suspect = true;
     if (!m.alive && !m.suspect) m.dead_for = ctx_.now - view.since;
     m.blocks = view.facts.blocks();
+    m.disk = PaceOf(view.facts.disk_pace());
     members[id] = std::move(m);
   }
   if (!ctx_.layout) return members;

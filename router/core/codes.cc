@@ -30,6 +30,10 @@ constexpr CodeText kStatusCodes[] = {
      "A storage node's disk is full up to its reserve. Writes to its partitions are refused; reads and "
      "deletes go on.",
      "Free space on that disk, delete data, or add a storage node."},
+    {"DISK_SLOW",
+     "A storage node's disk takes long to sync, and has for seconds. Other members that are up to date lead its partitions while they can; its copies "
+     "stay, and every write of theirs waits for that disk. If most disks are slow nobody gives way.",
+     "Find what keeps the disk busy. If it stays slow, replace the disk, or drain the node. Half a minute after it is well the node leads again."},
     {"NODE_DOWN",
      "A member does not answer and was given up until it answers again. Its partitions are served by other"
      " copies; after resync.delay (10 s) they get new second copies.",

@@ -11,7 +11,7 @@ namespace {
 
 // What the judgement rests on, by name.
 struct Facts {
-  std::vector<std::string> down, suspect, full, failed, behind, drained;
+  std::vector<std::string> down, suspect, full, failed, slow, behind, drained;
   std::vector<std::string> with_losses;  // primaries of blocks that are damaged on every copy
   std::uint64_t lost = 0;                // of these blocks
   std::uint64_t down_seconds = 0;  // the longest
@@ -37,6 +37,7 @@ Facts Gather(const StatusInputs& inputs, const v1::Status& status) {
     if (member.read_only()) {
       (member.read_only_reason() == v1::READ_ONLY_REASON_DISK_FAILED ? facts.failed : facts.full).push_back(member.name());
     }
+    if (member.disk_slow()) facts.slow.push_back(member.name());
     if (member.epoch() < status.epoch() && inputs.now - inputs.layout_since >= kLayoutSpreads) facts.behind.push_back(member.name());
   }
   for (const auto& member : inputs.layout->members) facts.storage += member.TakesData();
@@ -141,6 +142,11 @@ void Explain(const StatusInputs& inputs, const Facts& facts, v1::Status* status)
   }
   if (!facts.suspect.empty()) {
     return say("NODE_SUSPECT", Are(facts.suspect) + "not answering. " + Service(*status), "Wait a moment: it is being looked after.");
+  }
+  if (!facts.slow.empty()) {
+    const bool one = facts.slow.size() == 1;
+    return say("DISK_SLOW", std::string(one ? "The disk of " : "The disks of ") + Are(facts.slow) + "slow: what has a copy there is written slowly. " + Service(*status),
+               "Find what keeps " + std::string(one ? "it" : "them") + " busy; if it stays, replace the disk, or drain " + facts.slow.front() + ".");
   }
   if (status->has_resync()) {
     static constexpr const char* kCodes[] = {"RESYNC_RUNNING", "RESYNC_WAITING", "RESYNC_RUNNING", "RESYNC_PAUSED", "RESYNC_BLOCKED"};

@@ -75,7 +75,7 @@ std::string WhyBlocked(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   for (PartitionId p = 0; p < layout.partition_count(); ++p) {
     const cluster::Group& group = layout.group(p);
-    if (group.AtGoal()) continue;
+    if (group.HoldsGoal()) continue;
     const bool any = std::any_of(group.in_sync.begin(), group.in_sync.end(),
                                  [&](cluster::MemberIndex m) { return IsUp(inputs, layout.members[m].id); });
     if (any) continue;
@@ -101,7 +101,7 @@ bool OnlyWaits(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   bool waits = false;
   for (const cluster::Group& group : layout.partitions) {
-    if (group.AtGoal()) continue;
+    if (group.HoldsGoal()) continue;
     for (const cluster::MemberIndex m : group.goal) {
       if (group.InSync(m)) continue;
       if (IsUp(inputs, layout.members[m].id)) return false;
@@ -116,7 +116,7 @@ bool OnlyWaits(const StatusInputs& inputs) {
 ResyncProgress AdvanceResync(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   const auto moving = static_cast<std::uint64_t>(
-      std::count_if(layout.partitions.begin(), layout.partitions.end(), [](const auto& g) { return !g.AtGoal(); }));
+      std::count_if(layout.partitions.begin(), layout.partitions.end(), [](const auto& g) { return !g.HoldsGoal(); }));
   if (moving == 0) return {};
   const Epoch plan = layout.plan ? layout.plan->id : Epoch();
   ResyncProgress progress = inputs.resync;

@@ -61,6 +61,7 @@ void FromGossip(const wire::MemberFacts& facts, std::uint64_t wall_ms, v1::Membe
   status->set_disk_used(facts.disk_used_permille() / 1000.0);
   status->set_read_only(facts.read_only());
   status->set_read_only_reason(facts.read_only_reason());
+  status->set_disk_slow(facts.disk_pace() == wire::DISK_PACE_SLOW);
   status->set_failure_domain(facts.failure_domain());
   status->set_gets_per_second(facts.gets_per_second());
   status->set_puts_per_second(facts.puts_per_second());

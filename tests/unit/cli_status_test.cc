@@ -216,6 +216,7 @@ TEST_CASE("thirty nodes fit, and those in trouble are among the shown") {
   s.mutable_members(28)->set_state(v1::MEMBER_STATE_DOWN);
   s.mutable_members(28)->set_state_seconds(65);
   s.mutable_members(29)->set_read_only(true);
+  s.mutable_members(27)->set_disk_slow(true);
   s.clear_may_stop_now();
   for (int i = 1; i <= 30; ++i) s.add_may_stop_now("node-" + std::to_string(i));
   const std::string text = RenderStatus(s, {80, 24, false});
@@ -224,6 +225,7 @@ TEST_CASE("thirty nodes fit, and those in trouble are among the shown") {
   CHECK(Lines(text).size() == 24);
   CHECK(text.find("node-29 node-29:7701 down 1m") != std::string::npos);
   CHECK(text.find("node-30 node-30:7701 read-only") != std::string::npos);
+  CHECK(text.find("node-28 node-28:7701 slow disk") != std::string::npos);
   CHECK(text.find("… and 14 more, all up: coffer nodes\n") != std::string::npos);
   CHECK(text.find("MAY STOP NOW  node-1, node-2, node-3") != std::string::npos);
   CHECK(text.find(", node-3 +27\n") != std::string::npos);
@@ -375,12 +377,14 @@ TEST_CASE("coffer doctor") {
   CHECK(r.code == kExitDegraded);
   shell.cluster->status = Degraded();
   shell.cluster->status.mutable_members(0)->set_disk_used(0.97);
+  shell.cluster->status.mutable_members(1)->set_disk_slow(true);
   shell.cluster->status.mutable_members(1)->set_epoch(16);
   shell.cluster->status.mutable_members(1)->set_version("0.2.0");
   r = shell.Run({"doctor"});
   CHECK(r.code == kExitFailure);
   CHECK(r.out.find("bad   member node-3: down 12s") != std::string::npos);
   CHECK(r.out.find("bad   disk of node-1: 97% full") != std::string::npos);
+  CHECK(r.out.find("warn  disk of node-2: takes long to sync") != std::string::npos);
   CHECK(r.out.find("warn  layout of node-2: epoch 16, the cluster's is 17") != std::string::npos);
   CHECK(r.out.find("warn  versions: differ: 0.1.0: node-1 router-1; 0.2.0: node-2") != std::string::npos);
   CHECK(r.out.find("warn  votes: 2 of 3") != std::string::npos);

@@ -134,6 +134,7 @@ TEST_CASE("what node and router counted") {
   node::NodeMetrics node;
   node.health.free_bytes = 5;
   node.health.since_last_sync = milliseconds(1500);
+  node.health.slow = true;
   node.store.group_commits = 9;
   cluster::Layout layout;
   layout.members.resize(3);
@@ -156,7 +157,7 @@ TEST_CASE("what node and router counted") {
   WriteRouterMetrics(router, &writer);
   WriteProcessMetrics("1.2.3", &writer);
   const std::string text = writer.Text();
-  for (const char* line : {"coffer_disk_free_bytes 5", "coffer_disk_sync_age_seconds 1.5", "coffer_store_group_commits_total 9",
+  for (const char* line : {"coffer_disk_free_bytes 5", "coffer_disk_sync_age_seconds 1.5", "coffer_disk_slow 1", "coffer_store_group_commits_total 9",
                            "coffer_node_partitions{part=\"primary\"} 2",
                            "coffer_node_partitions{part=\"replica\"} 1", "coffer_node_partitions{part=\"arriving\"} 1", "coffer_cache_hits_total 3",
                            "coffer_cache_zone_lookups_total{zone=\"photos\",found=\"yes\"} 2",

@@ -86,6 +86,34 @@ TEST_CASE("a deletion begun before a restart goes on once the registry can be re
   CHECK(node.Ask(list).zones().zones_size() == 0);
 }
 
+TEST_CASE("L11.1 a node says how its disk is, in gossip and in its report, from its start on") {
+  SoloNode node;
+  const auto pace = [&] {
+    for (const auto& [id, member] : *node.core->members()) {
+      if (member.facts.role() == coffer::v1::MEMBER_ROLE_STORAGE) return member.facts.disk_pace();
+    }
+    return wire::DISK_PACE_UNSPECIFIED;
+  };
+  CHECK(pace() == wire::DISK_PACE_USUAL);  // a version that knows nothing of it says nothing (L11.5)
+  std::string said;
+  const auto tell = [&](bool slow) {
+    node.store.SetSlow(slow);
+    said.clear();
+    for (const NodeEvent& event : node.core->SetHealth(node.now, node.store.Health()).events) said += event.text;
+  };
+  tell(true);
+  CHECK(pace() == wire::DISK_PACE_SLOW);
+  CHECK(node.core->Report(node.now).self().disk_slow());
+  CHECK_FALSE(node.core->Report(node.now).self().read_only());
+  CHECK(said.find("takes long to sync") != std::string::npos);
+  tell(true);
+  CHECK(said.empty());
+  tell(false);
+  CHECK(pace() == wire::DISK_PACE_USUAL);
+  CHECK_FALSE(node.core->Report(node.now).self().disk_slow());
+  CHECK(said.find("as it should again") != std::string::npos);
+}
+
 TEST_CASE("a node whose log has an end that can't be read does not serve") {
   SoloNode node;
   REQUIRE(node.Put(kZone, Id(2), "chunk").status().code() == 0);

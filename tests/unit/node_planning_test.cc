@@ -142,5 +142,11 @@ TEST_CASE("what an operator asked for stays as it was proposed whatever becomes 
   CHECK(Planned::LayoutOf(p.Promised()).members.size() == 3);
 }
 
+TEST_CASE("L11.5 a member that says nothing of its disk is not taken for one whose disk is as it should be") {
+  Planned p;
+  p.News(100);
+  CHECK(p.planning.Members().at(Planned::kThird).disk == cluster::DiskPace::kUnknown);
+}
+
 }  // namespace
 }  // namespace coffer::node

@@ -373,6 +373,11 @@ TEST_CASE("the smaller troubles: suspicion, full and failed disks, one copy, a l
     code = "DISK_FAILED";
     verdict = v1::VERDICT_UNAVAILABLE;
   }
+  SECTION("slow") {
+    cluster.reports[0].mutable_self()->set_disk_slow(true);
+    code = "DISK_SLOW";
+    CHECK(cluster.Build().reason().find("The disk of node-1 is slow") == 0);
+  }
   SECTION("lost") {
     cluster.reports[0].mutable_self()->set_lost_blocks(2);
     cluster.reports[2].mutable_self()->set_lost_blocks(1);

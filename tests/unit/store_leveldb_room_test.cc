@@ -220,5 +220,35 @@ TEST_CASE("leveldb store: an idle disk is asked whether it still syncs", "[level
   }
 }
 
+TEST_CASE("leveldb store: L11.1 a disk whose syncs take long is slow, by what is written and by the probes of an idle one", "[leveldb]") {
+  struct Slow : DiskFaults {
+    int BeforeSync(const std::string&) override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      return 0;
+    }
+  } faults;
+  TemporaryFolder parent;
+  auto options = SmallOptions(parent.path() + "/store");
+  options.faults = &faults;
+  options.slow_disk = std::chrono::milliseconds(1);
+  SECTION("written to") {
+    const auto store = MustOpen(options);
+    CHECK_FALSE(store->Health().slow);
+    for (int i = 0; i < 3; ++i) REQUIRE(WriteAndWait(*store, BatchOf(i)));
+    CHECK(store->Health().slow);
+  }
+  SECTION("idle") {
+    options.probe_interval = std::chrono::milliseconds(5);
+    const auto store = MustOpen(options);
+    while (!store->Health().slow) std::this_thread::yield();
+  }
+  SECTION("it is the setting that says how slow is slow") {
+    options.slow_disk = std::chrono::minutes(10);
+    const auto store = MustOpen(options);
+    for (int i = 0; i < 3; ++i) REQUIRE(WriteAndWait(*store, BatchOf(i)));
+    CHECK_FALSE(store->Health().slow);
+  }
+}
+
 }  // namespace
 }  // namespace coffer::node
