@@ -129,7 +129,8 @@ class Cluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="coffer-process-"))
         self.secret = self.folder / "secret"
         self.secret.write_text(SECRET)
-        self.common = {"secret_file": str(self.secret), "resync_delay": resync_delay, "disk_reserve": "64MiB", **common}
+        # How long a busy machine's disk takes decides no test but those that make it slow.
+        self.common = {"secret_file": str(self.secret), "resync_delay": resync_delay, "disk_reserve": "64MiB", "slow_disk": "0s", **common}
         self.members = {}
         self.cli_options = []
         for number in range(1, nodes + 1):

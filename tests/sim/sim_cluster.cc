@@ -12,6 +12,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr Duration kUsualSync = microseconds(800);
+
 bool BringsValues(const node::StoreBatch& batch) {
   return std::any_of(batch.changes.begin(), batch.changes.end(), [](const auto& change) {
     const auto* put = std::get_if<node::StoreBatch::PutRecord>(&change);
@@ -122,6 +124,7 @@ void SimCluster::Start(std::size_t i) {
   n.stopped.reset();
   n.disk.fail_next = false;
   n.last_sync = now_;
+  n.syncs = NewSyncWatch();
   node::NodeCoreConfig config;
   config.boot = Boot(n.boot);
   config.self.set_id(n.id.str());
@@ -254,6 +257,9 @@ void SimCluster::TellHealth(std::size_t i) {
   health.free_bytes = health.full ? 0 : health.total_bytes;
   // Who waits for room is not hung: it tries the disk with other bytes.
   health.since_last_sync = Fitting(n) == 0 && n.saves.empty() ? Duration(0) : now_ - n.last_sync;
+  // The probe of an idle disk. It draws nothing, so that a disk that is looked at is written to as before.
+  if (!n.batch_sync && n.disk.hung_until <= now_) n.syncs.Note(now_, kUsualSync * n.disk.slower, 0);
+  health.slow = n.syncs.slow(now_);
   Carry(i, n.core->SetHealth(NodeNow(n), health));
   AtNode(i, now_ + seconds(1), [this, i] { TellHealth(i); });
 }
@@ -261,7 +267,7 @@ void SimCluster::TellHealth(std::size_t i) {
 // --- Disk ---------------------------------------------------------------------------------------------------------------
 
 Duration SimCluster::SyncTime(const SimNode& n) {
-  const Duration usual = microseconds(50 + random_.Below(1500)) * n.disk.slower;
+  const Duration usual = microseconds(50 + random_.Below(1500)) * n.disk.slower;  // kUsualSync on average
   return std::max<Duration>(usual, n.disk.hung_until - now_);
 }
 
@@ -271,11 +277,13 @@ void SimCluster::SyncBatches(std::size_t i) {
   const std::size_t fitting = Fitting(n);
   if (n.batch_sync || fitting == 0) return;
   n.batch_sync = true;
-  At(SyncTime(n), [this, i, life = n.life, count = fitting] {
+  const Duration takes = SyncTime(n);
+  At(takes, [this, i, life = n.life, count = fitting, takes] {
     SimNode& node = *nodes_[i];
     if (node.life != life) return;
     node.batch_sync = false;
     if (Fails(i)) return FailSync(i);
+    node.syncs.Note(now_, takes, 0);
     node.store.CompleteWrites(count);
     for (std::size_t k = 0; k < count; ++k) {
       node.durable_tickets.insert(node.batches.front().ticket);

@@ -21,6 +21,7 @@
 #include "coffer/v1/stream.pb.h"
 #include "node/core/node_core.h"
 #include "node/memory_store.h"
+#include "node/sync_watch.h"
 #include "router/core/router_core.h"
 
 namespace coffer::sim {
@@ -60,6 +61,12 @@ struct SimFolder {
   node::NodeDurable durable;
 };
 
+// A disk a hundred times slower than it should be is slow here (L11.1), one ten times slower is not; well again sooner than in a real
+// node, because runs are short.
+inline node::SyncWatch NewSyncWatch() {
+  return node::SyncWatch({.bound = std::chrono::milliseconds(25), .hold = std::chrono::seconds(10), .longest_hold = std::chrono::seconds(20)});
+}
+
 // What nodes and routers have in common.
 struct SimProcess {
   NodeId id;
@@ -91,6 +98,7 @@ struct SimNode : SimProcess {
   bool save_sync = false;
   DiskFaults disk;
   Instant last_sync{};
+  node::SyncWatch syncs = NewSyncWatch();
   std::optional<std::string> stopped;               // fail-stop message
   std::optional<std::string> retired;               // its identity is over: the next start is under a new one, with an empty disk
 };
