@@ -392,6 +392,18 @@ void LearnerResync::Persist(PartitionId partition, StoreBatch batch, const NodeI
   });
 }
 
+// Whether records here show writes that our log has not come to: it was begun anew before them, or they were fetched before they came.
+// The log will count them.
+bool LearnerResync::AheadOfLog(PartitionId partition, const Job& job) const {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  const auto ahead = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq > replica.last(); };
+  bool any = false;
+  replica.Scan("", "", [&](const RecordKey&, const RecordHeader& header) {
+    any = any || ahead(header.stamp) || (header.deleted && ahead(header.deleted_by));
+  });
+  return any;
+}
+
 // Everything was compared and fetched, durably. Counted once the live writes are durable, too, so that the counters say what is
 // there (I15).
 void LearnerResync::Finish(PartitionId partition, Job& job) {
@@ -406,6 +418,11 @@ void LearnerResync::Finish(PartitionId partition, Job& job) {
 }
 
 void LearnerResync::CountUp(PartitionId partition, Job& job) {
+  if (AheadOfLog(partition, job)) {
+    job.started = true;  // again in a while
+    job.asked = ctx_.now;
+    return;
+  }
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
   if (ctx_.Replica(partition).CountLive("", "", &blocks, &bytes) == ReadOutcome::kFailed) {

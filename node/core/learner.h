@@ -94,6 +94,7 @@ class LearnerResync {
   bool Live(const Job& job, const RecordHeader& header) const;
   bool ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const;
   void Finish(PartitionId partition, Job& job);
+  bool AheadOfLog(PartitionId partition, const Job& job) const;
   void CountUp(PartitionId partition, Job& job);
   void SayDone(PartitionId partition, const Job& job);
   void Count(std::uint64_t records, std::uint64_t bytes, const NodeId& from, bool travelled);
