@@ -78,6 +78,7 @@ struct Agreement::Impl {
 
   bool IsOurInstance(Instant now, const NodeId& from, Epoch asked);
   bool IsPresentAttempt(std::uint64_t asked_epoch, const Ballot& ballot, std::uint64_t asked_boot) const;
+  void DropStale();
   bool AdoptBytes(std::string_view bytes);
   void Learn(Instant now, const NodeId& from, std::string_view bytes);
   void Decided(Instant now);
@@ -135,6 +136,7 @@ void Agreement::Impl::OnPrepare(Instant now, const NodeId& from, const wire::Pre
   promise.set_granted(answer.granted);
   WriteBallot(acceptor.state().promised, promise.mutable_promised());
   if (!empty && answer.granted && acceptor.state().accepted_ballot.counter != 0) {
+    RULE("A5 accepted");
     WriteBallot(acceptor.state().accepted_ballot, promise.mutable_accepted_ballot());
     promise.set_accepted_layout(acceptor.state().accepted_layout);
   }
@@ -168,6 +170,7 @@ void Agreement::Impl::Answer(const NodeId& to, wire::Peer message, const Accepto
     to_self.push_back(std::move(message));
   } else {
     const bool wait = answer.granted && out.persist;
+    if (wait) RULE("A7");
     (wait ? out.after_persist : out.now).push_back({to, Wrap(std::move(message))});
   }
 }
@@ -191,7 +194,7 @@ void Agreement::Impl::OnPromise(Instant now, const NodeId& from, const wire::Pro
   if (counts) {
     Do(now, proposer.OnPromise(now, from, {m.granted(), *promised, *accepted, m.accepted_layout()}, &counts));
   }
-  if (!counts) ++counters.stale;
+  if (!counts) DropStale();
 }
 
 void Agreement::Impl::OnAccepted(Instant now, const NodeId& from, const wire::Accepted& m) {
@@ -203,7 +206,12 @@ void Agreement::Impl::OnAccepted(Instant now, const NodeId& from, const wire::Ac
   }
   bool counts = IsPresentAttempt(m.epoch(), *ballot, m.boot());
   if (counts) Do(now, proposer.OnAccepted(now, from, {m.granted(), *promised, m.refusal()}, &counts));
-  if (!counts) ++counters.stale;
+  if (!counts) DropStale();
+}
+
+void Agreement::Impl::DropStale() {
+  RULE("A10");
+  ++counters.stale;
 }
 
 void Agreement::Impl::Do(Instant now, Proposer::Step step) {
@@ -229,6 +237,7 @@ void Agreement::Impl::ForEachOtherVoter(Send send) const {
 void Agreement::Impl::AskForPromises(Instant now) {
   const Ballot ballot{acceptor.NextCounter(proposer.highest_seen()), self};
   proposer.Began(now, ballot);
+  RULE("A9");
   out.persist = true;
   wire::Peer message;
   wire::Prepare& prepare = *message.mutable_prepare();
@@ -252,6 +261,7 @@ void Agreement::Impl::AskForAcceptance(Instant now) {
 
 // A quorum made the value durable: it is the layout of its epoch, whatever happens to us now.
 void Agreement::Impl::Decided(Instant now) {
+  RULE("A12");
   const std::string bytes = proposer.value();
   const std::shared_ptr<const Layout> before = acceptor.layout();
   if (!AdoptBytes(bytes)) {
@@ -287,13 +297,16 @@ bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
     return false;
   }
   if (decoded->epoch <= epoch()) {
+    RULE("A17 older");
     if (decoded->epoch == epoch() && bytes != acceptor.state().layout) ++counters.conflicting;
     return false;
   }
   if (proposer.active()) {
     const bool ours = bytes == proposer.own();
+    if (!ours) RULE("A13");
     EndProposal(ours, ours ? "" : "overtaken: another layout was decided");
   }
+  if (acceptor.layout() && decoded->epoch > epoch().Next()) RULE("A17 ahead");
   if (acceptor.layout()) history.Superseded(epoch(), acceptor.state().layout);
   acceptor.Adopt(std::make_shared<const Layout>(std::move(*decoded)), bytes);
   spread.Adopted(epoch());
@@ -320,6 +333,7 @@ void Agreement::Impl::OnLayoutPush(Instant now, const NodeId& from, const wire::
 void Agreement::Impl::Learn(Instant now, const NodeId& from, std::string_view bytes) {
   if (AdoptBytes(bytes)) {
     spread.Seen(now, from, epoch());
+    RULE("A16");
     SayWhatWeHave(from, &out.after_persist);
   } else if (epoch() != Epoch(0)) {
     SayWhatWeHave(from, &out.now);
@@ -435,7 +449,10 @@ Agreement::Output Agreement::Propose(Instant now, const Layout& next) {
 }
 
 Agreement::Output Agreement::Withdraw(Instant now) {
-  if (impl_->proposer.active()) impl_->EndProposal(false, "nothing is to be changed any more");
+  if (impl_->proposer.active()) {
+    RULE("A14 withdrawn");
+    impl_->EndProposal(false, "nothing is to be changed any more");
+  }
   return impl_->Finish(now);
 }
 

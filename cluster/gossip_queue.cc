@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cluster/rule_mark.h"
+
 namespace coffer::cluster {
 namespace {
 
@@ -64,8 +66,12 @@ std::vector<MemberNews> GossipQueue::Take(std::size_t max, int limit) {
     Item& item = items_[slot];
     updates.push_back(item.news);
     item.rank += std::uint64_t{1} << kAgeBits;
-    if (item.rank >> kAgeBits >= static_cast<std::uint64_t>(limit)) Erase(slot);
-    else by_rank_.emplace(item.rank, slot);
+    if (item.rank >> kAgeBits < static_cast<std::uint64_t>(limit)) {
+      by_rank_.emplace(item.rank, slot);
+    } else {
+      RULE("M8 told often enough");
+      Erase(slot);
+    }
   }
   return updates;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "cluster/rule_mark.h"
+
 namespace coffer::cluster {
 namespace {
 
@@ -29,6 +31,7 @@ Refusal WhyNotCreated(const Layout& layout, const JoinTokenChange& change) {
     return JoinTokenRefusal{"BAD_REQUEST", "a join token is named by a hash of 32 bytes, and is not used when it is made; nothing was changed"};
   }
   if (token.expires_ms <= change.now_ms || token.expires_ms - change.now_ms > kMostJoinTokenLifetimeMs) {
+    RULE("J1");
     return JoinTokenRefusal{"BAD_REQUEST", "a join token lives for at most one hour; nothing was changed. Ask for 1s to 1h."};
   }
   if (const JoinToken* known = Find(layout, token.hash)) {
@@ -48,13 +51,23 @@ Refusal WhyNotRedeemed(const Layout& layout, const JoinTokenChange& change) {
     return JoinTokenRefusal{"BAD_REQUEST", "the join token was shown in a malformed way; nothing was changed"};
   }
   const JoinToken* known = Find(layout, shown.hash);
-  if (!known) return Unknown();
-  if (known->used == shown.used) return std::nullopt;
+  if (!known) {
+    RULE("J2 unknown");
+    return Unknown();
+  }
+  if (known->used == shown.used) {
+    RULE("J3");
+    return std::nullopt;
+  }
   if (!known->used.empty()) {
+    RULE("J2 used");
     return JoinTokenRefusal{"JOIN_TOKEN_USED", "the join token was used already, by " + known->used_by +
                                                    ". If that was not you, somebody else has the cluster's secret now: change it. Else " + kMakeNew};
   }
-  if (Expired(*known, change.now_ms)) return JoinTokenRefusal{"JOIN_TOKEN_EXPIRED", "the join token has expired; " + kMakeNew};
+  if (Expired(*known, change.now_ms)) {
+    RULE("J2 expired");
+    return JoinTokenRefusal{"JOIN_TOKEN_EXPIRED", "the join token has expired; " + kMakeNew};
+  }
   if (known->expires_ms - change.now_ms > kMostJoinTokenLifetimeMs + kJoinTokenClockSkewMs) {
     return JoinTokenRefusal{"JOIN_TOKEN_EXPIRED", "by this member's clock the join token would live for longer than a token may: put the clocks "
                                                   "right, then " + kMakeNew};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cluster/rule_mark.h"
+
 namespace coffer::cluster {
 
 LayoutSpread::LayoutSpread(std::uint64_t seed, Epoch ours) : random_(seed), ours_(ours) {}
@@ -37,6 +39,7 @@ void LayoutSpread::Seen(Instant now, const NodeId& id, Epoch theirs) {
   if (peer.next_push != kNever) return;
   const bool silent_so_far = peer.pushes >= kMaxPushes;
   const Duration wait = silent_so_far ? kPushRetryMax : kOthersFirst;
+  RULE("A18 told later");
   peer.next_push = now + wait + Duration(random_.Below(kOthersSpread.count()));
 }
 
@@ -52,11 +55,15 @@ LayoutSpread::Due LayoutSpread::Take(Instant now) {
   Due due;
   std::vector<NodeId> ahead;
   for (auto& [id, peer] : peers_) {
-    if (peer.next_push <= now) due.push.push_back(id);
+    if (peer.next_push <= now) {
+      if (peer.pushes > 0) RULE("A15");
+      due.push.push_back(id);
+    }
     if (Ahead(peer)) ahead.push_back(id);
   }
   for (const NodeId& id : due.push) Pushed(now, id);
   if (!ahead.empty() && next_pull_ <= now) {
+    RULE("A18 pulled");
     due.pull = ahead[random_.Below(ahead.size())];
     ++peers_[*due.pull].pulls;
     next_pull_ = now + kPullRetry;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cluster/membership_state.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 
@@ -244,6 +245,7 @@ Membership::Output Membership::Leave(Instant now) {
   State& s = *state_;
   s.Enter(now);
   if (s.leaving) return s.Exit(now);
+  RULE("M11");
   s.leaving = true;
   s.Own().facts.Edit().set_leaving(true);
   s.Own().state = Liveness::kLeft;

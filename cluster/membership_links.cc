@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cluster/membership_state.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 
@@ -31,7 +32,9 @@ void Membership::State::OnPushPull(Instant now, const NodeId& from, const wire::
   // When a link comes up both ends send their table: that is the answer already.
   const auto path = paths.find(from);
   const bool just_sent = path != paths.end() && path->second.table_sent != kNotSent && now - path->second.table_sent < config.probe_interval;
-  if (!just_sent) SendTable(now, from, true);
+  if (just_sent) return;
+  RULE("M8 both ways");
+  SendTable(now, from, true);
 }
 
 void Membership::State::TickPushPull(Instant now) {
@@ -56,6 +59,7 @@ void Membership::State::Retry(Instant now, const NodeId& peer) {
     if (!IsMemberAlive(peer) && (Size() <= kLarge || member == nullptr)) SendTable(now, peer, false);
     else if (!IsMemberAlive(peer)) SendPing(peer, ++last_sequence);
   } else if (member != nullptr && !IsReachedElsewhere(peer, member->facts->address())) {
+    RULE("M9");
     Dial(member->facts->address());
   }
   ScheduleRetry(now, peer, false);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cluster/membership_state.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 
@@ -58,6 +59,7 @@ void Membership::State::Adopt(Instant now, const MemberNews& update, bool whole_
   const MemberRecord before = std::exchange(member, update.record);
   const bool changed = before.state != member.state;
   const bool restarted = before.boot() != member.boot();
+  if (restarted) RULE("M13");
   const bool moved = before.facts->address() != member.facts->address();
   member.since = changed || restarted ? now : before.since;
   out.changes.push_back({update.id, member.state, changed, restarted});
@@ -100,6 +102,7 @@ void Membership::State::Suspect(Instant now, const NodeId& id, const NodeId& acc
   MemberRecord& member = members.at(id);
   if (member.state == Liveness::kSuspect) return Confirm(now, id, accuser);
   if (member.state != Liveness::kAlive) return;
+  RULE("M4 suspected");
   ++counts.suspicions;
   member.state = Liveness::kSuspect;
   member.since = now;
@@ -111,6 +114,7 @@ void Membership::State::Suspect(Instant now, const NodeId& id, const NodeId& acc
 // Accusations of different members add up, and each is passed on while they are few.
 void Membership::State::Confirm(Instant now, const NodeId& id, const NodeId& accuser) {
   if (!suspicions.Accuse(id, accuser)) return;
+  RULE("M4 another accuser");
   queue.Put(id, members.at(id), accuser);
   next_gossip = std::min(next_gossip, std::max(now, last_gossip + config.gossip_interval));
 }
@@ -121,6 +125,7 @@ void Membership::State::TickSuspicions(Instant now) {
 
 void Membership::State::DeclareDead(Instant now, const NodeId& id) {
   MemberRecord& member = members.at(id);
+  RULE("M4 dead");
   ++counts.deaths;
   member.state = Liveness::kDead;
   member.since = now;
@@ -174,6 +179,7 @@ void Membership::State::Refute(Instant now, Incarnation accused) {
   }
   accused_at.reset();
   if (leaving) return;
+  RULE("M5");
   ++counts.refutations;
   awareness = std::min(awareness + 1, config.awareness_max);
   Own().incarnation = std::max(Own().incarnation, accused);

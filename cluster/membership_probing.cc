@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cluster/membership_state.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 
@@ -73,7 +74,10 @@ void Membership::State::AskOthers(Instant now, std::uint64_t sequence, Probe* pr
   // Asked late because of a broken link, they still have the time it takes.
   probe->deadline = std::max(probe->deadline, now + config.probe_timeout * (awareness + 1));
   const auto helpers = PickLinked(static_cast<std::size_t>(config.indirect_probes), probe->target, false);
-  if (!helpers.empty()) ++counts.probes_indirect;
+  if (!helpers.empty()) {
+    RULE("M3 others are asked");
+    ++counts.probes_indirect;
+  }
   for (const NodeId& helper : helpers) {
     wire::Peer message;
     wire::PingRequest& request = *message.mutable_ping_request();
@@ -107,11 +111,15 @@ void Membership::State::FailProbe(Instant now, std::uint64_t sequence) {
   // Helpers that did not even say no: perhaps it is us who hear nothing. Without helpers only a refusal speaks for us.
   const int silent = static_cast<int>(probe.helpers.size() - probe.nacked.size());
   const int blame = probe.helpers.empty() ? (refused ? 0 : 1) : silent;
+  if (blame > 0) RULE("M6");
   awareness = std::min(awareness + blame, config.awareness_max);
   if (Find(probe.target) == nullptr) return;
   Suspect(now, probe.target, self);
   const bool confirmed = probe.helpers.empty() || !probe.nacked.empty();
-  if (refused && confirmed) suspicions.Hasten(probe.target);
+  if (refused && confirmed) {
+    RULE("M7");
+    suspicions.Hasten(probe.target);
+  }
 }
 
 void Membership::State::OnPingAck(Instant now, const NodeId& from, const wire::PingAck& m) {
@@ -159,6 +167,7 @@ void Membership::State::OnPing(Instant now, const NodeId& from, const wire::Ping
     return;
   }
   if (!answering) {
+    RULE("M10");
     ++counts.unanswered;
     return;
   }
@@ -193,6 +202,7 @@ void Membership::State::OnPingRequest(Instant now, const NodeId& from, const wir
 }
 
 void Membership::State::Nack(Relay* relay) {
+  RULE("M3 no answer");
   wire::Peer message;
   message.mutable_ping_nack()->set_sequence(relay->requester_sequence);
   Send(relay->requester, std::move(message));

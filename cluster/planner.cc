@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cluster/planner_draft.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 namespace {
@@ -43,6 +44,8 @@ void UpdatePlan(Draft* draft) {
     next.plan = MovePlan{next.epoch, JoinCauses(draft->causes), moving};
   } else if (!next.plan || next.plan->partitions_total < moving) {
     next.plan = MovePlan{next.epoch, CauseOfGaps(*draft), moving};
+  } else {
+    RULE("S11");  // what is still to be moved is measured against the total that was frozen
   }
 }
 

@@ -7,6 +7,7 @@
 #include "cluster/placement.h"
 #include "cluster/planner_draft.h"
 #include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 namespace {
@@ -69,11 +70,17 @@ class GroupUpdate {
     }
     DropDead();
     if (removal != nullptr) DropUnreached(draft_.next.IndexOf(removal->member));
-    if (learner != kNoMember && MayGrant(learner)) Insert(&group_.in_sync, learner);
+    if (learner != kNoMember && MayGrant(learner)) {
+      RULE("L3");
+      Insert(&group_.in_sync, learner);
+    }
     Settle();
     group_.primary = BetterLeader(draft_, before_, group_);
     if (group_.in_sync.size() > kMaxGroupMembers) MakeRoom(learner);
-    if (changed || group_.primary != before_.primary || group_.in_sync != before_.in_sync) {
+    const bool same = group_.primary == before_.primary && group_.in_sync == before_.in_sync;
+    if (changed && same) RULE("L6");
+    if (changed || !same) {
+      RULE("L7");
       group_.term = Term(draft_.next.epoch.value);
     }
   }
@@ -81,7 +88,10 @@ class GroupUpdate {
  private:
   // L10: until its survivors are merged nothing of the group changes; whether its primary holds everything is not known.
   void EndMerge(const MergedSurvivors* merged) {
-    if (merged == nullptr) return;
+    if (merged == nullptr) {
+      RULE("L10.1 nothing changes");
+      return;
+    }
     group_.survivors.clear();
     group_.loss = merged->loss;
     group_.loss->epoch = draft_.current.forced_epoch;
@@ -98,7 +108,10 @@ class GroupUpdate {
       group_.in_sync = {*anyone};
       return;
     }
-    if (std::none_of(before_.in_sync.begin(), before_.in_sync.end(), lives)) return;
+    if (std::none_of(before_.in_sync.begin(), before_.in_sync.end(), lives)) {
+      RULE("L5");
+      return;
+    }
     std::erase_if(group_.in_sync, [this](MemberIndex m) { return draft_.Dead(m); });
     if (!group_.InSync(group_.primary)) group_.primary = Heir();
   }
@@ -107,6 +120,7 @@ class GroupUpdate {
   void DropUnreached(MemberIndex member) {
     const MemberIndex primary = before_.primary;
     if (member == primary || group_.primary != primary || !group_.InSync(primary) || !draft_.Alive(primary)) return;
+    RULE("L5.3");
     std::erase(group_.in_sync, member);
   }
 
@@ -114,7 +128,9 @@ class GroupUpdate {
   MemberIndex Heir() const {
     for (const auto* candidates : {&group_.goal, &group_.in_sync}) {
       for (MemberIndex m : *candidates) {
-        if (before_.InSync(m) && draft_.Alive(m)) return m;
+        if (!draft_.Alive(m)) continue;
+        if (before_.InSync(m)) return m;
+        RULE("L2");  // it lives, but may lack what was acknowledged
       }
     }
     return group_.primary;
@@ -250,6 +266,7 @@ void ForceGroups(Draft* draft) {
       if (!group.InSync(group.primary)) group.primary = FirstInSync(group, group.goal);
       continue;
     }
+    RULE("L10");
     group.survivors = Survivors(*draft, p);
     group.primary = group.survivors.front();
     group.in_sync = {group.primary};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cluster/planner_draft.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 namespace {
@@ -168,6 +169,7 @@ void RemoveForgotten(Draft* draft) {
     if (!removed[m] || draft->forced) continue;  // force names nobody any more whom it gave up
     removed[m] = !NamedInSync(draft->current, m) && !NamedInSync(next, m) && !NamedInGoal(next, m) &&
                  VotersCanSpare(next, draft->members, m);
+    if (!removed[m]) RULE("L8");
   }
   if (std::find(removed.begin(), removed.end(), true) == removed.end()) return;
   const std::vector<MemberIndex> numbers = NewNumbers(removed);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cluster/planner_draft.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::cluster {
 namespace {
@@ -137,6 +138,7 @@ void ApplyForce(Draft* draft, std::uint64_t skip) {
   for (MemberIndex m = 0; m < draft->member_count(); ++m) {
     Member& member = draft->next.members[m];
     if (draft->Alive(m)) continue;
+    RULE("L9 given up");
     draft->forget[m] = true;
     draft->next.retired.push_back({member.id, member.name, draft->next.epoch});
     if (member.witness || member.down) continue;

@@ -22,7 +22,10 @@ Proposer::Proposer(std::uint64_t seed) : random_(seed) {}
 
 Proposer::Step Proposer::Start(Instant now, std::shared_ptr<const Layout> current, std::string own) {
   own_ = std::move(own);
-  if (active()) return {};
+  if (active()) {
+    RULE("A14 replaced");
+    return {};
+  }
   current_ = std::move(current);
   attempts_ = 0;
   highest_seen_ = 0;
@@ -92,6 +95,7 @@ Proposer::Step Proposer::OnRefusal(Instant now, const NodeId& from, const Ballot
   if (!illegal.empty()) {
     illegal_ = illegal;
   } else if (promised > ballot_) {
+    RULE("A8");
     outvoted_ = true;
     highest_seen_ = std::max(highest_seen_, promised.counter);
   } else {
@@ -114,11 +118,16 @@ Proposer::Step Proposer::Tick(Instant now) {
     }
   }
   if (phase_ == Phase::kWaiting) return {.kind = Step::Kind::kAttempt};
+  if (granted_.size() > refused_.size()) RULE("A2");  // a majority of those who answered is no quorum
   return Retry(now);
 }
 
 Proposer::Step Proposer::Retry(Instant now) {
-  if (attempts_ >= kMaxAttempts) return {.kind = Step::Kind::kEnded, .why = WhyNot()};
+  if (attempts_ >= kMaxAttempts) {
+    RULE("A14 given up");
+    return {.kind = Step::Kind::kEnded, .why = WhyNot()};
+  }
+  RULE("A14 again");
   phase_ = Phase::kWaiting;
   ballot_ = {};
   deadline_ = now + Duration(random_.Below(Doubled(kBackOff, attempts_ - 1, kBackOffMax).count()));

@@ -77,12 +77,13 @@ void PrimaryProgress::WithdrawLearner() {
 
 bool PrimaryProgress::MayPropose() const {
   // Its log starts at the base: only once the base is committed does every later primary share a point with it.
+  if (learner_complete_ && committed_ < learner_complete_at_) RULE("R7.2 not committed yet");
   return active_ && !proposed_ && learner_ && (learner_complete_ || Planted(Bug::kAddBeforeHistory)) && HasContact(*learner_) &&
          committed_ >= learner_base_ && committed_ >= learner_complete_at_ && AckedBy(*learner_) >= committed_;
 }
 
 void PrimaryProgress::MarkProposed() {
-  RULE("R7.2");
+  RULE("R7.2 proposed");
   proposed_ = learner_;
   ackset_.push_back(*learner_);
   learner_.reset();
@@ -93,6 +94,7 @@ void PrimaryProgress::MarkProposed() {
 
 void PrimaryProgress::SetMinCopies(std::uint32_t min_copies) {
   if (min_copies == min_copies_) return;
+  RULE("R2.5");
   min_copies_ = min_copies;
   acknowledged_ = Seq{};
   Update();
@@ -107,22 +109,25 @@ void PrimaryProgress::Update() {
   for (const NodeId& id : ackset_) {
     if (id == self_ || (active_ && Planted(Bug::kPrimaryAcksAlone) && !peers_.at(id).contacted)) continue;
     if (id == proposed_ && (active_ ? Planted(Bug::kAddNotInAcks) : Planted(Bug::kAddNotInActivation))) continue;
+    if (id == proposed_ && peers_.at(id).durable < common) RULE("R3");
     common = std::min(common, peers_.at(id).durable);
   }
   if (!active_) {
     const bool contacted = std::all_of(ackset_.begin(), ackset_.end(), [&](const NodeId& id) {
       return id == self_ || peers_.at(id).contacted || (id == proposed_ && Planted(Bug::kAddNotInActivation));
     });
-    if (!contacted || common < tail_) return;
+    if (!contacted || common < tail_) {
+      RULE("R4.1");
+      return;
+    }
     active_ = true;
-    RULE("R4.1");
   }
   committed_ = std::max(committed_, common);
   Seq may = committed_;
   if (ackset_.size() < min_copies_ && !Planted(Bug::kMinCopiesIgnored)) {
-    RULE("R7.4");
     // A streaming learner is the copy that is missing; it vouches only for what it got live.
     const Seq by_learner = learner_ && AckedBy(*learner_) > learner_base_ ? AckedBy(*learner_) : Seq{};
+    if (by_learner > Seq{}) RULE("R7.4 by the learner");
     may = std::min(may, by_learner);
   }
   acknowledged_ = std::max(acknowledged_, may);

@@ -88,6 +88,7 @@ bool Followers::MayKeepEarly(PartitionId partition, std::uint64_t term, std::siz
   if (!ctx_.layout || partition >= ctx_.layout->partition_count() || Term(term) <= ctx_.group(partition).term) return false;
   bytes += kEarlyOwnBytes;
   if (early_bytes_ + bytes > kEarlyBytes) return false;
+  RULE("R1.1 kept");
   early_bytes_ += bytes;
   return true;
 }
@@ -106,6 +107,7 @@ void Followers::OnContact(const NodeId& from, const wire::Contact& contact) {
   }
   PartitionReplica& replica = ctx_.Replica(contact.partition());
   if (!replica.AllDurable()) {
+    RULE("R4.3 not durable yet");
     follow->deferred_contact = contact;
     return;
   }
@@ -145,7 +147,6 @@ bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBa
   std::vector<QuarantinedWrite> cut;
   const Seq last = replica.last();
   if (fork < replica.committed()) {
-    RULE("R4.2 refused");
     // The logs may well meet later, in a line that can't be read here.
     for (Seq seq = fork.Next(); seq <= replica.committed(); seq = seq.Next()) {
       if (replica.HashAt(seq)) continue;
@@ -191,7 +192,10 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     return;
   }
   if (r.learner_start()) {
-    if (r.choice() < follow->choice) return;  // chosen anew since
+    if (r.choice() < follow->choice) {  // chosen anew since
+      RULE("S2a earlier start");
+      return;
+    }
     follow->choice = r.choice();
   }
   StoreBatch batch;
@@ -203,6 +207,7 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
   const auto held = started ? replica.HashAt(base) : std::nullopt;
   if (r.learner_start() && !(held && held->view() == r.previous().hash())) {
     const Stamp stamp{follow->term, follow->boot, Seq(r.previous().seq())};
+    RULE("S3");
     replica.NoteContact(follow->term, follow->boot, nullptr);
     replica.StartAt(stamp.seq, Digest::Must(r.previous().hash()), stamp, &batch);
     follow->learner = follow->contacted = true;
@@ -274,7 +279,9 @@ void Followers::Tick() {
     const auto replica = ctx_.replicas.find(partition);
     if (replica != ctx_.replicas.end()) replica->second->KeepCommitted(&batch);
   }
-  if (!batch.empty()) ctx_.Persist(std::move(batch), [] {});
+  if (batch.empty()) return;
+  RULE("R4.6 known end kept");
+  ctx_.Persist(std::move(batch), [] {});
 }
 
 void Followers::Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied) {
@@ -326,7 +333,11 @@ void Followers::OnConfirm(const NodeId& from, const wire::Confirm& confirm) {
   answer->set_round(confirm.round());
   answer->set_boot(confirm.boot());
   for (const auto& asked : confirm.partitions()) {
-    if (Fence(from, asked.partition(), asked.term(), confirm.boot())) *answer->add_partitions() = asked;
+    if (Fence(from, asked.partition(), asked.term(), confirm.boot())) {
+      *answer->add_partitions() = asked;
+    } else {
+      RULE("R5.2");
+    }
   }
   ctx_.Send(from, std::move(message));
 }
@@ -337,7 +348,10 @@ void Followers::OnLearnerRole(const NodeId& from, const wire::LearnerRole& role)
     if (MayKeepEarly(role.partition(), role.term(), role.ByteSizeLong())) early_.push_back([this, from, role] { OnLearnerRole(from, role); });
     return;
   }
-  if (role.choice() < follow->choice) return;  // its withdrawal was overtaken by the start of a later choice
+  if (role.choice() < follow->choice) {  // its withdrawal was overtaken by the start of a later choice
+    RULE("S2a earlier role");
+    return;
+  }
   if (!role.chosen()) follow->learner = false;
   hooks_.learner_role(from, role);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/rule_mark.h"
+
 namespace coffer::node {
 namespace {
 
@@ -71,7 +73,10 @@ void Introductions::VisitQueues(const QueueVisitor& visit) const {
 bool Introductions::Admits(const NodeId& from, wire::Peer::KindCase kind) const {
   using K = wire::Peer::KindCase;
   if (kind == K::kIntroduction || kind == K::kIntroductionAnswer) return true;
-  if (!cleared_ && kind == K::kLayoutPush) return false;
+  if (!cleared_ && kind == K::kLayoutPush) {
+    RULE("R8.4 no layout");
+    return false;
+  }
   const auto it = peers_.find(from);
   if (it == peers_.end() || !it->second.has_folder) return IsForAnyone(kind);
   return cleared_ && it->second.noted;
@@ -128,6 +133,7 @@ void Introductions::OnAnswer(const NodeId& from, const wire::IntroductionAnswer&
 
 void Introductions::Clear() {
   if (!judges_.empty()) {
+    RULE("R8.4 after 5 s");
     std::string silent;
     for (const NodeId& id : judges_) silent += (silent.empty() ? "" : ", ") + hooks_.name_of(id);
     ctx_.Info("goes on without " + silent + ", which did not answer since the start");
@@ -144,6 +150,7 @@ void Introductions::RaiseStep() {
   if (!cleared_ || ctx_.now < next_step_ || ctx_.promises == promises_seen_) return;
   promises_seen_ = ctx_.promises;
   next_step_ = ctx_.now + kStep;
+  RULE("R8.6");
   ++ctx_.durable.lineage.back().step;
   ctx_.PersistQuietly([this, step = ctx_.durable.lineage.back().step] {
     durable_step_ = step;
@@ -159,6 +166,7 @@ void Introductions::Prune() {
   for (const auto& member : ctx_.layout->members) {
     if (member.id != ctx_.self && !knowing_.contains(member.id)) return;
   }
+  RULE("R8.7");
   ctx_.durable.lineage.erase(ctx_.durable.lineage.begin(), ctx_.durable.lineage.end() - 1);
   ctx_.PersistQuietly([] {});
 }
@@ -191,11 +199,15 @@ void Introductions::OnIntroduction(const NodeId& from, const wire::Introduction&
   }
   if (seen != ctx_.durable.remembered.end() && seen->second.boot == mark.boot) mark.step = std::max(mark.step, seen->second.step);
   if (introduction.wanted() && ctx_.now - peer.asked >= kAnswerWanted) Introduce(from, /*wanted=*/false);
-  if (!introduction.cleared()) return Answer(from, mark, false);
+  if (!introduction.cleared()) {
+    RULE("R8.5");
+    return Answer(from, mark, false);
+  }
   Note(from, mark);
 }
 
 void Introductions::Refuse(const NodeId& from, const FolderMark& mark, const FolderMark& remembered, const std::string& why) {
+  RULE("R8.1");
   peers_[from].noted = false;
   ctx_.Event(NodeEvent::Level::kError, hooks_.name_of(from) + " runs on an old copy of its data folder and is refused: " + why +
                                            ". It comes back under a new id and is filled from the others.");
@@ -208,6 +220,7 @@ void Introductions::Refuse(const NodeId& from, const FolderMark& mark, const Fol
 }
 
 void Introductions::RefuseForcedOut(const NodeId& from, const FolderMark& mark, Epoch epoch) {
+  RULE("R8.9");
   peers_[from].noted = false;
   ctx_.Event(NodeEvent::Level::kError, Short(from) + " was given up by `layout force` with epoch " + std::to_string(epoch.value) +
                                            " and is refused. It comes back under a new id and is filled from the others.");
@@ -280,6 +293,7 @@ void Introductions::Answer(const NodeId& to, const FolderMark& mark, bool cleare
 void Introductions::Establish(const NodeId& peer) {
   Peer& p = peers_[peer];
   if (p.established || !cleared_ || !p.linked || !p.noted || !p.knows_us) return;
+  RULE("R8.3");
   p.established = true;
   hooks_.established(peer);
 }

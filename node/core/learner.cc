@@ -23,7 +23,10 @@ std::uint64_t BytesOf(const wire::ListedRecord& r) { return r.size(); }
 }  // namespace
 
 void LearnerResync::OnRole(const NodeId& primary, const wire::LearnerRole& role) {
-  if (!role.chosen()) return End(role.partition());
+  if (!role.chosen()) {
+    RULE("S2");
+    return End(role.partition());
+  }
   auto it = jobs_.find(role.partition());
   if (it == jobs_.end() || it->second.primary != primary || it->second.term != Term(role.term()) ||
       it->second.boot != Boot(role.boot()) || it->second.choice != role.choice()) {
@@ -176,7 +179,10 @@ void LearnerResync::AskListing(PartitionId partition, Job& job) {
 }
 
 void LearnerResync::AskFetch(PartitionId partition, Job& job) {
-  if (budget_ <= 0) return;
+  if (budget_ <= 0) {
+    RULE("S10 paced");
+    return;
+  }
   if (WindowFull(job.primary)) {
     if (!std::exchange(job.waits, true)) waiting_.push_back(partition);
     return;
@@ -264,7 +270,10 @@ bool LearnerResync::ChangedLive(PartitionId partition, const Job& job, const Rec
   const PartitionReplica& replica = ctx_.Replica(partition);
   RecordHeader header;
   switch (replica.Find(key, &header)) {
-    case ReadOutcome::kFound: return Live(job, header);
+    case ReadOutcome::kFound:
+      if (!Live(job, header)) return false;
+      RULE("S5");
+      return true;
     case ReadOutcome::kAbsent: return false;
     case ReadOutcome::kDamaged: return replica.MayHaveChanged(key, Seq(job.as_of));
     case ReadOutcome::kFailed: return true;
@@ -305,7 +314,8 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     const bool same_key = next < listing.records_size() && listing.records(next).key() == key;
     if (!same_key) {
       if (Planted(Bug::kMergedBack) || ChangedLive(partition, job, own.key)) return true;
-      RULE("R10 adopted");
+      RULE("R10.4");
+      RULE("S6");
       ctx_.Replica(partition).NoteRecord(own.key, std::nullopt);
       batch.changes.push_back(StoreBatch::EraseRecord{partition, own.key});
       return true;

@@ -201,6 +201,7 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
   std::erase_if(ctx.durable.adds, [&](const cluster::ProposedAdd& add) {
     return add.partition >= ctx.layout->partition_count() || ctx.group(add.partition).term != add.term || Planted(Bug::kAddClearedByOtherEpoch);
   });
+  if (!ctx.durable.adds.empty()) RULE("R1.3 add kept");
   if (const auto forced = ctx.layout->RetiredAt(ctx.self)) ctx.Retire(cluster::WhyRetired(*forced));
   introductions.OnLayout();
   ctx.reach.Keep([this](const NodeId& id) { return ctx.layout->IndexOf(id) != cluster::kNoMember; });
@@ -209,7 +210,7 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
   for (PartitionId p = 0; p < ctx.layout->partition_count(); ++p) {
     const Group& after = ctx.group(p);
     if (!before || before->group(p).term != after.term) {
-      RULE("R1.3");
+      RULE("R1.3 state cleared");
       ChangeTerm(p, before ? &before->group(p) : nullptr, after);
     } else if (Planted(Bug::kAddClearedByOtherEpoch) && ctx.IsPrimary(p)) {
       primaries.EndTerm(p, true);
@@ -236,13 +237,16 @@ void NodeCore::State::ChangeTerm(PartitionId partition, const Group*, const Grou
   learner.EndTerm(partition);
   merges.EndTerm(partition);
   if (lead) primaries.StartTerm(partition);
-  if (own && !lead) merges.StartTerm(partition);
+  if (!own || lead) return;
+  RULE("L10.1 not served");
+  merges.StartTerm(partition);
 }
 
 void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
   using K = wire::Peer::KindCase;
   wire::Peer& m = message.header;
   if (!introductions.Admits(from, m.kind_case())) {
+    RULE("R8.2");
     ++ctx.counters.dropped;
     return;
   }

@@ -216,8 +216,9 @@ void Planning::RefreshRemovals() {
   std::erase_if(my_removals_, [this](const auto& e) { return !ctx_.reach.Silent(NodeId::Must(e.second.remove())); });
   for (const auto& [partition, request] : my_removals_) removals_[partition].heard = ctx_.now;
   std::erase_if(removals_, [this](const auto& e) {
-    const bool ours = ctx_.IsPrimary(e.first);
-    return ours ? !my_removals_.contains(e.first) : ctx_.now - e.second.heard > kRemovalLasts;
+    const bool stands = ctx_.IsPrimary(e.first) ? my_removals_.contains(e.first) : ctx_.now - e.second.heard <= kRemovalLasts;
+    if (!stands) RULE("L5.2");
+    return !stands;
   });
 }
 
@@ -315,6 +316,7 @@ void Planning::OnProposalEnded(bool decided, const std::string& why) {
 
 // A forced layout without a majority that could agree: the operator's typed statement stands in for it.
 void Planning::Force(const cluster::Layout& next) {
+  RULE("L9 past the voters");
   ctx_.Warn("an operator forces layout epoch " + std::to_string(next.epoch.value) + " without a majority of voters");
   const std::string bytes = cluster::Encode(next);
   execute_(agreement_.Adopt(ctx_.now, bytes));
@@ -368,6 +370,7 @@ bool Planning::TakeOperation() {
       status = Refuse(Code::kAborted, "PLAN_STALE", "the layout is at epoch " + std::to_string(ctx_.layout->epoch.value) +
                                                         " now; nothing was changed. Plan again.");
     } else if (const auto newer = change->kind == OperatorChange::Kind::kForce ? KnowsNewer() : std::nullopt) {
+      RULE("L9 newer is known");
       status = Refuse(Code::kAborted, "PLAN_STALE", *newer + " knows a newer layout, which is on its way here; nothing was changed. Plan again.");
     } else if (auto why = WhyNot(*ctx_.layout, Members(), *change)) {
       status = std::move(*why);
@@ -380,6 +383,7 @@ bool Planning::TakeOperation() {
       cluster::PlannerRequests requests;
       const auto next = cluster::PlanNext(*ctx_.layout, Members(), requests, *change, ctx_.config.planner);
       if (next && !past_voters) {
+        if (change->kind == OperatorChange::Kind::kForce) RULE("L9 by a majority");
         op.proposed = true;
         op.epoch = next->epoch;
         execute_(agreement_.Propose(ctx_.now, *next));
@@ -420,6 +424,7 @@ void Planning::WithoutVote() {
     if (PastVoters(ChangeOf(op.request))) {
       forces.push_back(std::move(op));
     } else {
+      RULE("A1");
       AnswerOperation(op, Refuse(Code::kUnavailable, "NOT_A_VOTER", "this node has no vote; ask another"), ctx_.layout->epoch);
     }
   }

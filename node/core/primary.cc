@@ -151,6 +151,7 @@ void Primaries::OnContactAnswer(const NodeId& from, const wire::ContactAnswer& a
   for (auto mark = answer.log().rbegin(); mark != answer.log().rend(); ++mark) {
     const auto hash = replica.HashAt(Seq(mark->seq()));
     if (!hash || hash->view() != mark->hash()) continue;
+    if (mark != answer.log().rbegin()) RULE("R4.5");
     lead.progress.Contacted(from);
     lead.knows_committed.erase(from);
     if (lead.chosen == from) lead.chosen.reset();
@@ -171,6 +172,7 @@ bool Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, 
     std::optional<RecordKey> damaged;
     const auto writes = replica.WritesAfter(after, kResendBytes, &damaged);
     if (!writes) {
+      if (damaged) RULE("S8 write kept back");
       if (damaged) hooks_.repair(partition, *damaged);  // contact is made anew until it is mended
       else ctx_.Warn("partition " + std::to_string(partition) + ": the log does not reach back to write " + std::to_string(after.value));
       lead.progress.LoseContact(peer);
@@ -209,7 +211,10 @@ void Primaries::OnAck(const NodeId& from, const wire::ReplicateAck& ack) {
     if (!Planted(Bug::kOtherBootCounted)) return;
   }
   Lead& lead = *found;
-  if (!OfThisChoice(lead, from, ack.choice())) return;
+  if (!OfThisChoice(lead, from, ack.choice())) {
+    RULE("S2a earlier answer");
+    return;
+  }
   if (ack.mismatch()) {
     if (lead.progress.learner() == from) {
       WithdrawLearner(ack.partition(), lead);
@@ -286,7 +291,11 @@ void Primaries::Sweep(PartitionId partition, Lead& lead) {
     if (id == ctx_.self || lead.progress.HasContact(id) || !ctx_.linked.contains(id)) continue;
     if (ctx_.now - lead.contact_sent[id] >= kContactRetry) SendContact(partition, lead, id);
   }
-  std::erase_if(lead.waiting, [&](const Waiting& w) { return w.waiter.deadline <= ctx_.now; });
+  std::erase_if(lead.waiting, [&](const Waiting& w) {
+    if (w.waiter.deadline > ctx_.now) return false;
+    RULE("R2.3");  // whoever waited hears nothing
+    return true;
+  });
   RefuseLate(lead);
   NoteWaiting(partition, lead);
   RetrySilent(partition, lead);
@@ -305,6 +314,7 @@ void Primaries::TellCommitted(PartitionId partition, Lead& lead) {
   const PartitionReplica& replica = ctx_.Replica(partition);
   for (const NodeId& peer : lead.progress.Receivers()) {
     if (!lead.progress.HasContact(peer) || lead.knows_committed[peer] >= committed) continue;
+    RULE("R10.2 said without a write");
     SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
   }
 }
@@ -353,7 +363,10 @@ void Primaries::Resolve(PartitionId, Lead& lead) {
   std::erase_if(lead.waiting, [&](Waiting& w) {
     if (!lead.progress.active()) return false;
     const Seq reached = w.committed_is_enough ? lead.progress.committed() : lead.progress.acknowledged();
-    if (reached < w.seq) return false;
+    if (reached < w.seq) {
+      RULE("R2.1");
+      return false;
+    }
     ready.push_back(std::move(w.done));
     return true;
   });

@@ -21,6 +21,7 @@ void Primaries::OnHistoryDone(const NodeId& from, const wire::HistoryDone& done)
   Lead* const found = Touch(done.partition());
   if (!found || found->term != Term(done.term()) || done.boot() != ctx_.config.boot.value) return;
   if (found->progress.learner() != from || !OfThisChoice(*found, from, done.choice())) return;
+  RULE("S7");
   found->progress.LearnerComplete(ctx_.Replica(done.partition()).last());
   TryPropose(done.partition(), *found);
 }
@@ -83,12 +84,16 @@ std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead
   auto usable = [&](cluster::MemberIndex m) {
     const NodeId& id = layout.members[m].id;
     if (group.InSync(m) || layout.members[m].witness || !ctx_.linked.contains(id) || !ctx_.Alive(id)) return false;
-    if (ctx_.reach.Avoided(ctx_.now, id)) return false;  // L5.4
+    if (ctx_.reach.Avoided(ctx_.now, id)) {
+      RULE("L5.4");
+      return false;
+    }
     const auto view = ctx_.membership->view();
     const auto member = view->find(id);
     return member != view->end() && !member->second.facts.read_only();
   };
   *history = !layout.settings.resync_paused;
+  if (!*history) RULE("S10 paused");
   for (const auto m : group.goal) {
     if (usable(m)) return layout.members[m].id;
   }
@@ -98,6 +103,7 @@ std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead
   const bool lost = std::any_of(group.goal.begin(), group.goal.end(), [&](cluster::MemberIndex m) {
     return !group.InSync(m) && ctx_.reach.AvoidedFor(ctx_.now, layout.members[m].id, ctx_.config.planner.resync_delay);
   });
+  if (lost) RULE("L5.5");
   *history = lost && !layout.settings.resync_paused;
   std::vector<NodeId> candidates;
   for (cluster::MemberIndex m = 0; m < layout.members.size(); ++m) {
@@ -115,7 +121,6 @@ void Primaries::Review(PartitionId partition) {
   if (!found) return;
   Lead& lead = *found;
   lead.review_at = ctx_.now + milliseconds(1000);
-  RULE("R2.5");
   lead.progress.SetMinCopies(ctx_.layout->settings.min_copies);
   Resolve(partition, lead);
   AskToRemoveSilent(partition, lead);
@@ -205,6 +210,7 @@ void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& le
 void Primaries::WithdrawLearner(PartitionId partition, Lead& lead) {
   if (!lead.progress.learner()) return;
   const NodeId learner = *lead.progress.learner();
+  RULE("R7.1");
   lead.progress.WithdrawLearner();
   if (ctx_.linked.contains(learner)) SendRole(partition, lead, learner, false, false);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cluster/rule_mark.h"
 #include "cluster/sha256.h"
 #include "node/core/entry_pack.h"
 #include "node/core/refusal.h"
@@ -39,7 +40,9 @@ class Reader {
   ZoneId zone() const { return ZoneId::Must(data().zone()); }
   bool Shown(Seq seq) const {
     const bool unlimited = !result_.task.confirmed && result_.task.limit == Seq{};
-    return unlimited || seq <= result_.task.limit;
+    if (unlimited || seq <= result_.task.limit) return true;
+    RULE("R5.3");
+    return false;
   }
 
   void Fail(Code code, std::string_view reason, std::string message) {
@@ -62,6 +65,7 @@ class Reader {
     if (result_.task.confirmed) return true;
     if (data().has_get_chunk() && data().get_chunk().any_holder()) {
       if (Planted(Bug::kNotFoundWhileFilling)) return true;
+      RULE("R13.2 not said");
       Fail(Code::kNotFound, "NOT_MINE", "not held here; only the primary can say that it does not exist");
       return false;
     }
@@ -116,6 +120,7 @@ class Reader {
                   "the chunk has " + std::to_string(value->size()) + " bytes; byte " + std::to_string(op.offset()) + " is past its end");
     }
     response_.set_total_size(value->size());
+    if (header.stamp.seq > result_.task.committed) RULE("R13.1");
     response_.set_settled(header.stamp.seq <= result_.task.committed);
     result_.bytes_read = value->size();
     const std::uint64_t rest = value->size() - op.offset();
@@ -303,6 +308,7 @@ class Reader {
       Payload value;
       const auto outcome = key ? store_.Read(fetch.partition(), *key, &header, &value) : ReadOutcome::kAbsent;
       record->set_damaged(outcome == ReadOutcome::kDamaged || outcome == ReadOutcome::kFailed);
+      if (record->damaged()) RULE("S8 damaged");
       if (outcome != ReadOutcome::kFound) continue;
       record->set_found(true);
       record->set_header(EncodeHeader(header));

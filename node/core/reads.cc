@@ -238,7 +238,7 @@ std::size_t Reads::CountWaiting(PartitionId partition) const {
 void Reads::OnReadDone(ReadResult result) {
   if (result.task.request.has_data_request()) --out_[result.task.request.data_request().partition()];
   if (result.needs_confirmation) {
-    RULE("R13");
+    RULE("R13.2 confirmed first");
     wire::DataRequest request = std::move(*result.task.request.mutable_data_request());
     const NodeId from = result.task.reply_to;
     if (!ctx_.IsPrimary(request.partition()) || Term(request.term()) != ctx_.group(request.partition()).term) {

@@ -115,6 +115,7 @@ std::optional<RecordHeader> Repairs::Proven(const Repair& repair, const NodeId& 
   auto theirs = DecodeHeader(fetched.records(0).header());
   if (!theirs || !RecordVerifies(repair.key, *theirs, *value)) return std::nullopt;
   if (auto own = Own(repair)) {
+    RULE("S9 own word");
     if (!own->value_gone && (theirs->value_gone || theirs->hash != own->hash || theirs->size != own->size)) return std::nullopt;
     return own;
   }
@@ -150,6 +151,7 @@ void Repairs::GiveUp(const Id& id) {
   auto it = repairs_.find(id);
   Repair repair = std::move(it->second);
   repairs_.erase(it);
+  RULE("S9 waits");
   const std::string name = NameRecord(repair.partition, repair.key);
   const bool lost = repair.reachable_denied;
   if (lost_.size() < kMostLost && lost_.try_emplace(id, repair.key).second) {

@@ -322,7 +322,7 @@ void PartitionReplica::Finish(const wire::Write& write, StoreBatch* batch) {
       RecordHeader header;
       const RecordKey key = ChunkKey(write);
       if (Find(key, &header) == ReadOutcome::kFound && header.deleted && !header.value_gone) {
-        RULE("R10 bytes go");
+        RULE("R10.2 bytes go");
         if (Planted(Bug::kTombstoneEarly)) {
           Overlay(key, std::nullopt, meta_.last.seq);
           batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
@@ -377,6 +377,7 @@ void PartitionReplica::StartAt(Seq base, const Digest& hash, const Stamp& stamp,
 
 void PartitionReplica::SetLacking(Seq after, Seq to) {
   const bool none = after >= to;
+  if (!none) RULE("L10.6 noted");
   meta_.lacks_after = none ? Seq{} : after;
   meta_.lacks_to = none ? Seq{} : to;
 }

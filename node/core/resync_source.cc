@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cluster/rule_mark.h"
 #include "cluster/sha256.h"
 #include "node/core/merge_rule.h"
 
@@ -28,7 +29,10 @@ Digest ListedHash(const ScannedRecord& record) { return record.damaged ? Digest{
 
 bool ResyncSource::Serves(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) const {
   if (!ctx_.layout || partition >= ctx_.layout->partition_count() || !ctx_.IsPrimary(partition)) return false;
-  if (ctx_.group(partition).term != Term(term) || boot != ctx_.config.boot.value) return false;
+  if (ctx_.group(partition).term != Term(term) || boot != ctx_.config.boot.value) {
+    RULE("S1");
+    return false;
+  }
   const auto* progress = primaries_.Progress(partition);
   if (!progress || !progress->active() || progress->learner() != from) return false;
   // What the learner does not get live must be visible to the scan.
@@ -64,6 +68,7 @@ void ResyncSource::OnRangesRequest(const NodeId& from, const wire::RangesRequest
   };
   const auto outcome = ctx_.store.Scan(request.partition(), request.after(), "", [&](const ScannedRecord& record) {
     if (answer->ranges_size() == kRangesPerAnswer) {
+      RULE("S4 ranges cut");
       more = true;
       return false;
     }
@@ -103,6 +108,7 @@ void ResyncSource::OnListRequest(const NodeId& from, const wire::ListRequest& re
   const auto outcome =
       ctx_.store.Scan(request.partition(), request.after(), request.last_key(), [&](const ScannedRecord& record) {
         if (answer->records_size() == kRecordsPerListing) {
+          RULE("S4 listing cut");
           answer->set_last_key(answer->records(kRecordsPerListing - 1).key());
           return false;
         }

@@ -151,13 +151,13 @@ void SurvivorMerge::Take(PartitionId partition, Job& job, const RecordKey& key, 
   Payload own;
   const auto outcome = ctx_.store.Read(partition, key, &mine, &own);
   if (outcome != ReadOutcome::kFound) {
-    RULE("L10 taken in");
+    RULE("L10.1 taken in");
     if (key.kind == RecordKind::kZoneDrop) ctx_.Replica(partition).NoteRecord(key, theirs);  // it remembers zones that are not dropped
     batch->changes.push_back(StoreBatch::PutRecord{partition, key, std::move(theirs), stored});
     return;
   }
   const MergeVerdict verdict = MergeRecords(key, mine, theirs);
-  if (verdict.conflict) RULE("L10 conflict");
+  if (verdict.conflict) RULE("L10.2 the later stands");
   switch (verdict.stands) {
     case MergedRecord::kMine:
       if (verdict.conflict) SetAside(partition, job, key, theirs, value);
@@ -167,6 +167,7 @@ void SurvivorMerge::Take(PartitionId partition, Job& job, const RecordKey& key, 
       batch->changes.push_back(StoreBatch::PutRecord{partition, key, std::move(theirs), stored});
       return;
     case MergedRecord::kDelete:
+      RULE("L10.2 deleted");
       mine.deleted = mine.value_gone = true;
       mine.deleted_by = theirs.deleted_by;
       batch->changes.push_back(StoreBatch::DropValue{partition, key, std::move(mine)});
@@ -176,6 +177,7 @@ void SurvivorMerge::Take(PartitionId partition, Job& job, const RecordKey& key, 
 
 void SurvivorMerge::SetAside(PartitionId partition, Job& job, const RecordKey& key, const RecordHeader& header, const Payload& value) {
   if (!HasValue(header, key)) return;
+  RULE("L10.4");
   ++job.set_aside;
   ++ctx_.counters.quarantined;
   QuarantinedWrite aside{.partition = partition};
@@ -252,6 +254,7 @@ void SurvivorMerge::MakeWhole(PartitionId partition, Job& job) {
     const bool covered = (any_dropped && key.zone == dropped) ||
                          (key.kind == RecordKind::kEntry && deleted.contains({key.zone, key.id}));
     if (covered) {
+      RULE("L10.3 covered");
       batch.changes.push_back(StoreBatch::EraseRecord{partition, key});
     } else if (key.kind == RecordKind::kEntry) {
       entry(record);
@@ -270,7 +273,7 @@ void SurvivorMerge::MakeWhole(PartitionId partition, Job& job) {
 }
 
 void SurvivorMerge::CutChain(PartitionId partition, Job& job, const RecordKey& first, std::uint64_t end, StoreBatch* batch) {
-  RULE("L10 chain cut");
+  RULE("L10.3 chain cut");
   RecordKey key = first;
   for (; key.position < end; ++key.position) {
     RecordHeader header;
@@ -298,10 +301,11 @@ void SurvivorMerge::Begin(PartitionId partition, Job& job) {
   if (loss.from == Seq{}) {
     replica.SetLacking(Seq{}, Seq{});
   } else {
+    RULE("L10.6 missing");
     replica.SetLacking(Seq(loss.from.value - 1), loss.to);
   }
   replica.SetCounts(blocks, bytes, &batch);
-  RULE("L10 merged");
+  RULE("L10.5");
   ctx_.Warn("partition " + std::to_string(partition) + ": " + std::to_string(job.copies.size()) + " survivors are merged: " +
             std::to_string(blocks) + " blocks, the last write is " + std::to_string(loss.last.value) +
             (loss.from == Seq{} ? "" : ", writes " + std::to_string(loss.from.value) + " to " + std::to_string(loss.to.value) + " may be missing") +

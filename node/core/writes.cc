@@ -78,7 +78,7 @@ void Writes::Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload>
     write.set_repeat(true);
     return Order(r, std::move(write), std::move(bodies), std::move(response));
   }
-  RULE("R6.1");
+  RULE("R6.1 waits");
   if (Planted(Bug::kRepeatUnacknowledged)) return Answer(ctx_, r.waiter, response);
   primaries_.WhenAcknowledged(r.partition, seq, r.waiter,
                               [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); });
@@ -257,6 +257,7 @@ void Writes::Append(Request r) {
   const ReadOutcome found = replica.Find(last, &header);
   if (found != ReadOutcome::kAbsent && Troubled(r, found, last)) return;
   if (found == ReadOutcome::kAbsent || header.hash != previous) return Conflict(r, end);
+  RULE("R6.2 own entry");
   response.mutable_head()->set_already_existed(true);
   Repeat(r, header.stamp.seq, std::move(write), r.bodies, std::move(response));
 }
@@ -315,6 +316,7 @@ void Writes::CreateZone(Request r) {
   wire::DataResponse response = Response(r);
   const bool same = outcome == ReadOutcome::kFound && present.id() == zone.id();
   if (gone || (same && present.deleting())) {
+    RULE("R6.3 deleted since");
     // The registration may be purged by now: what says so is everything up to here.
     *response.mutable_status() = Refuse(Code::kNotFound, "ZONE_DELETED", "this zone was created and deleted since; nothing was created");
     return AnswerCommitted(r, replica.last(), std::move(response));
@@ -323,7 +325,10 @@ void Writes::CreateZone(Request r) {
   if (same) *write.mutable_zone_record() = present;
   write.add_items()->set_hash(Sha256({write.zone_record().SerializeAsString()}).str());
   *response.mutable_zones()->add_zones() = write.zone_record();
-  if (same) return Repeat(r, header.stamp.seq, std::move(write), {}, std::move(response));
+  if (same) {
+    RULE("R6.3 made again");
+    return Repeat(r, header.stamp.seq, std::move(write), {}, std::move(response));
+  }
   if (outcome == ReadOutcome::kAbsent) return Order(r, std::move(write), {}, std::move(response));
   response.clear_result();
   *response.mutable_status() = Refuse(Code::kAlreadyExists, "ZONE_EXISTS",

@@ -2,6 +2,7 @@
 
 #include "cluster/placement.h"
 #include "cluster/planted_bug.h"
+#include "cluster/rule_mark.h"
 
 namespace coffer::router {
 
@@ -38,7 +39,10 @@ void ZonedCall::FirstResolved(const Status& status, const ZoneId& id, bool old) 
   if (Means(id)) return Enter(id);
   if (old) return End(NotSent("which zone is named \"" + name_ + "\" now can't be looked up"));
   // The look-up may have begun before this call came: only one that began after it says that the zone is gone.
-  if (looked_again_) return End(ZoneReplaced(name_));
+  if (looked_again_) {
+    RULE("R6.6");
+    return End(ZoneReplaced(name_));
+  }
   looked_again_ = true;
   host().ResolveZone(this->id(), name_);
 }

@@ -55,6 +55,17 @@ def exists(name, case):
     return f'"{name}"' in bugs or re.search(rf"\b{re.escape(name)}\b", cmake) is not None
 
 
+def numbered_sentences():
+    """Of docs/protocol.md, in its order."""
+    return re.findall(r"^ *- \*\*([AIJKLMRS]\d+[a-z]?(?:\.\d+)?)\b", (ROOT / "docs/protocol.md").read_text(), re.M)
+
+
+def left_over(sentences, held, listed):
+    """Those that are not held. One with parts is held, too, if each part is, or is listed."""
+    parts = {s: [p for p in sentences if p.startswith(f"{s}.")] for s in sentences}
+    return sorted(s for s in sentences if s not in held and not (parts[s] and held.union(listed).issuperset(parts[s])))
+
+
 class Documents(ClusterTest):
     def test_every_setting_is_in_operations(self):
         printed = subprocess.run([str(BIN / "cofferd"), "--print-config"], capture_output=True, text=True, timeout=20, env=environment()).stdout
@@ -107,7 +118,7 @@ class Documents(ClusterTest):
     def test_every_sentence_of_the_protocol_has_a_test(self):
         """A test that holds a sentence names its number; docs/testing.md lists those that none holds, and why. Of the planted bugs those
         count that ctest runs."""
-        sentences = re.findall(r"^ *- \*\*([AIJKLMRS]\d+[a-z]?(?:\.\d+)?)\b", (ROOT / "docs/protocol.md").read_text(), re.M)
+        sentences = numbered_sentences()
         self.assertGreater(len(sentences), 140)
         self.assertEqual(set("AIJKLMRS"), {s[0] for s in sentences})
         tests = [p for folder in ("unit", "sim", "process") for p in (ROOT / "tests" / folder).rglob("*")
@@ -117,10 +128,18 @@ class Documents(ClusterTest):
         named = set(re.findall(r"(?<![\w.-])[AIJKLMRS]\d+[a-z]?(?:\.\d+)?(?![\w-])", "\n".join(texts)))
         section = (ROOT / "docs/testing.md").read_text().split("### Sentences without a test")[1].split("\n## ")[0]
         listed = re.findall(r"^- \*\*([\w.]+)\*\*: \S", section, re.M)
-        # One with parts has a test if each part has, or is listed.
-        parts = {s: [p for p in sentences if p.startswith(f"{s}.")] for s in sentences}
-        held = {s for s in sentences if s in named or parts[s] and named.union(listed).issuperset(parts[s])}
-        self.assertEqual(sorted(set(sentences) - held), sorted(listed))
+        self.assertEqual(left_over(sentences, named, listed), sorted(listed))
+
+    def test_every_sentence_of_the_protocol_has_a_mark(self):
+        """A mark stands where the simulator carries a sentence out, and begins with its number; docs/testing.md lists those that have none."""
+        sentences = numbered_sentences()
+        sources = [p.read_text() for folder in ("cluster", "node/core", "router/core") for p in (ROOT / folder).glob("*.cc")]
+        marked = set(re.findall(r'\bRULE\("([\w.]+)', "\n".join(sources)))
+        self.assertEqual(set(), marked - set(sentences))
+        section = (ROOT / "docs/testing.md").read_text().split("### Sentences without a mark")[1].split("\n## ")[0]
+        reasons = re.findall(r"^\| ([A-Z][\w., ]*) \| \w", section, re.M)
+        listed = [number for numbers in reasons for number in numbers.split(", ")]
+        self.assertEqual(left_over(sentences, marked, listed), sorted(listed))
 
 
 if __name__ == "__main__":

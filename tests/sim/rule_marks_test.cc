@@ -49,8 +49,8 @@ TEST_CASE("every marked rule is known before it is passed, and counted when it i
   c.Start(1);
   c.RunFor(seconds(20));
   auto counts = RuleCounts();
-  CHECK(counts["R7.2"] > 0);         // the second node was taken in
-  CHECK(counts["L10 merged"] == 0);  // nobody forced anything
+  CHECK(counts["R7.2 proposed"] > 0);         // the second node was taken in
+  CHECK(counts["L10.5"] == 0);  // nobody forced anything
 }
 
 }  // namespace

@@ -137,6 +137,31 @@ TEST_CASE("R8.1 what is malformed in an introduction is dropped: no start, a gap
   CHECK(node.durable() == before);
 }
 
+TEST_CASE("R8.9 whoever a forced layout gives up is heard no longer, though its link stands, and told why when it introduces itself") {
+  SpokenTo node;
+  node.LinkUp(kPeer);
+  node.Hear(kPeer, Introduction({Mark(1, 'p')}, /*cleared=*/true));
+  node.Hear(kPeer, NotedUs(node.own()));
+  node.Sync();
+  cluster::Layout forced = *node.layout();
+  forced.epoch = forced.forced_epoch = forced.epoch.Next();
+  forced.retired.push_back({kPeer, "node-2", forced.epoch});
+  PeerMessage push;
+  push.header.mutable_layout_push()->set_layout(cluster::Encode(forced));
+  node.Hear(kPeer, std::move(push));
+  node.Sync();
+  REQUIRE(node.layout()->RetiredAt(kPeer) == forced.epoch);
+  node.Said(kPeer);
+  node.Hear(kPeer, NewsOfThird());
+  CHECK_FALSE(node.Knows(kThird));
+  node.Hear(kPeer, Introduction({Mark(1, 'p')}, /*cleared=*/true));
+  const auto answers = Answers(node.Said(kPeer));
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].forced_out() == forced.epoch.value);
+  node.Hear(kPeer, NewsOfThird());
+  CHECK_FALSE(node.Knows(kThird));
+}
+
 TEST_CASE("R8.7 starts before the running one are dropped once every member of the layout has noted the running one") {
   SpokenTo alone({Mark(1, 'a', 4), Mark(2, 'b', 5), Mark(3, 'c')});
   CHECK(alone.durable().lineage.size() == 3);

@@ -113,25 +113,27 @@ TEST_CASE("many small messages that come early are bounded too: each takes memor
   }
 }
 
-TEST_CASE("a contact waits for what was written in the term before, and no longer") {
-  Following f;
-  wire::Write write;
+// The begin of contact in term 1, by which the partition's first write comes.
+wire::Replicate BringFirstWrite() {
+  wire::Replicate replicate;
+  replicate.set_term(1);
+  replicate.set_boot(1);
+  replicate.set_replace(true);
+  replicate.mutable_previous()->set_hash(Digest{}.str());
+  wire::Write& write = *replicate.add_writes();
   write.set_kind(wire::WRITE_KIND_DROP_ZONE);
   write.set_zone(ZoneId{}.str());
-  write.mutable_stamp()->set_term(1);
-  write.mutable_stamp()->set_boot(1);
-  write.mutable_stamp()->set_seq(1);
+  SetStamp({Term(1), Boot(1), Seq(1)}, write.mutable_stamp());
   write.set_hash(HashWrite(Digest{}, write).str());
+  return replicate;
+}
+
+TEST_CASE("a contact waits for what was written in the term before, and no longer") {
+  Following f;
   SECTION("copied from its primary") {
     f.followers.OnContact(OneSide::kOther, ContactIn(1));
     f.SyncAll();
-    wire::Replicate replicate;
-    replicate.set_term(1);
-    replicate.set_boot(1);
-    replicate.set_replace(true);
-    replicate.mutable_previous()->set_hash(Digest{}.str());
-    *replicate.add_writes() = write;
-    f.followers.OnReplicate(OneSide::kOther, replicate, {});
+    f.followers.OnReplicate(OneSide::kOther, BringFirstWrite(), {});
     f.Said();
     f.Begin(2);
     f.followers.OnContact(OneSide::kOther, ContactIn(2));
@@ -141,7 +143,7 @@ TEST_CASE("a contact waits for what was written in the term before, and no longe
   }
   SECTION("ordered by this node") {
     StoreBatch batch;
-    REQUIRE(f.ctx.Replica(0).Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+    REQUIRE(f.ctx.Replica(0).Apply(std::make_shared<const wire::Write>(BringFirstWrite().writes(0)), {}, &batch));
     f.Begin(2);
     f.followers.OnContact(OneSide::kOther, ContactIn(2));
     f.SyncAll();
@@ -151,6 +153,30 @@ TEST_CASE("a contact waits for what was written in the term before, and no longe
     f.SyncAll();
     CHECK(f.CountSaid(AnswersContact) == 1);
   }
+}
+
+TEST_CASE("R4.6 what is known to be committed is not cut for a later primary that lacks it; what is not, is") {
+  Following f;
+  const bool committed = GENERATE(true, false);
+  f.followers.OnContact(OneSide::kOther, ContactIn(1));
+  f.SyncAll();
+  wire::Replicate first = BringFirstWrite();
+  first.set_committed(committed ? 1 : 0);
+  f.followers.OnReplicate(OneSide::kOther, first, {});
+  f.SyncAll();
+  f.Begin(2);
+  f.followers.OnContact(OneSide::kOther, ContactIn(2));
+  f.SyncAll();
+  f.Said();
+  wire::Replicate empty = first;
+  empty.set_term(2);
+  empty.set_committed(0);
+  empty.clear_writes();
+  f.followers.OnReplicate(OneSide::kOther, empty, {});
+  f.SyncAll();
+  CHECK(f.ctx.Replica(0).last() == Seq(committed ? 1 : 0));
+  const auto refuses = [](const wire::Peer& m) { return m.has_replicate_ack() && m.replicate_ack().mismatch(); };
+  CHECK(f.CountSaid(refuses) == (committed ? 1 : 0));
 }
 
 // The beginning of a learner's log, with writes of the term that follow on it.
