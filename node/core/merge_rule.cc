@@ -30,15 +30,16 @@ CopyExtent ExtentOf(const PartitionMeta& meta) {
 
 cluster::Loss LossOf(const std::vector<CopyExtent>& copies) {
   cluster::Loss loss;
-  const auto furthest =
-      std::max_element(copies.begin(), copies.end(), [](const CopyExtent& a, const CopyExtent& b) { return a.last < b.last; });
-  loss.nothing = furthest == copies.end() || furthest->last.seq == Seq{};
-  if (loss.nothing) return loss;
   Seq prefix;  // everything up to here is held by one or the other
   for (const CopyExtent& copy : copies) {
     prefix = std::max(prefix, copy.complete_to);
     loss.last = std::max(loss.last, copy.last.seq);
   }
+  // The furthest copy may be that of a learner which got nothing yet, while an earlier primary's has writes that were never committed.
+  loss.nothing = loss.last == Seq{};
+  if (loss.nothing) return loss;
+  const auto furthest =
+      std::max_element(copies.begin(), copies.end(), [](const CopyExtent& a, const CopyExtent& b) { return a.last < b.last; });
   // Of writes behind the furthest copy's end it is not known which were made again in its term.
   const Seq held_to = std::max(furthest->last.seq, prefix);
   if (prefix < furthest->resumed_at) {

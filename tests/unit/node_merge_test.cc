@@ -244,6 +244,7 @@ TEST_CASE("L10: what may be missing is said, and not less") {  // L10.6
                         Case{{whole(At(3, 50), 48), part(At(4, 70), 0, 55)}, 49, 55, 70},   // a gap between them
                         Case{{part(At(4, 70), 20, 55)}, 21, 55, 70},                        // only the learner
                         Case{{whole(At(3, 80), 60), part(At(4, 70), 0, 60)}, 71, 80, 80},   // a tail that may have been replaced
+                        Case{{whole(At(3, 4), 0), whole(At(4, 0), 0)}, 1, 4, 4},            // such a tail, and a learner that got nothing yet
                         Case{{part(At(5, 90), 30, 60), part(At(4, 70), 40, 50)}, 41, 60, 90}}) {
     const auto loss = LossOf(c.copies);
     CHECK_FALSE(loss.nothing);
