@@ -19,7 +19,7 @@ using node::RecordKind;
 
 const SimNode* CopyChecker::DiskOf(const cluster::Layout& layout, cluster::MemberIndex member) const {
   const auto i = cluster_.IndexOf(layout.members[member].id);
-  return i && !cluster_.node(*i).retired ? &cluster_.node(*i) : nullptr;
+  return i && !cluster_.node(*i).Lost() ? &cluster_.node(*i) : nullptr;
 }
 
 CopyChecker::ChunkLooks& CopyChecker::LooksAt(const std::string& id, std::uint32_t partitions) const {
@@ -114,7 +114,7 @@ CopyChecker::Complaint CopyChecker::Chunk(const cluster::Layout& newest, const s
   if (copies == 0 || known.delete_begun || !known.acknowledged) return std::nullopt;
   std::uint32_t found = 0;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
-    if (!cluster_.node(i).retired && !ChunkOn(cluster_.node(i), looks, id, known)) ++found;
+    if (!cluster_.node(i).Lost() && !ChunkOn(cluster_.node(i), looks, id, known)) ++found;
   }
   if (found >= copies) return std::nullopt;
   return "chunk " + Hex(id).substr(0, 8) + " (partition " + std::to_string(p) + ") is acknowledged and has " + std::to_string(found) + " of " +

@@ -67,6 +67,7 @@ void FaultInjector::Process(const std::string& what, std::size_t n, const std::v
     Kill(n);
     Start(n);
   }
+  if (what == "leave" && !SimCluster::IsRouter(n)) cluster_.Leave(n);
   if (what == "pause") PauseFor(n, arguments[1]);
   if (what == "clock") cluster_.SetClock(n, microseconds(arguments[1]), arguments[2]);
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
@@ -126,6 +127,28 @@ void FaultInjector::Disk(const std::string& what, std::size_t n, const std::vect
     cluster_.Kill(n);
     cluster_.Wipe(n);
   }
+  if (what == "copy") copies_.insert_or_assign(n, cluster_.CopyFolder(n));
+  if (what == "restore") Restore(n);
+}
+
+// The data folder is put back as it was when it was copied, and its process started. Only if another node knows, on its disk, of a later
+// start: what nobody has seen can't be told from what never was (R8.1).
+void FaultInjector::Restore(std::size_t n) {
+  const auto copy = copies_.find(n);
+  if (copy == copies_.end() || copy->second.id != cluster_.node(n).id || copy->second.durable.lineage.empty() || !MayLose(n)) return;
+  bool known = false;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    const auto& remembered = cluster_.node(i).durable.remembered;
+    const auto seen = remembered.find(copy->second.id);
+    known = known || (i != n && seen != remembered.end() && seen->second.boot > copy->second.durable.lineage.back().boot);
+  }
+  if (!known) return;
+  NoteLoss();
+  ++counts_["folders put back"];
+  cluster_.Kill(n);
+  cluster_.PutFolder(n, copy->second);
+  cluster_.node(n).put_back = true;
+  cluster_.Start(n);
 }
 
 bool FaultInjector::MayFail(std::size_t node) {
@@ -160,14 +183,33 @@ void FaultInjector::Operator(const std::string& what, std::size_t n, const std::
   else if (what == "reweight") {
     change->mutable_reweight()->set_node(name);
     change->mutable_reweight()->set_weight(static_cast<std::uint32_t>(arguments[1]));
-  } else {
-    return;
-  }
+  } else if (what == "pauseresync") request->mutable_resync()->set_pause(true);
+  else if (what == "resumeresync") request->mutable_resync()->set_resume(true);
+  else if (what == "limitresync") request->mutable_resync()->set_limit_bytes_per_second(static_cast<std::uint64_t>(arguments[0]));
+  else return;
+  Ask(std::move(message));
+}
+
+void FaultInjector::Ask(PeerMessage message) {
   std::vector<std::size_t> living;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (cluster_.Up(i)) living.push_back(i);
   }
   if (!living.empty()) cluster_.SendAs(OperatorId(), living[cluster_.random().Below(living.size())], std::move(message));
+}
+
+// Resync that an operator paused or limited goes on, whatever he asked for last and is still under way.
+void FaultInjector::FreeResync(Instant until) {
+  if (cluster_.now() >= until) return;
+  cluster_.At(std::chrono::milliseconds(500), [this, until] { FreeResync(until); });
+  if (!layouts_.newest()) return;
+  const auto& settings = layouts_.newest()->settings;
+  PeerMessage message;
+  auto* request = message.header.mutable_layout_change_request();
+  if (settings.resync_paused) request->mutable_resync()->set_resume(true);
+  else if (settings.resync_limit_bytes_per_second != 0) request->mutable_resync()->set_limit_bytes_per_second(0);
+  else return;
+  Ask(std::move(message));
 }
 
 // What is stated to be off stays off until the heal.
@@ -210,7 +252,7 @@ bool FaultInjector::AllReturned() const {
 
 bool FaultInjector::Intact(const NodeId& id, const std::set<std::size_t>& but) const {
   const auto i = cluster_.IndexOf(id);
-  return i && !but.contains(*i) && !cluster_.node(*i).retired;
+  return i && !but.contains(*i) && !cluster_.node(*i).Lost();
 }
 
 bool FaultInjector::NeedsRest() const {
@@ -329,9 +371,9 @@ void FaultInjector::FlipRecord(std::size_t node, PartitionId p, const cluster::L
 
 void FaultInjector::GiveBack() {
   const auto& newest = layouts_.newest();
-  // Whoever was given up by force, and retired because of it, is started once more.
+  // Whoever was given up by force, or ran on an old copy of its folder, and retired because of it, is started once more.
   for (std::size_t i = 0; over_ && i < cluster_.size(); ++i) {
-    if (cluster_.node(i).retired && stated_off_.contains(i)) cluster_.Start(i);
+    if (cluster_.node(i).retired && (stated_off_.contains(i) || cluster_.node(i).put_back)) cluster_.Start(i);
   }
   if (!over_ || !flipped_ || !newest) return;
   const auto self = newest->IndexOf(cluster_.node(*flipped_).id);
@@ -397,6 +439,7 @@ void FaultInjector::Heal() {
   cluster_.faults = {};
   cluster_.Unmute();
   MendAll();
+  if (counts_.contains("pauseresync") || counts_.contains("limitresync")) FreeResync(cluster_.now() + std::chrono::seconds(20));
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     SimNode& n = cluster_.node(i);
     n.disk.slower = 1;
@@ -404,6 +447,7 @@ void FaultInjector::Heal() {
     n.disk.fail_next = false;
     cluster_.SetFull(i, Fullness::kRoom);
     cluster_.Resume(i);
+    if (n.leaving) cluster_.Kill(i);
     // A force that was asked for last may still be carried out: what it names is off until it no longer can be.
     if (stated_off_.contains(i)) {
       cluster_.At(std::chrono::seconds(10), [this, i] { cluster_.Start(i); });

@@ -58,6 +58,10 @@ class FaultInjector {
   void Start(std::size_t n);
   void Kill(std::size_t n);
   void Force(Epoch before, std::uint64_t call);
+  // A change that an operator asks some living node for.
+  void Ask(PeerMessage message);
+  void FreeResync(Instant until);
+  void Restore(std::size_t node);
   bool Intact(const NodeId& id, const std::set<std::size_t>& but) const;
   bool Carries(const cluster::Layout& layout, const std::set<std::size_t>& without) const;
   bool HasRoomForTwo(const cluster::Layout& layout, const std::set<std::size_t>& without) const;
@@ -78,6 +82,7 @@ class FaultInjector {
   Random damage_;  // draws what is damaged, so that all else of a run is as without it
   std::map<std::string, std::uint64_t> seen_;  // messages by kind
   std::map<std::string, std::uint64_t> counts_;
+  std::map<std::size_t, SimFolder> copies_;  // of data folders
   std::set<PartitionId> damaged_;
   std::optional<std::size_t> flipped_;
   std::set<std::size_t> stated_off_;  // by an operator who forces the layout: off until the heal

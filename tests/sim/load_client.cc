@@ -193,10 +193,11 @@ void LoadClient::Finish(const wire::DataResponse* response, const std::vector<Pa
 }
 
 // Whether who answered led the partition by a layout that is as new as any that somebody had when it was asked: then its disk has all
-// that was acknowledged before. Among the living the newest may be an old one: that of a node which returned alone (R13.1).
+// that was acknowledged before, unless survivors of a force are still to be merged there. Among the living the newest may be an old one:
+// that of a node which returned alone (R13.1).
 bool LoadClient::ByPrimary(PartitionId partition, const NodeId& by, Epoch answered, Epoch asked) const {
   const auto layout = answered < asked ? nullptr : load_.layouts->Of(answered);
-  return layout && layout->members[layout->group(partition).primary].id == by;
+  return layout && layout->group(partition).survivors.empty() && layout->members[layout->group(partition).primary].id == by;
 }
 
 // --- Operations ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "sim/check_resync.h"
 #include "sim/fault_injector.h"
 #include "sim/load_client.h"
+#include "sim/token_client.h"
 #include "sim/zone_client.h"
 
 namespace coffer::sim {
@@ -68,6 +69,7 @@ class Runner {
       clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(220 + i), LoadClient::Kind::kOnlyReads));
     }
     if (scenario.knob("routers") > 0) MakeRouters();
+    if (scenario.knob("token_clients") > 0) tokens_ = std::make_unique<TokenClient>(cluster_, layouts_, scenario.knob("token_clients"));
   }
 
   RunResult Run() {
@@ -87,6 +89,7 @@ class Runner {
     result.faults["lost messages"] += cluster_.lost();
     result.faults["repeated messages"] += cluster_.repeated();
     result.faults["late messages"] += cluster_.delayed();
+    if (tokens_) result.faults["join tokens used"] = tokens_->used();
     if (zones_.zones.lives() > 0) result.faults["zones made"] = zones_.created;
     if (zones_.zones.lives() > 0) result.faults["zones deleted"] = zones_.deleted;
     result.succeeded = load_.succeeded + zones_.succeeded;
@@ -231,6 +234,7 @@ class Runner {
     injector_.Begin();
     for (auto& client : clients_) client->Go();
     for (auto& client : zone_clients_) client->Go();
+    if (tokens_) tokens_->Go();
     cluster_.RunFor(seconds(scenario_.knob("safety_s")));
   }
 
@@ -244,6 +248,7 @@ class Runner {
     if (too_much_lost_) return;  // judged up to here
     for (auto& client : clients_) client->Stop();
     for (auto& client : zone_clients_) client->Stop();
+    if (tokens_) tokens_->Stop();
     for (auto& client : clients_) EndOf(*client);
     for (auto& client : zone_clients_) EndOf(*client);
   }
@@ -296,6 +301,7 @@ class Runner {
   std::unique_ptr<PublicCaller> maker_;  // of the zone of the load
   ZoneLoad zones_;
   std::vector<std::unique_ptr<ZoneClient>> zone_clients_;
+  std::unique_ptr<TokenClient> tokens_;
   std::uint32_t copies_due_ = 0;
   Duration recovery_{};
   std::uint64_t forced_ = 0;

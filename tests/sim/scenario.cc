@@ -50,6 +50,7 @@ const std::map<std::string, std::int64_t>& Knobs() {
       {"routed", 0},         // clients, besides, that go through them
       {"router_patience_ms", 5000},  // of routers with a node that keeps silent on a link that is up
       {"zone_clients", 0},   // clients, besides, that make, use and delete zones through routers
+      {"token_clients", 0},  // members that make, show and revoke join tokens
       {"zones", 3},          // names of zones they share
       {"deletes", 0},        // per mille of the clients' operations, besides those they would do anyway
       {"think_ms", 20},      // a client's longest pause between operations
@@ -83,7 +84,8 @@ const std::map<std::string, std::string>& FaultArguments() {
       {"hang", "ns"},       {"full", "ni"},      {"failsync", "n"},  {"wipe", "n"},       {"flip", "n"},
       {"clock", "nsi"},     {"power", ""},       {"startall", ""},   {"drain", "n"},      {"undrain", "n"},
       {"forget", "n"},      {"reweight", "ni"},  {"add", ""},        {"mincopies", "i"},  {"lose", "i"},
-      {"force", ""},        {"kill-router", "r"},  {"start-router", "r"},  {"restart-router", "r"},
+      {"leave", "n"},       {"copy", "n"},       {"restore", "n"},   {"pauseresync", ""},  {"resumeresync", ""},
+      {"limitresync", "i"}, {"force", ""},       {"kill-router", "r"},  {"start-router", "r"},  {"restart-router", "r"},
       {"pause-router", "rs"}, {"isolate-router", "r"}, {"reconnect-router", "r"}, {"cut-router", "rn"}, {"mend-router", "rn"},
   };
   return arguments;

@@ -55,7 +55,8 @@ std::optional<Scenario> Parse(const std::string& text, std::string* error);
 // Replaces the faults by some that are aimed at one rule, with the clients and the network they need; "routers" adds to what is there.
 // False: no aim has this name.
 bool AimFaults(Scenario& scenario, const std::string& aim);
-// Each aim for every tenth seed, routers for every fourth, later-zones for every sixteenth; the others keep what they have.
+// Each of the first five aims for every tenth seed, routers for every fourth, later-zones for every sixteenth, and one of those that are
+// rarely needed for every sixteenth; the others keep what they have.
 void MaybeAimFaults(Scenario& scenario);
 
 // Everything drawn from the seed. `safety_seconds`: how long faults go on. `aim`: its faults for every seed; "": see MaybeAimFaults.

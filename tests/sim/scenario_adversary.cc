@@ -281,6 +281,102 @@ class Adversary {
     }
   }
 
+  // Survivors of a force that disagree: a primary that is cut off orders writes that never count, the others go on without it, the last
+  // in_sync member dies for good, and the one that was cut off is back (L10.2).
+  void ForceTheDivided() {
+    Stage(3);
+    scenario_.set("partitions", 6);
+    scenario_.set("clients", 8);
+    scenario_.set("chains", 12);
+    scenario_.set("patience_ms", 300);  // whoever has given up writes something else in the same place
+    scenario_.set("resync_delay_ms", 60000);
+    const std::int64_t cut_off = Node();
+    std::int64_t at = (800 + Below(1500)) * kMs;
+    At(at, "isolate", {cut_off});
+    at += (1800 + Below(2500)) * kMs;
+    At(at, "kill", {Other(cut_off)});
+    At(at + Below(500) * kMs, "reconnect", {cut_off});
+    at += (1500 + Below(1500)) * kMs;
+    At(at, "force", {});
+    At(at + (3000 + Below(2000)) * kMs, "force", {});
+  }
+
+  // A partition of more records than one answer lists, merged and then copied (S4).
+  void ForceAndFillMuch() {
+    ForceSurvivors();
+    for (Fault& fault : scenario_.faults) fault.at_us += fault.on.empty() ? 8'000'000 : 0;
+    scenario_.set("safety_s", scenario_.knob("safety_s") + 8);
+    scenario_.set("partitions", 1);
+    scenario_.set("clients", 12);
+    scenario_.set("chains", 12);
+    scenario_.set("ids", 1000);
+    scenario_.set("think_ms", 2);
+  }
+
+  // Nodes come back with their data folders as they were some starts ago (R8.1), beside others that are away for a moment.
+  void PutOldFoldersBack() {
+    Stage(3 + 2 * Below(2));
+    std::int64_t at = 500 * kMs;
+    while (at < end_) {
+      const std::int64_t n = Node();
+      At(at, "kill", {n});
+      At(at + 10 * kMs, "copy", {n});
+      At(at += (300 + Below(1500)) * kMs, "start", {n});
+      if (Below(2) == 0) At(at + (500 + Below(1000)) * kMs, "restart", {Other(n)});
+      At(at += (3000 + Below(3000)) * kMs, "restore", {n});
+      At(at += (1000 + Below(2000)) * kMs, "start", {n});
+      at += Below(1500) * kMs;
+    }
+  }
+
+  // An operator halts and limits resync, again and again, while nodes go and come, most of them after they have said so; others let new
+  // nodes in by join tokens (S10, M11, J1 to J3).
+  void Operate() {
+    Stage(3 + Below(3));
+    scenario_.set("token_clients", 2 + Below(2));
+    scenario_.set("ids", 100);
+    for (std::int64_t at = 500 * kMs; at < end_; at += (1500 + Below(2500)) * kMs) {
+      const std::int64_t n = Node();
+      At(at, Below(3) == 0 ? "kill" : "leave", {n});
+      At(at + (200 + Below(4000)) * kMs, "start", {n});
+      const std::int64_t halts = at + Below(1500) * kMs;
+      const bool pause = Below(2) == 0;
+      At(halts, pause ? "pauseresync" : "limitresync", pause ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{200 + Below(5000)});
+      At(halts + (500 + Below(3000)) * kMs, pause ? "resumeresync" : "limitresync", pause ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{0});
+    }
+  }
+
+  // A minute in which little happens. Either copies that are not needed any more are discarded once all is at rest for long (R12); or a
+  // voter that sees nobody gives up what it proposed (A14).
+  void WaitLong() {
+    Stage(4);
+    scenario_.set("think_ms", 400);
+    scenario_.set("safety_s", 70);
+    const std::int64_t n = Node();
+    const bool rest = Below(2) == 0;
+    At(1000 * kMs, rest ? "kill" : "isolate", {n});
+    scenario_.faults.push_back({static_cast<std::uint64_t>((rest ? 8000 : 62000) * kMs), "", 0, rest ? "start" : "reconnect", {n}});
+  }
+
+  // Writes wait for the hung disk of one member, and records go bad on another, which is to send them once more when that member has
+  // restarted without them (S8). Where it stays away, what is bad is lost until somebody puts it again (R6.5).
+  void SpoilTheLog() {
+    Stage(3);
+    scenario_.set("partitions", 1);
+    scenario_.set("clients", 10);
+    scenario_.set("think_ms", 2);
+    scenario_.set("ids", 40);
+    scenario_.set("chains", 4);
+    for (std::int64_t at = 600 * kMs; at < end_; at += (1200 + Below(800)) * kMs) {
+      const std::int64_t n = 1 + Below(2);
+      At(at, "hang", {n, 400 * kMs});
+      for (int i = 0; i < 24; ++i) At(at + (100 + 10 * i) * kMs, "flip", {0});
+      const bool gone = Below(4) == 0;
+      At(at + 350 * kMs, gone ? "kill" : "restart", {n});
+      if (gone) At(at += (4000 + Below(2000)) * kMs, "start", {n});
+    }
+  }
+
   Scenario& scenario_;
   Random random_;
   const std::int64_t end_;
@@ -291,11 +387,17 @@ const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"restarted-add", &Adversary::RestartWithAnAdd}, {"undone-deletes", &Adversary::UndoDeletes},
     {"late-answers", &Adversary::OutliveAnswers},    {"force", &Adversary::ForceSurvivors},
     {"routers", &Adversary::GoThroughRouters},       {"later-zones", &Adversary::MakeLaterZones},
-    {"begun-logs", &Adversary::BeginLogsTwice},
+    {"begun-logs", &Adversary::BeginLogsTwice},      {"divided-force", &Adversary::ForceTheDivided},
+    {"much-to-fill", &Adversary::ForceAndFillMuch},  {"old-folders", &Adversary::PutOldFoldersBack},
+    {"operators", &Adversary::Operate},              {"long-waits", &Adversary::WaitLong},
+    {"spoiled-logs", &Adversary::SpoilTheLog},
 };
 
-// Those that any run may be given; what comes behind them is given by name.
+// Those that any run may be given.
 constexpr std::size_t kDrawnAims = 5;
+// Those that a sixteenth of the runs is given, for what the others never come to.
+constexpr const char* kRareAims[] = {"force",       "operators",   "divided-force", "begun-logs",
+                                     "old-folders", "long-waits", "much-to-fill",  "spoiled-logs"};
 
 }  // namespace
 
@@ -310,6 +412,7 @@ void MaybeAimFaults(Scenario& scenario) {
   if (scenario.knob("seed") % 2 == 0) AimFaults(scenario, Adversary::kAims[index % kDrawnAims].first);
   if (scenario.knob("seed") % 4 == 1) AimFaults(scenario, "routers");
   if (scenario.knob("seed") % 16 == 3) AimFaults(scenario, "later-zones");
+  if (scenario.knob("seed") % 16 == 15) AimFaults(scenario, kRareAims[static_cast<std::size_t>(scenario.knob("seed")) / 16 % std::size(kRareAims)]);
 }
 
 }  // namespace coffer::sim

@@ -111,6 +111,7 @@ void SimCluster::Start(std::size_t i) {
     NewIdentity(n);
     index_[n.id] = i;
     n.retired.reset();
+    n.put_back = false;
     const auto remembered = std::move(n.durable.remembered);
     n.durable = {};
     n.durable.remembered = remembered;
@@ -122,6 +123,7 @@ void SimCluster::Start(std::size_t i) {
   n.boot = n.durable.lineage.back().boot.value;
   ++n.life;
   n.stopped.reset();
+  n.leaving = false;
   n.disk.fail_next = false;
   n.last_sync = now_;
   n.syncs = NewSyncWatch();
@@ -177,6 +179,19 @@ void SimCluster::Kill(std::size_t i) {
   n.batch_sync = n.save_sync = false;
   if (on_batches) on_batches(i);
   BreakAll(i);
+}
+
+void SimCluster::Leave(std::size_t i) {
+  SimNode& n = *nodes_[i];
+  if (!n.core) return;
+  Note(n.name + " leaves");
+  n.leaving = true;
+  Carry(i, n.core->Leave(NodeNow(n)));
+  AwaitLeft(i, now_ + seconds(5));
+}
+
+void SimCluster::AwaitLeft(std::size_t i, Instant until) {
+  AtNode(i, now_ + milliseconds(50), [this, i, until] { now_ >= until || nodes_[i]->core->Left() ? Kill(i) : AwaitLeft(i, until); });
 }
 
 SimFolder SimCluster::CopyFolder(std::size_t i) const {
@@ -235,6 +250,11 @@ void SimCluster::Form(std::size_t i, std::uint32_t min_copies) {
   ClusterId cluster;
   cluster.bytes.fill(7);
   Carry(i, nodes_[i]->core->Form(NodeNow(*nodes_[i]), cluster, "sim", settings));
+}
+
+void SimCluster::ChangeJoinTokens(std::size_t i, std::uint64_t ask, const wire::JoinTokenChange& change) {
+  SimNode& n = *nodes_[i];
+  if (n.core && !n.paused) Carry(i, n.core->ChangeJoinTokens(NodeNow(n), ask, change));
 }
 
 void SimCluster::ScheduleTick(std::size_t i) {
@@ -366,6 +386,9 @@ void SimCluster::Carry(std::size_t i, node::NodeCore::Output output) {
     });
   }
   for (const auto& event : output.events) Note(n.name + ": " + event.text);
+  for (const auto& answer : output.token_answers) {
+    if (on_token) on_token(answer.ask, answer.status);
+  }
   if (output.retire && !n.retired) {
     n.retired = *output.retire;
     if (on_id_over) on_id_over(n.id);

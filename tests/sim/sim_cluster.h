@@ -101,6 +101,9 @@ struct SimNode : SimProcess {
   node::SyncWatch syncs = NewSyncWatch();
   std::optional<std::string> stopped;               // fail-stop message
   std::optional<std::string> retired;               // its identity is over: the next start is under a new one, with an empty disk
+  bool leaving = false;                             // its process ends in a while
+  bool put_back = false;                            // it runs on an old copy of its folder, until somebody refuses it
+  bool Lost() const { return retired || put_back; }  // what it held counts for nothing
 };
 
 struct SimRouter : SimProcess {
@@ -141,6 +144,8 @@ class SimCluster {
   std::size_t AddNode(std::uint32_t role = 1);
   void Start(std::size_t node);
   void Kill(std::size_t node);
+  // Asked to stop, it hands over what it leads; then its process ends (M11).
+  void Leave(std::size_t node);
   // What a copy of the data folder holds now: all that is durable. Of a living node, too.
   SimFolder CopyFolder(std::size_t node) const;
   // Replaces the folder of a node that is down.
@@ -199,6 +204,9 @@ class SimCluster {
   // A message from a client (which is no member) to a node; answers go to its handler under `clients`.
   void SendAs(const NodeId& client, std::size_t node, PeerMessage message);
   std::map<NodeId, std::function<void(const NodeId& from, PeerMessage)>> clients;
+  // A change of the join tokens that somebody asks a node for; `on_token` is told of the answers.
+  void ChangeJoinTokens(std::size_t node, std::uint64_t ask, const wire::JoinTokenChange& change);
+  std::function<void(std::uint64_t ask, const google::rpc::Status& status)> on_token;
 
   // --- Time ------------------------------------------------------------------------------------------------------------
 
@@ -267,6 +275,7 @@ class SimCluster {
   void Mix(std::uint64_t value) { hash_ = (hash_ ^ value) * 0x100000001b3ull; }
 
   void NewIdentity(SimProcess& n);
+  void AwaitLeft(std::size_t node, Instant until);
   void Carry(std::size_t node, node::NodeCore::Output output);
   void SyncBatches(std::size_t node);
   // How many of the oldest batches the disk takes.
