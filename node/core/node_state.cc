@@ -362,9 +362,11 @@ void NodeCore::State::SetHealth(const StoreHealth& health) {
   ctx.health = health;
   membership.SetAnswering(!health.failed && health.since_last_sync < kDiskSilence);
   if (health.failed) ctx.FailStop(health.failure);
-  if (pace_changed) {
-    if (health.slow) ctx.Warn("the disk takes long to sync: other members that are up to date are to lead this node's partitions");
-    else ctx.Info("the disk syncs as it should again: this node is to lead its partitions again");
+  if (pace_changed && health.slow) {
+    RULE("L11.1");
+    ctx.Warn("the disk takes long to sync: other members that are up to date are to lead this node's partitions");
+  } else if (pace_changed) {
+    ctx.Info("the disk syncs as it should again: this node is to lead its partitions again");
   }
   if (changed) {
     if (health.full) ctx.Warn("the disk is full up to its reserve: writes are refused, reads and deletes go on");

@@ -112,7 +112,7 @@ std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead
   if (candidates.empty()) return std::nullopt;
   // L11.4: its second copy would wait for that disk with every write.
   const auto slow = [&](const NodeId& id) { return ctx_.membership->view()->find(id)->second.facts.disk_pace() == wire::DISK_PACE_SLOW; };
-  if (!std::all_of(candidates.begin(), candidates.end(), slow)) std::erase_if(candidates, slow);
+  if (!std::all_of(candidates.begin(), candidates.end(), slow) && std::erase_if(candidates, slow) > 0) RULE("L11.4");
   return candidates[(partition / layout.members.size()) % candidates.size()];
 }
 
