@@ -36,6 +36,7 @@ TYPES = {**_calls("Chunks", chunks_pb2), **_calls("Chains", chains_pb2), **_call
 
 class Refused(Exception):
     """A call that ended with a status other than OK."""
+    unknown = None  # whether it may have happened all the same: a client that repeats nothing has to judge by the status
 
     def __init__(self, error):
         self.code = error.code()
@@ -58,12 +59,12 @@ class Api:
             ("grpc.max_receive_message_length", -1), ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 500),
             ("grpc.use_local_subchannel_pool", 1), *options])
 
-    def call(self, method, timeout=10, **fields):
+    def call(self, method, timeout=10, metadata=None, **fields):
         """One unary call: `call("Zones/Create", name="a")`."""
         request, response = TYPES[method]
         unary = self.channel.unary_unary(f"/coffer.v1.{method}", request.SerializeToString, response.FromString)
         try:
-            return unary(request(**fields), timeout=timeout)
+            return unary(request(**fields), timeout=timeout, metadata=metadata)
         except grpc.RpcError as e:
             raise Refused(e) from None
 
@@ -78,3 +79,32 @@ class Api:
 
     def close(self):
         self.channel.close()
+
+
+class Roaming:
+    """Calls to whichever of these routers answered last, none of them repeated: a call that had no answer in time, or found nobody, fails,
+    and the next one goes to another router. For one thread at a time."""
+
+    def __init__(self, routers, patience=2):
+        self.apis, self.patience = [Api(address) for address in routers], patience
+        self.answered = 0  # calls
+
+    def ask(self, how, method, timeout, fields):
+        try:
+            answer = getattr(self.apis[0], how)(method, timeout=min(timeout, self.patience), **fields)
+        except Refused as e:
+            if e.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                self.apis.append(self.apis.pop(0))
+            raise
+        self.answered += 1
+        return answer
+
+    def call(self, method, timeout=10, **fields):
+        return self.ask("call", method, timeout, fields)
+
+    def stream(self, method, timeout=10, **fields):
+        return self.ask("stream", method, timeout, fields)
+
+    def close(self):
+        for api in self.apis:
+            api.close()

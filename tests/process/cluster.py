@@ -17,6 +17,8 @@ import urllib.request
 
 BIN = pathlib.Path(os.environ.get("COFFER_BIN", "build/bin")).resolve()
 SECRET = "0123456789abcdef0123456789abcdef"
+# How many times as long things take in these programs as in a plain build: tests/sanitize says so.
+SLOWNESS = int(os.environ.get("COFFER_SLOWNESS", "1"))
 
 # Exit codes of `coffer`.
 OK, FAILURE, USAGE, NOT_FOUND, DEGRADED, UNAVAILABLE, TIMEOUT = 0, 1, 2, 3, 4, 5, 124
@@ -37,9 +39,18 @@ def environment():
     return {k: v for k, v in os.environ.items() if not k.startswith("COFFER_")}
 
 
+def patience():
+    """Settings for slow programs: nobody is given up for being slow, and there is less to do."""
+    if SLOWNESS == 1:
+        return {}
+    return {"probe_interval": f"{200 * SLOWNESS}ms", "probe_timeout": f"{150 * SLOWNESS}ms", "suspicion_min": f"{SLOWNESS}s",
+            "suspicion_max": f"{4 * SLOWNESS}s", "cut_off_after": f"{3 * SLOWNESS}s", "partitions": "480"}
+
+
 def wait_until(condition, what, seconds=60):
     """Waits for `condition()` to return something true, and returns it. An AssertionError counts as not yet. `what`: words, or a
     function that returns them when they are wanted."""
+    seconds *= SLOWNESS
     end = time.monotonic() + seconds
     last = None
     while True:
@@ -98,12 +109,12 @@ class Member:
     def terminate(self, seconds=40):
         """SIGTERM; returns the exit code."""
         self.process.terminate()
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(timeout=seconds * SLOWNESS)
 
     def exit_code(self, seconds=30):
         """Waits until it ends by itself."""
         try:
-            return self.process.wait(timeout=seconds)
+            return self.process.wait(timeout=seconds * SLOWNESS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} still runs after {seconds} s; its log ends:\n{self.tail()}")
 
@@ -130,7 +141,8 @@ class Cluster:
         self.secret = self.folder / "secret"
         self.secret.write_text(SECRET)
         # How long a busy machine's disk takes decides no test but those that make it slow.
-        self.common = {"secret_file": str(self.secret), "resync_delay": resync_delay, "disk_reserve": "64MiB", "slow_disk": "0s", **common}
+        self.common = {"secret_file": str(self.secret), "resync_delay": resync_delay, "disk_reserve": "64MiB", "slow_disk": "0s",
+                       **patience(), **common}
         self.members = {}
         self.cli_options = []
         for number in range(1, nodes + 1):
@@ -193,7 +205,8 @@ class Cluster:
         command = [str(BIN / "coffer"), "--router", self.router_address, *self.cli_options]
         if zone:
             command += ["--zone", zone]
-        done = subprocess.run(command + [str(a) for a in arguments], input=input, capture_output=True, timeout=seconds, env=environment())
+        done = subprocess.run(command + [str(a) for a in arguments], input=input, capture_output=True, timeout=seconds * SLOWNESS,
+                              env=environment())
         done.out = done.stdout.decode(errors="replace")
         done.err = done.stderr.decode(errors="replace")
         allowed = (code,) if isinstance(code, int) else code
@@ -214,7 +227,7 @@ class Cluster:
         return self.cli("get", id, "--raw", **kw).stdout
 
     def status(self):
-        done = self.cli("-o", "json", "--timeout", "5s", "status", code=(OK, DEGRADED, UNAVAILABLE), seconds=20)
+        done = self.cli("-o", "json", "--timeout", f"{5 * SLOWNESS}s", "status", code=(OK, DEGRADED, UNAVAILABLE), seconds=20)
         if not done.out.strip():
             raise AssertionError(done.err)
         return json.loads(done.out)

@@ -1,10 +1,15 @@
 """Death of processes under load: nothing acknowledged is lost, and service goes on. R2, R4, R6, I4, I8."""
+import contextlib
 import signal
+import threading
 import time
+import urllib.request
+from collections import Counter
 
 import cluster
 from cluster import ClusterTest
 from load import Load
+from workers import Workers
 
 
 class Failover(ClusterTest):
@@ -105,6 +110,49 @@ class Stopping(ClusterTest):
             node.start()
         c.wait_healthy()
         self.assertEqual(c.get(id), b"x")
+
+    def test_restarted_in_turn_while_everybody_asks(self):
+        """SIGTERM under load, with all that watches a member at work beside: metrics, probes, the status, secrets read again."""
+        c = self.cluster()
+        for member in c.members.values():
+            member.settings["metrics_listen"] = f"127.0.0.1:{cluster.free_port()}"
+        c.start()
+        workers = Workers(c)
+        self.addCleanup(workers.close)
+        over = threading.Event()
+        asked = Counter()
+
+        def ask(member):
+            while not over.wait(0.05):
+                for page in ("metrics", "livez", "readyz"):
+                    # A member that starts or stops answers nothing, or that it is not ready.
+                    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{member.settings['metrics_listen']}/{page}", timeout=10) as answer:
+                        answer.read()
+                        asked[member.name, page] += 1
+
+        watchers = [threading.Thread(target=ask, args=(member,)) for member in c.members.values()]
+        for watcher in watchers:
+            watcher.start()
+        try:
+            with workers:
+                for member in c.members.values():
+                    workers.wait_progress(50)
+                    for other in c.members.values():
+                        told = other.said().count("read again")
+                        other.process.send_signal(signal.SIGHUP)
+                        cluster.wait_until(lambda: other.said().count("read again") > told, f"{other.name} has read its secret again")
+                    self.assertEqual(member.terminate(), 0, member.tail())
+                    member.start()
+                    c.wait_healthy()
+                workers.wait_progress(50)
+        finally:
+            over.set()
+            for watcher in watchers:
+                watcher.join()
+        workers.verify(self)
+        for member in c.members.values():
+            for page in ("metrics", "livez", "readyz"):
+                self.assertGreater(asked[member.name, page], 0, f"{page} of {member.name}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """More load than the cluster can carry, and what is left of it afterwards. Fault 24; the rows "load 10 x, retry storm, hot key, deletion of
 a huge zone" and "memory pressure" of the fault matrix."""
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import cluster
 from api import Api, Refused
 from cluster import ClusterTest, wait_until
+from memory_group import MemoryGroup
 from workers import Workers
 
 BACK_WITHIN = 60  # seconds until the time of an answer is again what it was, by the fault matrix
@@ -138,6 +140,35 @@ class Memory(ClusterTest):
             c.wait_status(lambda s: s["partitions_writable"] == s["partitions"], "every partition writable")
             if node.running:
                 node.kill()
+            node.start()
+            c.wait_healthy(180)
+            workers.wait_progress(50, seconds=180)
+        workers.verify(self)
+
+    def test_killed_for_want_of_memory(self):
+        """The kernel ends a node that needs more than its group of processes may have, as in a container: the others go on without it, it
+        starts again with room enough, and nothing is lost."""
+        group = MemoryGroup()
+        self.addCleanup(group.close)
+        c = self.cluster()
+        node = c["node-2"]
+        node.prefix = group.prefix()
+        c.start()
+        workers = Workers(c, large=True)
+        self.addCleanup(workers.close)
+        with workers:
+            workers.wait_progress(100)
+
+            def ended():
+                # What it needs rises and falls with the load: the bound follows it down until it is in the way.
+                group.limit(group.unreclaimable() + (1 << 20))
+                return not node.running
+            wait_until(ended, "the kernel ends the node", 120)
+            self.assertEqual(node.exit_code(), -signal.SIGKILL, node.tail())
+            self.assertGreater(group.killed(), 0)
+            workers.wait_progress(100, seconds=120)
+            c.wait_status(lambda s: s["partitions_writable"] == s["partitions"], "every partition writable")
+            self.assertTrue(group.limit(1 << 30))
             node.start()
             c.wait_healthy(180)
             workers.wait_progress(50, seconds=180)

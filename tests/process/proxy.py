@@ -39,10 +39,12 @@ class Proxy:
     `delay` seconds before each piece of up to 32 KiB, `rate` bytes per second of each connection and direction (None: no limit),
     `flip` the share of pieces of which one bit is flipped, `stalled`: nothing is passed on, and nothing is closed.
 
-    With `http2` the connections are HTTP/2 without TLS and can be made deaf; not together with `flip`."""
+    With `http2` the connections are HTTP/2 without TLS and can be made deaf; not together with `flip`. With `record` what came is kept:
+    in `recorded`, one text of bytes for each direction of a connection."""
 
-    def __init__(self, target, seed, http2=False):
+    def __init__(self, target, seed, http2=False, record=False):
         self.target = target
+        self.record, self.recorded = record, []
         self.http2, self.deaf, self.frozen = http2, set(), set()
         self.delay, self.rate, self.flip, self.stalled = 0.0, None, 0.0, False
         self.flipped = 0
@@ -76,8 +78,13 @@ class Proxy:
         self.carry(far, near, Frames(preface=False))
 
     def carry(self, source, sink, frames):
+        kept = bytearray()
+        if self.record:
+            self.recorded.append(kept)
         try:
             while data := source.recv(PIECE):
+                if self.record:
+                    kept += data
                 if self.http2:
                     data = b"".join(f for f in frames.take(data) if source not in self.deaf or f[3] != DATA)
                 while (self.stalled or source in self.frozen) and not self.closed:
@@ -139,13 +146,13 @@ class Proxy:
 class ProxiedCluster(Cluster):
     """Each member behind a proxy, found in `proxies` by its name."""
 
-    def __init__(self, *args, http2=False, **kw):
-        self.proxies, self.http2 = {}, http2
+    def __init__(self, *args, http2=False, record=False, **kw):
+        self.proxies, self.kinds = {}, {"http2": http2, "record": record}
         super().__init__(*args, **kw)
 
     def add_member(self, name, **settings):
         member = super().add_member(name, **settings)
-        self.proxies[name] = Proxy(member.settings["listen"], seed=name, http2=self.http2)
+        self.proxies[name] = Proxy(member.settings["listen"], seed=name, **self.kinds)
         member.settings["advertise"] = self.proxies[name].address
         return member
 

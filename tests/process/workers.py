@@ -7,7 +7,7 @@ import threading
 import grpc
 
 from api import Api, Refused
-from cluster import wait_until
+from cluster import SLOWNESS, wait_until
 from history import FAILED, OK, UNKNOWN, History, mistakes
 
 # Refusals that come before anything is written (docs/codes.md).
@@ -23,16 +23,18 @@ def digest(*words):
 
 class Workers:
     """Begin and end with `with`. Its requests have deadlines of `patience` seconds and are never repeated: what had no answer is
-    noted as unknown, and the checkers know what may follow."""
+    noted as unknown, and the checkers know what may follow. `apis`: what they ask instead of an Api for each of the `routers`."""
 
-    def __init__(self, cluster, count=6, seed=int(os.environ.get("COFFER_SEED", "1")), patience=4, zone="default", routers=None, large=False):
+    def __init__(self, cluster, count=6, seed=int(os.environ.get("COFFER_SEED", "1")), patience=4, zone="default", routers=None, large=False,
+                 apis=None):
         self.history = History()
-        self.zone, self.patience, self.seed, self.large = zone, patience, seed, large
-        self.apis = [Api(address) for address in routers or [cluster.router_address]]
+        self.zone, self.patience, self.seed, self.large = zone, patience * SLOWNESS, seed, large
+        self.apis = apis or [Api(address) for address in routers or [cluster.router_address]]
         self.stop_now = threading.Event()
         self.lock = threading.Lock()
         self.chunks = []          # ids that were put
         self.generation = [0, 0, 0]
+        self.pace = 0.0           # seconds that each worker lets pass after an operation
         self.broken = []          # exceptions of the workers themselves: none
         self.threads = [threading.Thread(target=self.work, args=(n,)) for n in range(count)]
 
@@ -55,8 +57,8 @@ class Workers:
                 step += 1
                 act = rng.choices([self.put, self.get, self.has, self.delete, self.append, self.read, self.remove],
                                   [30, 20, 5, 3, 28, 14, 0.3])[0]
-                if act(api, rng, f"{number}.{step}") == UNKNOWN:
-                    self.stop_now.wait(0.05)  # a router that is away answers at once
+                unknown = act(api, rng, f"{number}.{step}") == UNKNOWN
+                self.stop_now.wait(max(self.pace, 0.05 if unknown else 0))  # a router that is away answers at once
         except BaseException as e:  # noqa: BLE001  shown by verify
             self.broken.append(repr(e))
 
@@ -65,7 +67,7 @@ class Workers:
         try:
             response = api.call(method, timeout=self.patience, zone=self.zone, **fields)
         except Refused as e:
-            definite = e.code in DEFINITE or e.reason in NOTHING_HAPPENED
+            definite = e.code in DEFINITE or e.reason in NOTHING_HAPPENED if e.unknown is None else not e.unknown
             self.history.end(operation, FAILED if definite else UNKNOWN, why=str(e))
             return None
         self.history.end(operation, OK)
