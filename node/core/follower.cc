@@ -266,6 +266,34 @@ Followers::Taken Followers::TakeWrites(PartitionReplica& replica, const wire::Re
   return Taken::kAll;
 }
 
+// Since contact our log is the beginning of the primary's (R4.3): what we hold of it up to a mark is committed.
+void Followers::OnCommitMarks(const NodeId& from, const wire::CommitMarks& marks) {
+  wire::Peer message;
+  auto* ack = message.mutable_commit_marks_ack();
+  ack->set_boot(marks.boot());
+  for (const auto& mark : marks.marks()) {
+    Follow* follow = Fence(from, mark.partition(), mark.term(), marks.boot());
+    if (!follow || !follow->contacted) continue;
+    follow->received = true;
+    PartitionReplica& replica = ctx_.Replica(mark.partition());
+    const Seq before = replica.committed();
+    StoreBatch batch;
+    replica.Commit(Seq(mark.committed()), &batch);
+    if (!batch.empty()) {
+      // Bytes of deletes go: this is said once it is durable.
+      ctx_.Persist(std::move(batch), [this, p = mark.partition(), from, term = follow->term, boot = follow->boot, applied = replica.applied()] {
+        Durable(p, from, term, boot, applied);
+      });
+      continue;
+    }
+    if (before < replica.committed()) NoteMark(mark.partition());
+    auto* known = ack->add_marks();
+    *known = mark;
+    known->set_committed(replica.committed().value);
+  }
+  if (!ack->marks().empty()) ctx_.Send(from, std::move(message));
+}
+
 void Followers::NoteMark(PartitionId partition) {
   if (marks_.empty()) keep_marks_at_ = ctx_.now + kKeepMarks;
   marks_.insert(partition);

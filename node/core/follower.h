@@ -36,6 +36,7 @@ class Followers {
 
   void OnContact(const NodeId& from, const wire::Contact& contact);
   void OnReplicate(const NodeId& from, wire::Replicate replicate, std::vector<Payload> bodies);
+  void OnCommitMarks(const NodeId& from, const wire::CommitMarks& marks);
   void OnConfirm(const NodeId& from, const wire::Confirm& confirm);
   void OnLearnerRole(const NodeId& from, const wire::LearnerRole& role);
   void OnDiscard(const NodeId& from, const wire::Discard& discard);

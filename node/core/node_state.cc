@@ -27,7 +27,8 @@ constexpr std::size_t kPartitionsPerDiscard = 512;
 // What only who was asked by us sends: both ways between us are open.
 bool IsAnswer(wire::Peer::KindCase kind) {
   using K = wire::Peer::KindCase;
-  return kind == K::kPingAck || kind == K::kContactAnswer || kind == K::kReplicateAck || kind == K::kConfirmAnswer;
+  return kind == K::kPingAck || kind == K::kContactAnswer || kind == K::kReplicateAck || kind == K::kCommitMarksAck ||
+         kind == K::kConfirmAnswer;
 }
 
 // Before the disk was first asked: not as one whose version does not know of slow disks (L11.5).
@@ -263,6 +264,8 @@ void NodeCore::State::Receive(const NodeId& from, PeerMessage message) {
     case K::kContactAnswer: return primaries.OnContactAnswer(from, m.contact_answer());
     case K::kReplicate: return followers.OnReplicate(from, std::move(*m.mutable_replicate()), std::move(message.bodies));
     case K::kReplicateAck: return primaries.OnAck(from, m.replicate_ack());
+    case K::kCommitMarks: return followers.OnCommitMarks(from, m.commit_marks());
+    case K::kCommitMarksAck: return primaries.OnMarksAck(from, m.commit_marks_ack());
     case K::kFenced: return Execute(agreement.PeerEpoch(ctx.now, from, Epoch(m.fenced().epoch())));
     case K::kConfirm: return followers.OnConfirm(from, m.confirm());
     case K::kConfirmAnswer: return reads.OnConfirmAnswer(from, m.confirm_answer());

@@ -17,7 +17,6 @@ constexpr Duration kContactRetry = milliseconds(300);
 constexpr Duration kSweep = milliseconds(100);
 // How long after the beginning of a term writes are held rather than refused: usually it is served after a few messages.
 constexpr Duration kActivates = milliseconds(300);
-constexpr Duration kTellAgain = milliseconds(1000);
 constexpr std::uint64_t kResendBytes = 1u << 20;
 
 std::vector<NodeId> Ids(const Context& ctx, const std::vector<cluster::MemberIndex>& members) {
@@ -283,6 +282,7 @@ void Primaries::Tick() {
     if (!lead->settled || lead->review_at <= ctx_.now) Sweep(partition, *lead);
     if (lead->learner_history && lead->progress.learner() && !lead->progress.learner_complete()) ++filling;
   }
+  SendMarks();
   ProposeReady(filling);
 }
 
@@ -302,21 +302,6 @@ void Primaries::Sweep(PartitionId partition, Lead& lead) {
   if (lead.review_at <= ctx_.now) Review(partition);
   TellCommitted(partition, lead);
   lead.settled = IsSettled(partition, lead);
-}
-
-// Nobody wrote since: tells the others that the last writes are committed, so that deletes free their bytes there; again, until they
-// say that they know.
-void Primaries::TellCommitted(PartitionId partition, Lead& lead) {
-  const Seq committed = lead.progress.committed();
-  if (lead.told_committed == committed && ctx_.now - lead.told_at < kTellAgain) return;
-  lead.told_committed = committed;
-  lead.told_at = ctx_.now;
-  const PartitionReplica& replica = ctx_.Replica(partition);
-  for (const NodeId& peer : lead.progress.Receivers()) {
-    if (!lead.progress.HasContact(peer) || lead.knows_committed[peer] >= committed) continue;
-    RULE("R10.2 said without a write");
-    SendFrom(partition, lead, peer, replica.last(), replica.meta().last_hash, false, false);
-  }
 }
 
 bool Primaries::IsSettled(PartitionId partition, const Lead& lead) const {

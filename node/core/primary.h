@@ -41,6 +41,7 @@ class Primaries {
 
   void OnContactAnswer(const NodeId& from, const wire::ContactAnswer& answer);
   void OnAck(const NodeId& from, const wire::ReplicateAck& ack);
+  void OnMarksAck(const NodeId& from, const wire::CommitMarksAck& ack);
   void OnHistoryDone(const NodeId& from, const wire::HistoryDone& done);
   void OnDiscardRequest(const NodeId& from, const wire::DiscardRequest& request);
   // Writes we copied as a follower became durable after we were promoted: activation waits for them.
@@ -131,6 +132,7 @@ class Primaries {
   void NoteReach();
   void AskToRemoveSilent(PartitionId partition, const Lead& lead);
   void TellCommitted(PartitionId partition, Lead& lead);
+  void SendMarks();
   void Sweep(PartitionId partition, Lead& lead);
   bool IsSettled(PartitionId partition, const Lead& lead) const;
   // The lead of a partition, which the caller may change; null: none.
@@ -166,6 +168,7 @@ class Primaries {
   std::uint64_t reach_seen_ = 0;          // Reach::changes() when the leads were last told
   std::set<NodeId> cut_off_;               // as the log was last told
   Instant next_sweep_{};
+  std::map<NodeId, wire::CommitMarks> marks_;  // by receiver, of the sweep under way
 };
 
 }  // namespace coffer::node

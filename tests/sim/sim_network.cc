@@ -20,7 +20,7 @@ PeerMessage FromTheWire(const std::string& header, const std::vector<Payload>& b
 
 bool Fenced(int kind) {
   using K = coffer::internal::v1::Peer::KindCase;
-  return kind == K::kReplicate || kind == K::kReplicateAck || kind == K::kContact || kind == K::kContactAnswer || kind == K::kConfirm ||
+  return kind == K::kReplicate || kind == K::kReplicateAck || kind == K::kCommitMarks || kind == K::kCommitMarksAck || kind == K::kContact || kind == K::kContactAnswer || kind == K::kConfirm ||
          kind == K::kConfirmAnswer || kind == K::kPromise || kind == K::kAccepted;
 }
 
