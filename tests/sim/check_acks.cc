@@ -41,11 +41,11 @@ std::optional<AckChecker::Write> AckChecker::WriteOf(const PeerMessage& message)
 }
 
 // A damaged record is one that was there. What was deleted since, with its chain or its zone, is held by the mark of that.
-bool AckChecker::Holds(const SimNode& n, const Write& write, const Digest& hash) const {
+bool AckChecker::Holds(const SimNode& n, const Write& write, const std::optional<Digest>& hash) const {
   node::RecordHeader header;
   const auto outcome = n.store.Lookup(write.partition, write.key, &header);
   if (outcome == ReadOutcome::kDamaged) return true;
-  if (outcome == ReadOutcome::kFound && header.hash == hash && (header.deleted || !write.deletes)) return true;
+  if (outcome == ReadOutcome::kFound && (!hash || header.hash == *hash) && (header.deleted || !write.deletes)) return true;
   RecordKey cover{write.key.zone, RecordKind::kZoneDrop, BlockId{}, 0};
   if (n.store.Lookup(write.partition, cover, &header) == ReadOutcome::kFound) return true;
   if (write.key.kind != RecordKind::kEntry) return false;
@@ -54,19 +54,21 @@ bool AckChecker::Holds(const SimNode& n, const Write& write, const Digest& hash)
 }
 
 std::uint32_t AckChecker::Copies(const cluster::Layout& layout, const SimNode& primary, const Write& write, std::uint32_t enough) const {
+  // Once what covers it is committed the primary has let go of an entry, and others may have it still.
   node::RecordHeader own;
-  (void)primary.store.Lookup(write.partition, write.key, &own);
+  std::optional<Digest> hash;
+  if (primary.store.Lookup(write.partition, write.key, &own) == ReadOutcome::kFound) hash = own.hash;
   const auto& group = layout.group(write.partition);
   std::uint32_t copies = 0;
   for (const auto m : group.in_sync) {
     const auto i = cluster_.IndexOf(layout.members[m].id);
-    if (i && !cluster_.node(*i).retired && Holds(cluster_.node(*i), write, own.hash)) ++copies;
+    if (i && !cluster_.node(*i).Lost() && Holds(cluster_.node(*i), write, hash)) ++copies;
   }
   for (std::size_t i = 0; i < cluster_.size() && copies < enough; ++i) {
     const SimNode& n = cluster_.node(i);
     const auto member = layout.IndexOf(n.id);
-    if (n.retired || (member != cluster::kNoMember && group.InSync(member))) continue;  // those were counted
-    if (Holds(n, write, own.hash)) ++copies;
+    if (n.Lost() || (member != cluster::kNoMember && group.InSync(member))) continue;  // those were counted
+    if (Holds(n, write, hash)) ++copies;
   }
   return copies;
 }

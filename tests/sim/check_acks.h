@@ -41,7 +41,8 @@ class AckChecker {
   };
   // Nothing: it is no such write.
   static std::optional<Write> WriteOf(const PeerMessage& message);
-  bool Holds(const SimNode& n, const Write& write, const Digest& hash) const;
+  // `hash`: of its bytes, if the primary has them.
+  bool Holds(const SimNode& n, const Write& write, const std::optional<Digest>& hash) const;
   // How many disks hold it, up to `enough`.
   std::uint32_t Copies(const cluster::Layout& layout, const SimNode& primary, const Write& write, std::uint32_t enough) const;
 

@@ -35,7 +35,8 @@ IdentityChecker::Complaint IdentityChecker::Believes(const NodeId& by, std::uint
 
 IdentityChecker::Complaint IdentityChecker::Look(const SimCluster& cluster, std::size_t node) {
   const SimNode& n = cluster.node(node);
-  if (!n.durable.lineage.empty()) {
+  // A folder that was put back counts from where the copy was made, until the others refuse it (R8.1).
+  if (!n.durable.lineage.empty() && !n.put_back) {
     if (auto why = Boot(n.id, n.name, n.durable.lineage.back().boot.value)) return why;
   }
   if (!n.core) {
@@ -47,6 +48,7 @@ IdentityChecker::Complaint IdentityChecker::Look(const SimCluster& cluster, std:
     if (auto why = Runs(n.id, n.name)) return why;
   }
   for (const auto& [id, member] : *n.core->members()) {
+    if (id == n.id && n.put_back) continue;
     if (auto why = Believes(n.id, n.life, id, member.facts.name(), member.incarnation)) return why;
   }
   return std::nullopt;
