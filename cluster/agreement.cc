@@ -413,6 +413,7 @@ Agreement::Output Agreement::Receive(Instant now, const NodeId& from, const wire
   if (from == impl_->self) {
     ++impl_->counters.malformed;
   } else if (impl_->persists.size() >= kMostPersists && (message.has_prepare() || message.has_accept())) {
+    RULE("A22");
     ++impl_->counters.disk_behind;
   } else {
     impl_->Dispatch(now, from, message);

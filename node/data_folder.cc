@@ -161,7 +161,8 @@ DataFolder::Problem DataFolder::CheckFormat() {
   const auto text = ReadWholeFile(File("format"), &error);
   if (text) {
     if (*text == kFormatText) return {};
-    if (text->compare(0, kFormatStart.size(), kFormatStart) == 0) {
+    const bool cut = std::string_view(kFormatText).starts_with(*text);
+    if (!cut && text->starts_with(kFormatStart)) {
       return {Error::kNewer, options_.path + " was written by a newer version of Coffer (" +
                                  text->substr(0, text->find('\n')).substr(0, 80) +
                                  "). Nothing was changed. Install that version again."};

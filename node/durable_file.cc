@@ -13,8 +13,6 @@
 namespace coffer::node {
 namespace {
 
-constexpr std::uint64_t kMostBytes = 64u << 20;
-
 class Descriptor {
  public:
   Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0640)) {}
@@ -35,7 +33,7 @@ FileResult FileError(std::string_view doing, const std::string& path, int error)
   return {error, std::string(doing) + " " + path + " failed: " + std::generic_category().message(error)};
 }
 
-std::optional<std::string> ReadWholeFile(const std::string& path, int* error) {
+std::optional<std::string> ReadWholeFile(const std::string& path, int* error, std::uint64_t most_bytes) {
   *error = 0;
   const Descriptor file(path, O_RDONLY);
   struct stat st;
@@ -43,7 +41,7 @@ std::optional<std::string> ReadWholeFile(const std::string& path, int* error) {
     *error = errno;
     return std::nullopt;
   }
-  if (!S_ISREG(st.st_mode) || static_cast<std::uint64_t>(st.st_size) > kMostBytes) {
+  if (!S_ISREG(st.st_mode) || static_cast<std::uint64_t>(st.st_size) > most_bytes) {
     *error = EFBIG;
     return std::nullopt;
   }

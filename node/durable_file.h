@@ -18,8 +18,8 @@ struct FileResult {
 };
 FileResult FileError(std::string_view doing, const std::string& path, int error);
 
-// All bytes of a file; nothing and ENOENT if there is none. At most 64 MiB: EFBIG beyond.
-std::optional<std::string> ReadWholeFile(const std::string& path, int* error);
+// All bytes of a file; nothing and ENOENT if there is none. At most so many: EFBIG beyond.
+std::optional<std::string> ReadWholeFile(const std::string& path, int* error, std::uint64_t most_bytes = 64u << 20);
 // Replaces the file: its old or its new bytes are there after a crash at any time, the new ones after success.
 FileResult ReplaceFile(const std::string& path, std::string_view bytes, DiskFaults* faults);
 // Writes all of `bytes` at `offset` and syncs.

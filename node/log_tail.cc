@@ -22,6 +22,7 @@ namespace {
 constexpr std::size_t kBlock = 32768;
 constexpr std::size_t kHeader = 7;  // checksum, length, type
 constexpr std::size_t kSector = 512;
+constexpr std::uint64_t kLongestLog = std::uint64_t{4} << 30;  // a log is a little longer than LevelDB's buffer, 1 GiB at most
 
 enum Type : std::uint8_t { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
@@ -238,7 +239,7 @@ CheckedTails CheckTails(const std::string& folder) {
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string& path = files[i].path;
     int error = 0;
-    const auto bytes = ReadWholeFile(path, &error);
+    const auto bytes = ReadWholeFile(path, &error, kLongestLog);
     if (!bytes) continue;  // LevelDB will say what it misses
     const LogTail tail = JudgeLog(*bytes);
     if (tail.state == LogTail::State::kDamaged || (tail.state == LogTail::State::kTorn && i < older)) {

@@ -88,6 +88,8 @@ int SyncedMark::Synced(std::string_view name, std::uint64_t bytes) {
   const std::uint64_t log = manifest == 0 ? LogNumber(name) : 0;
   if (fd_ < 0 || (manifest == 0 && log == 0)) return 0;
   MutexLock lock(mutex_);
+  const bool opening = manifest != 0 && manifest != ends_.manifest.number;
+  if (log != 0) named_.insert(log);
   if (manifest != 0) {
     ends_.manifest = {manifest, bytes};
   } else if (ends_.logs[0].number == log) {
@@ -96,7 +98,9 @@ int SyncedMark::Synced(std::string_view name, std::uint64_t bytes) {
     ends_.logs = {{{log, bytes}, ends_.logs[0]}};
   }
   // Without room for a copy, as some file systems need, the old note stays, which claims less.
-  const int error = Write(ends_);
+  int error = Write(ends_);
+  // A number may be given again if the opening that had it failed.
+  if (error == 0 && opening) error = Sync();
   return error == ENOSPC || error == EDQUOT ? 0 : error;
 }
 
@@ -104,18 +108,24 @@ int SyncedMark::Removing(std::string_view name) {
   const std::uint64_t number = LogNumber(name);
   if (fd_ < 0 || number == 0) return 0;
   MutexLock lock(mutex_);
+  if (!named_.contains(number)) return 0;
   SyncedEnds without = ends_;
   for (auto& log : without.logs) {
     if (log.number == number) log = {};
   }
-  if (without == ends_) return 0;
   int error = Write(without);
-  if (error == 0 && faults_) error = faults_->BeforeSync(path_);
-  if (error == 0 && ::fdatasync(fd_) != 0) error = errno;
+  if (error == 0) error = Sync();
   if (error != 0) return error;
-  if (faults_) faults_->Synced(path_, kMarkBytes);
   ends_ = without;
+  named_.erase(number);
   return 0;
+}
+
+int SyncedMark::Sync() {
+  int error = faults_ ? faults_->BeforeSync(path_) : 0;
+  if (error == 0 && ::fdatasync(fd_) != 0) error = errno;
+  if (error == 0 && faults_) faults_->Synced(path_, kMarkBytes);
+  return error;
 }
 
 // A sector is written as a whole, or not at all.

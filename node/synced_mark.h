@@ -6,13 +6,14 @@
 // process that is killed leaves it exact, for nothing is acknowledged before. What the note says was synced has to be there at the
 // next start, or the store is damaged (docs/decisions/0013-how-far-a-log-was-synced.md).
 //
-// A note counts only beside the manifest it names: each opening makes a new one, so that what a program without notes did is not held
-// against the store. A note that does not verify says nothing.
+// A note counts only beside the manifest it names: each opening makes a new one, whose first note is synced before CURRENT names it. So
+// what a program without notes did is not held against the store. A note that does not verify says nothing.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -64,12 +65,15 @@ class SyncedMark {
 
  private:
   int Write(const SyncedEnds& ends) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int Sync() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   DiskFaults* const faults_;
   std::string path_;
   int fd_ = -1;
   Mutex mutex_;
   SyncedEnds ends_ ABSL_GUARDED_BY(mutex_);
+  // Logs that some note may still name after power loss: one that is not among the ends any more stands in older notes.
+  std::set<std::uint64_t> named_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::node

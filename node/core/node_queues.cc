@@ -8,8 +8,13 @@ namespace coffer::node {
 using std::chrono::milliseconds;
 
 // What was let in is in one queue of its partition at a time, from which it leaves when it is answered or its asker's time is over.
-std::optional<google::rpc::Status> NodeCore::State::WhyNoRoom(PartitionId partition, const std::vector<Payload>& bodies) const {
-  const std::size_t waiting = primaries.CountWaiting(partition) + reads.CountWaiting(partition);
+// Who waits for news of a chain is counted apart: he waits for writes, and must not keep them out.
+std::optional<google::rpc::Status> NodeCore::State::WhyNoRoom(const wire::DataRequest& request, const std::vector<Payload>& bodies) const {
+  const PartitionId partition = request.partition();
+  // Who asks for a write elsewhere, or in another term, is sent on at once.
+  if (Writes::Takes(request) && (!ctx.IsPrimary(partition) || Term(request.term()) != ctx.group(partition).term)) return std::nullopt;
+  const bool watches = request.has_read_chain() && request.read_chain().wait_ms() > 0;
+  const std::size_t waiting = watches ? reads.CountWatching(partition) : primaries.CountWaiting(partition) + reads.CountWaiting(partition);
   if (Planted(Bug::kNothingIsShed)) return std::nullopt;
   if (waiting >= ctx.config.max_waiting_per_partition) {
     return Refuse(Code::kResourceExhausted, "QUEUE_FULL",
@@ -31,7 +36,7 @@ void NodeCore::State::VisitQueues(const QueueVisitor& visit) const {
   const PartitionId partitions = ctx.layout ? ctx.layout->partition_count() : 0;
   for (PartitionId p = 0; p < partitions; ++p) {
     // A reader who waits for the commit of what is there is in two queues.
-    visit({"requests that wait for a partition", primaries.CountWaiting(p) + reads.CountWaiting(p), 2 * most});
+    visit({"requests that wait for a partition", primaries.CountWaiting(p) + reads.CountWaiting(p) + reads.CountWatching(p), 3 * most});
   }
   visit({"bytes of writes that are under way", ctx.bytes_held, ctx.config.max_waiting_bytes});
   visit({"bytes of ends of chains", ctx.tails.bytes(), ctx.config.chain_tail_bytes});

@@ -315,7 +315,7 @@ void NodeCore::State::ReceiveData(const NodeId& from, wire::DataRequest request,
     ++ctx.counters.dropped;
     return AnswerRefusal(ctx, waiter, Refuse(Code::kInvalidArgument, "BAD_REQUEST", "no such partition, or a zone id that is not 16 bytes long"));
   }
-  if (auto refusal = WhyNoRoom(request.partition(), bodies)) return AnswerRefusal(ctx, waiter, std::move(*refusal));
+  if (auto refusal = WhyNoRoom(request, bodies)) return AnswerRefusal(ctx, waiter, std::move(*refusal));
   if (Writes::Takes(request)) return writes.Handle(from, std::move(request), std::move(bodies));
   reads.Handle(from, std::move(request));
 }
@@ -432,8 +432,7 @@ void NodeCore::State::Tick() {
     registry_active = true;
     zones.OnRegistryActive();
     default_zone.OnRegistryActive();
-  } else if (registry_active && !ctx.IsPrimary(registry)) {
-    registry_active = false;
+  } else if (!ctx.IsPrimary(registry)) {
     zones.OnRegistryEnded();
     default_zone.OnRegistryEnded();
   }

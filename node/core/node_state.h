@@ -52,7 +52,7 @@ struct NodeCore::State {
   std::string NameOf(const NodeId& id) const;
 
   // Why a request is not let in: too much waits. Nothing: there is room.
-  std::optional<google::rpc::Status> WhyNoRoom(PartitionId partition, const std::vector<Payload>& bodies) const;
+  std::optional<google::rpc::Status> WhyNoRoom(const wire::DataRequest& request, const std::vector<Payload>& bodies) const;
   void VisitQueues(const QueueVisitor& visit) const;
 
   // Routing of one kind of message each.

@@ -51,7 +51,7 @@ void Primaries::OnMarksAck(const NodeId& from, const wire::CommitMarksAck& ack) 
   if (ack.boot() != ctx_.config.boot.value) return;
   for (const auto& mark : ack.marks()) {
     const auto it = leads_.find(mark.partition());
-    if (it == leads_.end() || it->second->term != Term(mark.term())) continue;
+    if (it == leads_.end() || it->second->term != Term(mark.term()) || !it->second->progress.HasContact(from)) continue;
     Seq& knows = it->second->knows_committed[from];
     knows = std::max(knows, Seq(mark.committed()));
   }

@@ -78,7 +78,7 @@ void Primaries::FlushProposals() {
   });
 }
 
-std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead&, bool* history) const {
+std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead& lead, bool* history) const {
   const auto& group = ctx_.group(partition);
   const auto& layout = *ctx_.layout;
   auto usable = [&](cluster::MemberIndex m) {
@@ -113,6 +113,9 @@ std::optional<NodeId> Primaries::WantedLearner(PartitionId partition, const Lead
   // L11.4: its second copy would wait for that disk with every write.
   const auto slow = [&](const NodeId& id) { return ctx_.membership->view()->find(id)->second.facts.disk_pace() == wire::DISK_PACE_SLOW; };
   if (!std::all_of(candidates.begin(), candidates.end(), slow) && std::erase_if(candidates, slow) > 0) RULE("L11.4");
+  // Who is at it goes on: another one's disk is no reason to begin anew.
+  const auto present = std::find(candidates.begin(), candidates.end(), lead.progress.learner());
+  if (present != candidates.end()) return *present;
   return candidates[(partition / layout.members.size()) % candidates.size()];
 }
 

@@ -230,9 +230,13 @@ void Reads::OnEnded(PartitionId partition) {
 std::size_t Reads::CountWaiting(PartitionId partition) const {
   std::size_t waiting = 0;
   if (const auto it = rounds_.find(partition); it != rounds_.end()) waiting += it->second.now.size() + it->second.next.size();
-  if (const auto it = watchers_.find(partition); it != watchers_.end()) waiting += it->second.size();
   if (const auto it = out_.find(partition); it != out_.end()) waiting += it->second;
   return waiting;
+}
+
+std::size_t Reads::CountWatching(PartitionId partition) const {
+  const auto it = watchers_.find(partition);
+  return it == watchers_.end() ? 0 : it->second.size();
 }
 
 void Reads::OnReadDone(ReadResult result) {

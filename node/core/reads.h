@@ -41,6 +41,8 @@ class Reads {
   void GaveUp(PartitionId partition) { --out_[partition]; }
   // Requests that read the partition and are not answered.
   std::size_t CountWaiting(PartitionId partition) const;
+  // Who waits until a chain grows.
+  std::size_t CountWatching(PartitionId partition) const;
 
  private:
   struct Waiting {

@@ -12,8 +12,10 @@ namespace {
 constexpr Duration kSilence = std::chrono::seconds(3);
 constexpr Duration kNextRound = std::chrono::milliseconds(300);
 
-// Another voter may know better.
-bool IsPassing(const google::rpc::Status& status) { return status.code() == static_cast<int>(Code::kUnavailable); }
+// Another voter may know better, or have room.
+bool IsPassing(const google::rpc::Status& status) {
+  return status.code() == static_cast<int>(Code::kUnavailable) || status.code() == static_cast<int>(Code::kResourceExhausted);
+}
 
 }  // namespace
 

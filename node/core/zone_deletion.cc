@@ -44,6 +44,8 @@ void ZoneDeletion::OnRegistryActive() {
     if (read != ReadOutcome::kFound || !value || !zone.ParseFromString(*value)) {
       all = false;
       repair_(registry, record.key);
+    } else if (header.stamp.seq > ctx_.Replica(registry).committed()) {
+      all = false;  // it may be cut off still
     } else if (zone.deleting()) {
       deleting.push_back(std::move(zone));
     }

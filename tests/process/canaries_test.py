@@ -9,6 +9,7 @@ send to each other, what they were given. But the values have no business in a l
 import base64
 import http.client
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -109,7 +110,9 @@ class Secrets(ClusterTest):
     def equip(self, member):
         member.settings["metrics_listen"] = f"127.0.0.1:{free_port()}"
         # So that a crash would leave a core in the test's folder, were it allowed.
-        member.prefix = ["env", f"--chdir={self.c.folder}", "prlimit", "--core=unlimited"]
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        most = "unlimited" if hard == resource.RLIM_INFINITY else hard
+        member.prefix = ["env", f"--chdir={self.c.folder}", "prlimit", f"--core={most}:{most}"]
         if self.tls:
             member.settings.update(tls_cert=self.tls / f"{member.name}.pem", tls_key=self.tls / f"{member.name}.key", tls_ca=self.tls / "ca.pem")
 

@@ -24,6 +24,10 @@ class MemoryGroup:
         if not (self.folder / self.bound).exists():
             self.close()
             raise unittest.SkipTest(f"a group below {own} has no bound on memory: its controller is not handed on")
+        # Else it would be swapped out instead.
+        for name in ("memory.swap.max", "memory.swappiness"):
+            if (self.folder / name).exists():
+                (self.folder / name).write_text("0")
 
     def prefix(self):
         """Begins a command that is to run in the group."""

@@ -75,6 +75,37 @@ TEST_CASE("synced mark: a record that was synced does not pass for torn", "[leve
   RequireDamaged(folder);
 }
 
+TEST_CASE("synced mark: a log longer than other files may be is judged, too", "[leveldb]") {
+  TemporaryFolder parent;
+  const std::string folder = parent.path() + "/store";
+  LeaveKilled(folder, 5);
+  const std::string log = FilesLike(folder, ".log").at(0);
+  fs::resize_file(log, 0);
+  fs::resize_file(log, 70u << 20);  // a hole: it takes no space
+  RequireDamaged(folder);
+}
+
+TEST_CASE("synced mark: a log that stands only in older notes is removed behind a sync all the same", "[leveldb]") {
+  struct Counted : DiskFaults {
+    void Synced(const std::string&, std::uint64_t) override { ++syncs; }
+    int syncs = 0;
+  } faults;
+  TemporaryFolder parent;
+  SyncedMark mark(&faults);
+  REQUIRE(mark.Open(parent.path()) == 0);
+  CHECK(mark.Synced("MANIFEST-000002", 10) == 0);
+  CHECK(faults.syncs == 1);  // an opening that failed may have had the number
+  for (const char* log : {"000003.log", "000005.log", "000007.log"}) CHECK(mark.Synced(log, 100) == 0);
+  CHECK(mark.Synced("MANIFEST-000002", 20) == 0);
+  CHECK(faults.syncs == 1);
+  CHECK(ReadSyncedMark(parent.path())->logs[1].number == 5);
+  CHECK(mark.Removing("000003.log") == 0);
+  CHECK(faults.syncs == 2);
+  CHECK(mark.Removing("000003.log") == 0);
+  CHECK(mark.Removing("000099.log") == 0);  // never noted
+  CHECK(faults.syncs == 2);
+}
+
 TEST_CASE("synced mark: a log that is gone is damage", "[leveldb]") {
   TemporaryFolder parent;
   const std::string folder = parent.path() + "/store";
