@@ -205,6 +205,7 @@ OpenedDb OpenDb(const LevelDbStoreOptions& options, DiskEnv* env, leveldb::Optio
   const CheckedTails tails = CheckTails(options.folder);
   leveldb_options.env->UnlockFile(lock);
   if (!tails.damaged.empty()) return Explain(StoreOpenError::kDamaged, options.folder, tails.damaged);
+  if (!tails.cutting.ok()) return Explain(ClassifyErrno(tails.cutting.error), options.folder, tails.cutting.what);
   env->CountFolder(options.folder);  // without what was cut off
   if (auto noting = env->NoteSyncs(options.folder); !noting.ok()) return Explain(Classify(noting), options.folder, noting.ToString());
   leveldb_options.create_if_missing = true;

@@ -191,13 +191,12 @@ std::string ApplyMark(const SyncedEnds& ends, std::vector<Appended>* logs, Appen
   return {};
 }
 
-// Empty, or what failed.
-std::string Cut(const std::string& path, std::uint64_t size) {
+FileResult Cut(const std::string& path, std::uint64_t size) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return FileError("opening", path, errno).what;
+  if (fd < 0) return FileError("opening", path, errno);
   const int error = ::ftruncate(fd, static_cast<off_t>(size)) == 0 && ::fsync(fd) == 0 ? 0 : errno;
   ::close(fd);
-  return error == 0 ? std::string{} : FileError("cutting", path, error).what;
+  return error == 0 ? FileResult{} : FileError("cutting", path, error);
 }
 
 }  // namespace
@@ -251,8 +250,8 @@ CheckedTails CheckTails(const std::string& folder) {
       return checked;
     }
     if (tail.state != LogTail::State::kTorn) continue;
-    checked.damaged = Cut(path, tail.end);
-    if (!checked.damaged.empty()) return checked;
+    checked.cutting = Cut(path, tail.end);
+    if (!checked.cutting.ok()) return checked;
     checked.cut +=
         "cut " + std::to_string(bytes->size() - tail.end) + " bytes of an unfinished write off " + path + "; ";
   }

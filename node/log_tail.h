@@ -23,6 +23,8 @@
 #include <string>
 #include <string_view>
 
+#include "node/durable_file.h"
+
 namespace coffer::node {
 
 struct LogTail {
@@ -42,6 +44,7 @@ LogTail JudgeLog(std::string_view bytes);
 struct CheckedTails {
   std::string damaged;  // not empty: what does not verify; nothing was changed
   std::string cut;      // not empty: what was cut off
+  FileResult cutting;   // how that ended: a failure is the disk's, not damage
 };
 CheckedTails CheckTails(const std::string& folder);
 

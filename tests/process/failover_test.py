@@ -1,5 +1,6 @@
 """Death of processes under load: nothing acknowledged is lost, and service goes on. R2, R4, R6, I4, I8."""
 import contextlib
+import http.client
 import signal
 import threading
 import time
@@ -126,7 +127,7 @@ class Stopping(ClusterTest):
             while not over.wait(0.05):
                 for page in ("metrics", "livez", "readyz"):
                     # A member that starts or stops answers nothing, or that it is not ready.
-                    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{member.settings['metrics_listen']}/{page}", timeout=10) as answer:
+                    with contextlib.suppress(OSError, http.client.HTTPException), urllib.request.urlopen(f"http://{member.settings['metrics_listen']}/{page}", timeout=10) as answer:
                         answer.read()
                         asked[member.name, page] += 1
 

@@ -1,7 +1,7 @@
 """A group of processes with a bound on their memory (cgroups, version 1 or 2), below the one this test is in. Where the test may not make
 one, it is skipped."""
-import os
 import pathlib
+import tempfile
 import unittest
 
 
@@ -16,9 +16,8 @@ def own_group():
 class MemoryGroup:
     def __init__(self):
         own, self.bound, self.kills = own_group()
-        self.folder = own / f"coffer-test-{os.getpid()}"
         try:
-            self.folder.mkdir()
+            self.folder = pathlib.Path(tempfile.mkdtemp(prefix="coffer-test-", dir=own))
         except OSError as e:
             raise unittest.SkipTest(f"no group with a bound on memory may be made: {e}") from None
         if not (self.folder / self.bound).exists():
