@@ -25,6 +25,7 @@ class Draw {
     const std::int64_t seed = scenario_.knob("seed");
     if (seed % 3 == 1) scenario_.set("stay_off", 1 + seed / 3 % 3);  // not drawn: all else of a run is as without it
     if (seed % 5 == 2) scenario_.set("waiting", 1 + seed / 5 % 3);  // likewise
+    if (seed % 16 == 4) scenario_.set("look_ms", 1);  // likewise; steps are about as far apart
     std::stable_sort(scenario_.faults.begin(), scenario_.faults.end(), [](const Fault& a, const Fault& b) { return a.at_us < b.at_us; });
     return std::move(scenario_);
   }
