@@ -70,12 +70,19 @@ std::uint64_t Done(std::uint64_t before, std::uint64_t total, std::uint64_t left
   return std::max(before, total - std::min(total, left));
 }
 
+// Whether a group is where it is to be: led by whom the goal names, too, unless slow disks decide that (L11).
+bool IsInPlace(const StatusInputs& inputs, const cluster::Group& group) {
+  return group.AtGoal() || (group.HoldsGoal() && std::any_of(group.goal.begin(), group.goal.end(), [&](cluster::MemberIndex m) {
+                              return HasSlowDisk(inputs, inputs.layout->members[m].id);
+                            }));
+}
+
 // What stops the moves, for people; empty when nothing does.
 std::string WhyBlocked(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   for (PartitionId p = 0; p < layout.partition_count(); ++p) {
     const cluster::Group& group = layout.group(p);
-    if (group.HoldsGoal()) continue;
+    if (IsInPlace(inputs, group)) continue;
     const bool any = std::any_of(group.in_sync.begin(), group.in_sync.end(),
                                  [&](cluster::MemberIndex m) { return IsUp(inputs, layout.members[m].id); });
     if (any) continue;
@@ -101,7 +108,7 @@ bool OnlyWaits(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   bool waits = false;
   for (const cluster::Group& group : layout.partitions) {
-    if (group.HoldsGoal()) continue;
+    if (IsInPlace(inputs, group)) continue;
     for (const cluster::MemberIndex m : group.goal) {
       if (group.InSync(m)) continue;
       if (IsUp(inputs, layout.members[m].id)) return false;
@@ -116,7 +123,7 @@ bool OnlyWaits(const StatusInputs& inputs) {
 ResyncProgress AdvanceResync(const StatusInputs& inputs) {
   const auto& layout = *inputs.layout;
   const auto moving = static_cast<std::uint64_t>(
-      std::count_if(layout.partitions.begin(), layout.partitions.end(), [](const auto& g) { return !g.HoldsGoal(); }));
+      std::count_if(layout.partitions.begin(), layout.partitions.end(), [&](const auto& g) { return !IsInPlace(inputs, g); }));
   if (moving == 0) return {};
   const Epoch plan = layout.plan ? layout.plan->id : Epoch();
   ResyncProgress progress = inputs.resync;

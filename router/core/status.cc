@@ -181,6 +181,11 @@ bool IsUp(const StatusInputs& inputs, const NodeId& id) {
   return view && view->state == Liveness::kAlive;
 }
 
+bool HasSlowDisk(const StatusInputs& inputs, const NodeId& id) {
+  const cluster::MemberView* view = ViewOf(inputs, id);
+  return view && view->facts.disk_pace() == wire::DISK_PACE_SLOW;
+}
+
 const wire::NodeReport* FreshReport(const StatusInputs& inputs, const NodeId& id) {
   auto it = inputs.reports.find(id);
   if (it == inputs.reports.end() || inputs.now - it->second.at > kReportMaxAge) return nullptr;

@@ -78,6 +78,7 @@ std::vector<PartitionState> PartitionStates(const StatusInputs& inputs);
 
 // Whether the member answers its probes, for the status.
 bool IsUp(const StatusInputs& inputs, const NodeId& id);
+bool HasSlowDisk(const StatusInputs& inputs, const NodeId& id);
 // Names of the storage members any one of which may stop now.
 std::vector<std::string> MayStopNow(const StatusInputs& inputs);
 
