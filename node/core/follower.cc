@@ -232,9 +232,7 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
   // What was taken before something that does not follow is part of the log, as is the log's beginning.
   const bool writes = !batch.empty();
   if (writes) {
-    ctx_.Persist(std::move(batch), [this, p = r.partition(), from, term = follow->term, boot = follow->boot, applied = replica.applied()] {
-      Durable(p, from, term, boot, applied);
-    });
+    PersistAndAck(r.partition(), from, *follow, std::move(batch));
   }
   if (taken == Taken::kMismatch) return Ack(r.partition(), from, *follow, /*mismatch=*/true);
   if (taken == Taken::kMalformed) ++ctx_.counters.dropped;
@@ -281,9 +279,7 @@ void Followers::OnCommitMarks(const NodeId& from, const wire::CommitMarks& marks
     replica.Commit(Seq(mark.committed()), &batch);
     if (!batch.empty()) {
       // Bytes of deletes go: this is said once it is durable.
-      ctx_.Persist(std::move(batch), [this, p = mark.partition(), from, term = follow->term, boot = follow->boot, applied = replica.applied()] {
-        Durable(p, from, term, boot, applied);
-      });
+      PersistAndAck(mark.partition(), from, *follow, std::move(batch));
       continue;
     }
     if (before < replica.committed()) NoteMark(mark.partition());
@@ -310,6 +306,12 @@ void Followers::Tick() {
   if (batch.empty()) return;
   RULE("R4.6 known end kept");
   ctx_.Persist(std::move(batch), [] {});
+}
+
+void Followers::PersistAndAck(PartitionId partition, const NodeId& primary, const Follow& follow, StoreBatch batch) {
+  ctx_.Persist(std::move(batch), [this, partition, primary, term = follow.term, boot = follow.boot, applied = ctx_.Replica(partition).applied()] {
+    Durable(partition, primary, term, boot, applied);
+  });
 }
 
 void Followers::Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied) {

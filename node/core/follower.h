@@ -74,6 +74,8 @@ class Followers {
   // Extends the log by what follows on it; what stands before something that does not is taken all the same.
   enum class Taken { kAll, kMismatch, kMalformed, kUnreadable };
   Taken TakeWrites(PartitionReplica& replica, const wire::Replicate& replicate, const std::vector<Payload>& bodies, StoreBatch* batch);
+  // Makes what was applied durable, then says so.
+  void PersistAndAck(PartitionId partition, const NodeId& primary, const Follow& follow, StoreBatch batch);
   void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied);
   void AnswerContact(const NodeId& from, const wire::Contact& contact, const Follow& follow);
   void NoteMark(PartitionId partition);
