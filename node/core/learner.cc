@@ -375,6 +375,8 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
       bytes += bodies[body]->size();
       Count(1, bodies[body]->size(), from, /*travelled=*/true);
       ++body;
+    } else {
+      job->gone_as_of = fetched.as_of();
     }
     job->fetch.pop_front();
   }
@@ -402,10 +404,11 @@ void LearnerResync::Persist(PartitionId partition, StoreBatch batch, const NodeI
   });
 }
 
-// Whether records here show writes that our log has not come to: it was begun anew before them, or they were fetched before they came.
-// The log will count them.
+// Whether the records here are those of writes that our log has not come to: it was begun anew before them, or they were fetched, or
+// found gone, before they came. The log will count them, and what they took away.
 bool LearnerResync::AheadOfLog(PartitionId partition, const Job& job) const {
   const PartitionReplica& replica = ctx_.Replica(partition);
+  if (replica.last().value < job.gone_as_of) return true;
   const auto ahead = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq > replica.last(); };
   bool any = false;
   replica.Scan("", "", [&](const RecordKey&, const RecordHeader& header) {

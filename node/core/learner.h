@@ -64,6 +64,7 @@ class LearnerResync {
     std::optional<wire::Listing> listing;    // likewise
     std::deque<wire::ListedRecord> fetch;    // to be fetched
     std::uint64_t as_of = 0;                 // of the listing the fetches belong to
+    std::uint64_t gone_as_of = 0;            // by this write records that were listed were gone when they were to be fetched
     std::uint64_t call = 0;                  // fetch under way; 0: none
     std::uint64_t asked_bytes = 0;           // of it
     bool begun = false;

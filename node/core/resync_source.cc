@@ -143,6 +143,7 @@ void ResyncSource::OnFetchDone(ReadResult* result) const {
   auto* fetched = result->answer.header.mutable_fetched();
   // A term that ended meanwhile: the records may have been taken while this node was a learner.
   if (Term(fetched->complete_term()) != ctx_.group(fetched->partition()).term) fetched->set_complete_term(0);
+  fetched->set_as_of(ctx_.Replica(fetched->partition()).last().value);
 }
 
 }  // namespace coffer::node

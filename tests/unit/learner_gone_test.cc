@@ -1,0 +1,123 @@
+// A record that was listed and is gone when it is to be fetched: the write that took it away is one the learner has yet to count (S5, I15).
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "node/core/learner.h"
+#include "node/memory_store.h"
+#include "test_support.h"
+#include "unit/store_samples.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr PartitionId kPartition = 0;
+const NodeId kPrimary = NodeId::Must("the-primary-16by");
+
+NodeCoreConfig Config() {
+  NodeCoreConfig config;
+  config.boot = Boot(1);
+  config.self.set_id(std::string(16, 'L'));
+  config.resync_bytes_per_second = 0;
+  return config;
+}
+
+// A learner of one partition, and its primary, for which the test speaks. What the learner writes is durable at once.
+class Learning {
+ public:
+  Learning() : ctx_(Config(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) {
+    wire::LearnerRole role;
+    role.set_partition(kPartition);
+    role.set_term(1);
+    role.set_boot(1);
+    role.set_choice(1);
+    role.set_chosen(true);
+    role.set_history(true);
+    learner_.OnRole(kPrimary, role);
+  }
+
+  // Long enough that whatever waits is tried again.
+  void Wait() {
+    for (int i = 0; i < 300; ++i) {
+      ctx_.now += std::chrono::milliseconds(20);
+      learner_.Tick();
+      Take();
+    }
+  }
+  void OfferOneRecord(const std::string& key) {
+    wire::Ranges ranges;
+    ranges.set_partition(kPartition);
+    ranges.set_term(1);
+    ranges.set_boot(1);
+    ranges.add_ranges()->set_last_key(key);
+    ranges.mutable_ranges(0)->set_records(1);
+    ranges.set_complete(true);
+    learner_.OnRanges(kPrimary, std::move(ranges));
+    Take();
+    wire::Listing listing;
+    listing.set_partition(kPartition);
+    listing.set_term(1);
+    listing.set_boot(1);
+    listing.add_records()->set_key(key);
+    learner_.OnListing(kPrimary, std::move(listing));
+    Wait();
+  }
+  void AnswerGone(const std::string& key, Seq as_of) {
+    wire::Fetched fetched;
+    fetched.set_partition(kPartition);
+    fetched.set_term(1);
+    fetched.set_boot(1);
+    fetched.set_call(fetch_call_);
+    fetched.add_records()->set_key(key);
+    fetched.set_as_of(as_of.value);
+    learner_.OnFetched(kPrimary, fetched, {});
+    Wait();
+  }
+  void LogReaches(Seq seq) {
+    StoreBatch batch;
+    ctx_.Replica(kPartition).StartAt(seq, Digest{}, {Term(1), Boot(1), seq}, &batch);
+    ctx_.Persist(std::move(batch), [this, applied = ctx_.Replica(kPartition).applied()] { ctx_.Replica(kPartition).DurableUpTo(applied); });
+    Wait();
+  }
+  bool fetching() const { return fetch_call_ != 0; }
+  bool done() const { return done_; }
+
+ private:
+  void Take() {
+    for (const Outgoing& o : std::exchange(ctx_.out.send, {})) {
+      const wire::Peer& said = o.message.header;
+      if (said.has_fetch_request()) fetch_call_ = said.fetch_request().call();
+      done_ = done_ || said.has_history_done();
+    }
+    while (!ctx_.continuations.empty()) {
+      for (auto& persist : std::exchange(ctx_.out.persist, {})) store_.Write(std::get<StoreBatch>(std::move(persist.what)), nullptr);
+      store_.CompleteWrites();
+      auto then = std::move(ctx_.continuations.front());
+      ctx_.continuations.pop_front();
+      then();
+    }
+  }
+
+  MemoryStore store_;
+  Context ctx_;
+  LearnerResync learner_;
+  std::uint64_t fetch_call_ = 0;
+  bool done_ = false;
+};
+
+TEST_CASE("I15: what was gone when it was to be fetched is counted once the log has come to what took it away") {
+  Learning l;
+  const std::string key = EncodeKey(ChunkAt('a'));
+  l.Wait();
+  l.OfferOneRecord(key);
+  REQUIRE(l.fetching());
+  l.AnswerGone(key, Seq(7));
+  CHECK_FALSE(l.done());
+  l.LogReaches(Seq(6));
+  CHECK_FALSE(l.done());
+  l.LogReaches(Seq(7));
+  CHECK(l.done());
+}
+
+}  // namespace
+}  // namespace coffer::node
