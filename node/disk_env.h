@@ -34,6 +34,8 @@ class DiskFaults {
   virtual int BeforeWrite(const std::string& /*path*/, std::size_t /*size*/) { return 0; }
   virtual int BeforeSync(const std::string& /*path*/) { return 0; }
   virtual int BeforeRead(const std::string& /*path*/) { return 0; }
+  // A write past the page cache; EINVAL: the file system has none.
+  virtual int BeforeDirect(const std::string& /*path*/) { return 0; }
   // Bytes in the middle of a file are about to be replaced; until the file is synced, a power loss may bring them back.
   virtual void Overwriting(const std::string& /*path*/, std::uint64_t /*offset*/, std::size_t /*size*/) {}
   // The file now holds `size` bytes that survive a power loss.

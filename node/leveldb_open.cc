@@ -149,7 +149,7 @@ ValueLogOptions ValueOptions(const LevelDbStoreOptions& options) {
   // A small disk is not given away in few large pieces.
   const std::uint64_t share = (options.space ? options.space() : SpaceOf(options.folder)).total_bytes / 256;
   const std::uint64_t bytes = std::min(options.segment_bytes, std::max(share, kLeast)) / kPage * kPage;
-  return {options.folder + "/values", bytes, options.spare_segments};
+  return {options.folder + "/values", bytes, options.spare_segments, options.direct_bytes};
 }
 
 leveldb::Status FinishErasures(const LevelDbStoreOptions& options, leveldb::DB* db, ValueLog* values) {

@@ -30,6 +30,7 @@ struct LevelDbStoreOptions {
   std::size_t lone_value_bytes = 16 << 10;   // unless all such values of a group commit have no more bytes: one sync, not two
   std::uint64_t segment_bytes = 64 << 20;    // of the log of values; at most a 256th of the disk
   std::size_t spare_segments = 2;            // empty ones kept to be used again
+  std::uint64_t direct_bytes = 256 << 10;    // large values of a group commit from which on they are written past the page cache
   int garbage_percent = 50;                  // a segment is cleaned when this much of it is garbage; 10 on a full disk
   std::uint64_t clean_bytes_per_second = 32 << 20;  // moved to clean segments, at most
   std::size_t write_buffer_bytes = 8 << 20;  // x 2 in memory; higher: fewer compactions, longer start after a kill

@@ -75,6 +75,7 @@ leveldb::Status SegmentFile::Open(DiskEnv* env, const std::string& path, std::sh
 }
 
 SegmentFile::~SegmentFile() {
+  EndDirect();
   ::close(fd_);
 }
 
@@ -98,6 +99,34 @@ leveldb::Status SegmentFile::Write(std::uint64_t offset, const std::vector<std::
     offset += n;
   }
   return leveldb::Status::OK();
+}
+
+leveldb::Status SegmentFile::WriteDirect(std::uint64_t offset, std::string_view blocks, std::size_t* written) {
+  *written = 0;
+  // EINVAL: not on this file system, or not with blocks of this size.
+  if (direct_fd_ < 0 && !direct_refused_) {
+    direct_fd_ = ::open(path_.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
+    direct_refused_ = direct_fd_ < 0;
+  }
+  while (*written < blocks.size() && !direct_refused_) {
+    const std::string_view rest = blocks.substr(*written);
+    const auto write = [&]() -> ssize_t {
+      if (env_->faults_) env_->faults_->Overwriting(path_, offset + *written, rest.size());
+      errno = env_->faults_ ? env_->faults_->BeforeDirect(path_) : 0;
+      const ssize_t n = errno == 0 ? ::pwrite(direct_fd_, rest.data(), rest.size(), static_cast<off_t>(offset + *written)) : -1;
+      direct_refused_ = n < 0 && errno == EINVAL;
+      return direct_refused_ ? 0 : n;
+    };
+    std::size_t n = 0;
+    if (auto status = env_->WriteSome(path_, rest.size(), write, &n); !status.ok()) return status;
+    *written += n;
+  }
+  return leveldb::Status::OK();
+}
+
+void SegmentFile::EndDirect() {
+  if (direct_fd_ >= 0) ::close(direct_fd_);
+  direct_fd_ = -1;
 }
 
 leveldb::Status SegmentFile::Sync() {

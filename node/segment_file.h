@@ -29,8 +29,16 @@ class SegmentFile {
   SegmentFile& operator=(const SegmentFile&) = delete;
 
   std::uint64_t size() const { return size_; }
+  // What WriteDirect's offsets, sizes and addresses are multiples of, and the file's size.
+  static constexpr std::uint64_t kBlock = 4096;
+
   // Writes the pieces one behind the other from `offset` on. Not durable before Sync.
   leveldb::Status Write(std::uint64_t offset, const std::vector<std::string_view>& pieces);
+  // As Write, past the page cache. What this file system refuses to write so is left: `written` says how much was written. For one
+  // thread.
+  leveldb::Status WriteDirect(std::uint64_t offset, std::string_view blocks, std::size_t* written);
+  // Lets go of what WriteDirect holds open.
+  void EndDirect();
   leveldb::Status Sync();
   // Reads `head_size` and then `size` bytes from `offset` on. NotFound: the file is shorter.
   leveldb::Status Read(std::uint64_t offset, char* head, std::size_t head_size, char* bytes, std::size_t size) const;
@@ -49,6 +57,8 @@ class SegmentFile {
   const std::string path_;
   const int fd_;
   const std::uint64_t size_;
+  int direct_fd_ = -1;
+  bool direct_refused_ = false;
 };
 
 }  // namespace coffer::node

@@ -17,7 +17,7 @@ namespace coffer::node {
 namespace {
 
 // Groups end with zeros up to a multiple of this: the kernel need not read a page of an old file to change a part of it.
-constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kPage = SegmentFile::kBlock;
 constexpr std::string_view kSuffix = ".values";
 const std::array<char, kPage> kZeros{};
 
@@ -198,7 +198,7 @@ leveldb::Status ValueLog::WritePending() {
       pad_to(8);
     }
     pad_to(kPage);
-    if (auto status = file->Write(from, pieces); !status.ok()) return status;
+    if (auto status = writer_.Write(file, from, pieces); !status.ok()) return status;
     if (auto status = file->Sync(); !status.ok()) return status;
   }
   pending_.clear();

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "node/group_writer.h"
 #include "node/segment_file.h"
 #include "node/store.h"
 #include "node/value_record.h"
@@ -35,6 +36,7 @@ struct ValueLogOptions {
   std::string folder;               // made if absent; its parent must exist
   std::uint64_t segment_bytes = 0;  // size of a segment; larger values get one of their own size
   std::size_t spare_segments = 0;   // empty ones that are kept to be used again
+  std::uint64_t direct_bytes = 0;   // of a group from which on it is written past the page cache
 };
 
 // A record of a segment, as the cleaner meets it.
@@ -95,7 +97,7 @@ class ValueLog {
     Payload value;
   };
   ValueLog(DiskEnv* env, leveldb::DB* db, ValueLogOptions options)
-      : env_(env), db_(db), options_(std::move(options)) {}
+      : env_(env), db_(db), options_(std::move(options)), writer_(options_.direct_bytes) {}
   leveldb::Status Load();
   leveldb::Status LoadRows(std::map<std::uint64_t, SegmentRow>* rows) const;
   bool FitsActive(std::uint64_t bytes) const;
@@ -113,6 +115,7 @@ class ValueLog {
   std::uint64_t active_ = 0;  // the segment that is written; 0: none yet
   std::uint64_t next_ = 1;    // number of the next segment
   std::vector<Pending> pending_;
+  GroupWriter writer_;
   std::set<std::uint64_t> touched_;  // their rows change with the batch
   std::set<std::uint64_t> emptied_;  // spare once the batch is durable
 

@@ -2,6 +2,7 @@
 // byte is read, and what is counted is what is there.
 #include <leveldb/db.h>
 
+#include <array>
 #include <chrono>
 #include <thread>
 
@@ -207,6 +208,8 @@ TEST_CASE("value log: power lost at any operation, while values come, go and are
     auto options = CleaningOptions(parent.path() + "/store");
     // Now and then those that are alone stay in LevelDB, and take the place of others in the log.
     if (round % 4 == 0) options.lone_value_bytes = 1500;
+    // All groups past the page cache, or some and some, or none.
+    options.direct_bytes = std::array{1, 3000, 1 << 20}[static_cast<std::size_t>(round) % 3];
     std::vector<Model> states(1);
     // Again and again over the same files: segments are used again, and recovery is interrupted, too.
     for (int again = 0; again < 3; ++again) {
