@@ -99,7 +99,7 @@ void LearnerResync::VisitQueues(const QueueVisitor& visit) const {
 void LearnerResync::OnLinkDown(const NodeId& peer) {
   std::erase_if(jobs_, [&](const auto& e) { return e.second.primary == peer; });
   sources_.erase(peer);
-  rates_.erase(peer);
+  tally_.OnLinkDown(peer);
 }
 
 std::uint64_t LearnerResync::Rate() const {
@@ -132,14 +132,7 @@ void LearnerResync::Tick() {
     Continue(partition, job);
   }
   AskWaiting();
-  for (auto& [peer, link] : rates_) {
-    const double span = std::chrono::duration<double>(ctx_.now - link.window_start).count();
-    if (span < 1.0) continue;
-    const double now = static_cast<double>(link.window_bytes) / span;
-    link.bytes_per_second = link.bytes_per_second == 0 ? now : 0.6 * link.bytes_per_second + 0.4 * now;
-    link.window_bytes = 0;
-    link.window_start = ctx_.now;
-  }
+  tally_.Tick();
 }
 
 // One step: whatever comes next and is not waiting for an answer. `started`: an answer is awaited.
@@ -249,7 +242,7 @@ void LearnerResync::Compare(PartitionId partition, Job& job) {
       return ++records <= theirs.records();
     });
     if (records == theirs.records() && digest.Finish().view() == theirs.digest()) {
-      Count(range.records, range.bytes, job.primary, /*travelled=*/false);
+      tally_.Count(range.records, range.bytes, job.primary, /*travelled=*/false);
     } else {
       job.todo.push_back(range);
     }
@@ -323,7 +316,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
     const auto& theirs = listing.records(next++);
     const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash();
     if (equal || ChangedLive(partition, job, own.key)) {
-      Count(1, theirs.size(), job.primary, /*travelled=*/false);
+      tally_.Count(1, theirs.size(), job.primary, /*travelled=*/false);
     } else {
       job.fetch.push_back(theirs);
     }
@@ -362,18 +355,18 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
   for (const auto& record : fetched.records()) {
     if (job->fetch.empty() || job->fetch.front().key() != record.key()) break;
     if (record.damaged()) {
-      last_error_ = "a record of partition " + std::to_string(fetched.partition()) + " is damaged on " + ctx_.NameOf(from);
+      tally_.SetError("a record of partition " + std::to_string(fetched.partition()) + " is damaged on " + ctx_.NameOf(from));
       sound = false;
       break;
     }
     if (record.found()) {
       if (body >= bodies.size() || !Accept(fetched.partition(), *job, record, bodies[body], &batch)) {
-        last_error_ = "a record of partition " + std::to_string(fetched.partition()) + " from " + ctx_.NameOf(from) + " does not verify";
+        tally_.SetError("a record of partition " + std::to_string(fetched.partition()) + " from " + ctx_.NameOf(from) + " does not verify");
         sound = false;
         break;
       }
       bytes += bodies[body]->size();
-      Count(1, bodies[body]->size(), from, /*travelled=*/true);
+      tally_.Count(1, bodies[body]->size(), from, /*travelled=*/true);
       ++body;
     } else {
       job->gone_as_of = fetched.as_of();
@@ -382,7 +375,7 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
   }
   // After damage the asking pauses for a while (`asked` stands): the source repairs from another copy meanwhile.
   job->started = !sound;
-  if (sound) last_error_.clear();
+  if (sound) tally_.SetError({});
   const PartitionId partition = fetched.partition();
   if (!batch.empty()) Persist(partition, std::move(batch), from, bytes, job->asked);
   // The next is on its way while this is written.
@@ -404,19 +397,6 @@ void LearnerResync::Persist(PartitionId partition, StoreBatch batch, const NodeI
   });
 }
 
-// Whether the records here are those of writes that our log has not come to: it was begun anew before them, or they were fetched, or
-// found gone, before they came. The log will count them, and what they took away.
-bool LearnerResync::AheadOfLog(PartitionId partition, const Job& job) const {
-  const PartitionReplica& replica = ctx_.Replica(partition);
-  if (replica.last().value < job.gone_as_of) return true;
-  const auto ahead = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq > replica.last(); };
-  bool any = false;
-  replica.Scan("", "", [&](const RecordKey&, const RecordHeader& header) {
-    any = any || ahead(header.stamp) || (header.deleted && ahead(header.deleted_by));
-  });
-  return any;
-}
-
 // Everything was compared and fetched, durably. Counted once the live writes are durable, too, so that the counters say what is
 // there (I15).
 void LearnerResync::Finish(PartitionId partition, Job& job) {
@@ -431,20 +411,24 @@ void LearnerResync::Finish(PartitionId partition, Job& job) {
 }
 
 void LearnerResync::CountUp(PartitionId partition, Job& job) {
-  if (AheadOfLog(partition, job)) {
-    job.started = true;  // again in a while
-    job.asked = ctx_.now;
-    return;
-  }
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  // Whether the records here are those of writes that our log has not come to: it was begun anew before them, or they were fetched, or
+  // found gone, before they came. The log will count them, and what they took away.
+  bool ahead = replica.last().value < job.gone_as_of;
+  const auto later = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq > replica.last(); };
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
-  if (ctx_.Replica(partition).CountLive("", "", &blocks, &bytes) == ReadOutcome::kFailed) {
+  const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordHeader& header) {
+    ahead = ahead || later(header.stamp) || (header.deleted && later(header.deleted_by));
+  });
+  if (counted == ReadOutcome::kFailed || ahead) {
+    job.started = true;  // again in a while
+    job.asked = ctx_.now;
+    if (counted != ReadOutcome::kFailed) return;
     // Never "done" over records that can't be read: compare once more, and say why it takes so long.
-    last_error_ = "partition " + std::to_string(partition) + " can't be read on this node's disk";
+    tally_.SetError("partition " + std::to_string(partition) + " can't be read on this node's disk");
     job.after.clear();
     job.complete = false;
-    job.started = true;
-    job.asked = ctx_.now;
     return;
   }
   StoreBatch batch;
@@ -467,40 +451,6 @@ void LearnerResync::SayDone(PartitionId partition, const Job& job) {
   done->set_boot(job.boot.value);
   done->set_choice(job.choice);
   ctx_.Send(job.primary, std::move(message));
-}
-
-void LearnerResync::Count(std::uint64_t records, std::uint64_t bytes, const NodeId& from, bool travelled) {
-  blocks_done_ += records;
-  bytes_done_ += bytes;
-  // What is found present is done as well: of a node that comes back nearly all is, and the time left follows from this rate.
-  LinkRate& link = rates_[from];
-  if (link.window_start == Instant{}) link.window_start = ctx_.now;
-  link.window_bytes += bytes;
-  if (!travelled) return;
-  blocks_sent_ += records;
-  bytes_sent_ += bytes;
-}
-
-void LearnerResync::OnPlan(Epoch plan) {
-  if (plan == plan_) return;
-  plan_ = plan;
-  blocks_done_ = bytes_done_ = bytes_sent_ = blocks_sent_ = 0;
-}
-
-void LearnerResync::FillReport(wire::ResyncReport* report) const {
-  report->set_plan(plan_.value);
-  report->set_blocks_done(blocks_done_);
-  report->set_bytes_done(bytes_done_);
-  report->set_bytes_sent(bytes_sent_);
-  report->set_blocks_sent(blocks_sent_);
-  report->set_last_error(last_error_);
-  for (const auto& [peer, rate] : rates_) {
-    if (rate.bytes_per_second < 1) continue;
-    auto* link = report->add_links();
-    link->set_from(ctx_.NameOf(peer));
-    link->set_to(ctx_.config.self.name());
-    link->set_bytes_per_second(rate.bytes_per_second);
-  }
 }
 
 }  // namespace coffer::node

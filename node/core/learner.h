@@ -15,6 +15,7 @@
 
 #include "node/core/context.h"
 #include "node/core/fill_window.h"
+#include "node/core/resync_tally.h"
 
 namespace coffer::node {
 
@@ -37,9 +38,8 @@ class LearnerResync {
 
   std::size_t running() const { return jobs_.size(); }
   void VisitQueues(const QueueVisitor& visit) const;
-  void FillReport(wire::ResyncReport* report) const;
-  // A new plan: counting begins anew.
-  void OnPlan(Epoch plan);
+  ResyncTally& tally() { return tally_; }
+  const ResyncTally& tally() const { return tally_; }
 
  private:
   struct Range {
@@ -95,10 +95,8 @@ class LearnerResync {
   bool Live(const Job& job, const RecordHeader& header) const;
   bool ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const;
   void Finish(PartitionId partition, Job& job);
-  bool AheadOfLog(PartitionId partition, const Job& job) const;
   void CountUp(PartitionId partition, Job& job);
   void SayDone(PartitionId partition, const Job& job);
-  void Count(std::uint64_t records, std::uint64_t bytes, const NodeId& from, bool travelled);
   std::uint64_t Rate() const;
 
   Context& ctx_;
@@ -117,15 +115,7 @@ class LearnerResync {
   std::deque<PartitionId> waiting_;              // for room in it
   std::map<PartitionId, std::size_t> unsettled_; // batches on their way to the disk
   Instant refilled_{};
-  Epoch plan_;
-  std::uint64_t blocks_done_ = 0, bytes_done_ = 0, bytes_sent_ = 0, blocks_sent_ = 0;
-  std::string last_error_;
-  struct LinkRate {  // compared or copied from one peer
-    double bytes_per_second = 0;
-    std::uint64_t window_bytes = 0;
-    Instant window_start{};
-  };
-  std::map<NodeId, LinkRate> rates_;
+  ResyncTally tally_{ctx_};
 };
 
 }  // namespace coffer::node

@@ -79,7 +79,7 @@ wire::NodeReport NodeCore::State::Report(Instant now) const {
   }
   self->set_learners(static_cast<std::uint32_t>(learner.running()));
   FillScrub(self);
-  learner.FillReport(report.mutable_resync());
+  learner.tally().Fill(report.mutable_resync());
   if (!ctx.layout) return report;
   report.set_epoch(ctx.layout->epoch.value);
   for (const auto& [id, member] : planning.Members()) {

@@ -206,7 +206,7 @@ void NodeCore::State::MakeEffective(std::shared_ptr<const cluster::Layout> layou
   if (const auto forced = ctx.layout->RetiredAt(ctx.self)) ctx.Retire(cluster::WhyRetired(*forced));
   introductions.OnLayout();
   ctx.reach.Keep([this](const NodeId& id) { return ctx.layout->IndexOf(id) != cluster::kNoMember; });
-  if (ctx.layout->plan) learner.OnPlan(ctx.layout->plan->id);
+  if (ctx.layout->plan) learner.tally().OnPlan(ctx.layout->plan->id);
   const bool settings = !before || before->settings != ctx.layout->settings;
   for (PartitionId p = 0; p < ctx.layout->partition_count(); ++p) {
     const Group& after = ctx.group(p);

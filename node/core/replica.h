@@ -73,8 +73,9 @@ class PartitionReplica {
   // under way is durable. A damaged record is shown with an empty header.
   ReadOutcome Scan(std::string_view after, std::string_view last,
                    const std::function<void(const RecordKey&, const RecordHeader&)>& visit) const;
-  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15).
-  ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes) const;
+  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all headers on the way.
+  ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
+                        const std::function<void(const RecordHeader&)>& each = nullptr) const;
   // Whether the zone's blocks are dropped here.
   ReadOutcome ZoneDropped(const ZoneId& zone, bool* dropped) const;
 
