@@ -9,7 +9,7 @@ namespace coffer::node {
 namespace {
 
 // A voter that has the change and says nothing: the next one is asked.
-constexpr Duration kSilence = std::chrono::seconds(3);
+constexpr Duration kVoterSilence = std::chrono::seconds(3);
 constexpr Duration kNextRound = std::chrono::milliseconds(300);
 
 // Another voter may know better, or have room.
@@ -52,7 +52,7 @@ void TokenDesk::Hand(std::uint64_t ask, Asked& asked) {
     return;
   }
   asked.tried.insert(*asked.voter);
-  asked.again_at = ctx_.now + kSilence;
+  asked.again_at = ctx_.now + kVoterSilence;
   wire::LayoutChangeRequest request;
   request.set_call(ask);
   *request.mutable_join_token() = asked.change;
