@@ -1,6 +1,7 @@
 // The versioned table partition -> group that a majority of voters agreed on, and what makes a successor legal.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -112,6 +113,11 @@ struct Group {
   bool HoldsGoal() const;
   // Whether nothing is left to move: in_sync is exactly the goal, under the goal's primary.
   bool AtGoal() const;
+  // Whether it is where it is to be: led by whom the goal names, too, unless slow disks decide that (L11). `slow`: whether a member's is.
+  template <class Slow>
+  bool IsInPlace(const Slow& slow) const {
+    return AtGoal() || (HoldsGoal() && std::any_of(goal.begin(), goal.end(), slow));
+  }
   bool operator==(const Group&) const = default;
 };
 

@@ -34,15 +34,11 @@ std::string CauseOfGaps(const Draft& draft) {
 }
 
 // The plan's total is frozen when it is made, so that progress never runs backwards; more work than that is a new plan.
-// Whether a group is where it is to be: led by whom the goal names, too, unless slow disks decide that (L11).
-bool IsInPlace(const Draft& draft, const Group& g) {
-  return g.AtGoal() || (g.HoldsGoal() && std::any_of(g.goal.begin(), g.goal.end(), [&](MemberIndex m) { return draft.Slow(m); }));
-}
-
 void UpdatePlan(Draft* draft) {
   Layout& next = draft->next;
+  const auto slow = [&](MemberIndex m) { return draft->Slow(m); };
   const auto moving = static_cast<std::uint32_t>(std::count_if(
-      next.partitions.begin(), next.partitions.end(), [&](const Group& g) { return !g.goal.empty() && !IsInPlace(*draft, g); }));
+      next.partitions.begin(), next.partitions.end(), [&](const Group& g) { return !g.goal.empty() && !g.IsInPlace(slow); }));
   if (moving == 0) {
     next.plan.reset();
   } else if (draft->goals_changed) {

@@ -70,11 +70,8 @@ std::uint64_t Done(std::uint64_t before, std::uint64_t total, std::uint64_t left
   return std::max(before, total - std::min(total, left));
 }
 
-// Whether a group is where it is to be: led by whom the goal names, too, unless slow disks decide that (L11).
 bool IsInPlace(const StatusInputs& inputs, const cluster::Group& group) {
-  return group.AtGoal() || (group.HoldsGoal() && std::any_of(group.goal.begin(), group.goal.end(), [&](cluster::MemberIndex m) {
-                              return HasSlowDisk(inputs, inputs.layout->members[m].id);
-                            }));
+  return group.IsInPlace([&](cluster::MemberIndex m) { return HasSlowDisk(inputs, inputs.layout->members[m].id); });
 }
 
 // What stops the moves, for people; empty when nothing does.
