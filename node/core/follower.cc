@@ -204,8 +204,8 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
   const Seq base(r.previous().seq());
   const bool started = r.learner_start() && follow->learner && follow->contacted;
   if (started && base < replica.meta().log_start) return Ack(r.partition(), from, *follow, /*mismatch=*/false);
-  const auto held = started ? replica.HashAt(base) : std::nullopt;
-  if (r.learner_start() && !(held && held->view() == r.previous().hash())) {
+  const bool held = started && replica.Holds(base, r.previous().hash());
+  if (r.learner_start() && !held) {
     const Stamp stamp{follow->term, follow->boot, Seq(r.previous().seq())};
     RULE("S3");
     replica.NoteContact(follow->term, follow->boot, nullptr);
@@ -253,8 +253,7 @@ Followers::Taken Followers::TakeWrites(PartitionReplica& replica, const wire::Re
     body += count;
     const Seq seq(write.stamp().seq());
     if (seq <= replica.last()) {
-      const auto hash = replica.HashAt(seq);
-      if ((hash && hash->view() == write.hash()) || Planted(Bug::kContactOnlyExtends)) continue;  // a repeat
+      if (replica.Holds(seq, write.hash()) || Planted(Bug::kContactOnlyExtends)) continue;  // a repeat
       return Taken::kMismatch;
     }
     const bool follows = seq == replica.last().Next() && HashWrite(replica.meta().last_hash, write).view() == write.hash();

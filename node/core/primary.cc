@@ -148,13 +148,12 @@ void Primaries::OnContactAnswer(const NodeId& from, const wire::ContactAnswer& a
   if (!lead.progress.InAckset(from) || lead.progress.HasContact(from)) return;
   PartitionReplica& replica = ctx_.Replica(answer.partition());
   for (auto mark = answer.log().rbegin(); mark != answer.log().rend(); ++mark) {
-    const auto hash = replica.HashAt(Seq(mark->seq()));
-    if (!hash || hash->view() != mark->hash()) continue;
+    if (!replica.Holds(Seq(mark->seq()), mark->hash())) continue;
     if (mark != answer.log().rbegin()) RULE("R4.5");
     lead.progress.Contacted(from);
     lead.knows_committed.erase(from);
     if (lead.chosen == from) lead.chosen.reset();
-    SendFrom(answer.partition(), lead, from, Seq(mark->seq()), *hash, /*replace=*/true, /*learner_start=*/false);
+    SendFrom(answer.partition(), lead, from, Seq(mark->seq()), Digest::Must(mark->hash()), /*replace=*/true, /*learner_start=*/false);
     return;
   }
   // By I4 every in_sync member shares our log at least at the commit point, so this is damage, not protocol.

@@ -107,6 +107,8 @@ class PartitionReplica {
 
   // The hash up to `seq`: known for the log's range and its start.
   std::optional<Digest> HashAt(Seq seq) const;
+  // Whether the hash up to `seq` is this one. Where that line does not verify the next one tells, whose hash goes on from it.
+  bool Holds(Seq seq, std::string_view hash) const;
   // Marks of the whole log, oldest (its start) first.
   std::vector<wire::LogMark> Marks() const;
   // Consecutive writes after `from` with their bodies, up to about `max_bytes` (at least one). Nothing when the log does not

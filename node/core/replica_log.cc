@@ -23,6 +23,14 @@ std::optional<Digest> PartitionReplica::HashAt(Seq seq) const {
   return Digest::Must(write->hash());
 }
 
+bool PartitionReplica::Holds(Seq seq, std::string_view hash) const {
+  if (const auto own = HashAt(seq)) return own->view() == hash;
+  if (seq < meta_.log_start || seq > meta_.last.seq) return false;
+  const auto theirs = Digest::From(hash);
+  const auto next = LogAt(seq.Next());
+  return theirs && next && HashWrite(*theirs, *next).view() == next->hash();
+}
+
 std::vector<wire::LogMark> PartitionReplica::Marks() const {
   std::vector<wire::LogMark> marks(1);
   marks[0].set_seq(meta_.log_start.value);

@@ -110,6 +110,22 @@ TEST_CASE("R4.2: a line of the log that does not verify is not named, and those 
   CHECK(a.replica.Marks().back().hash() == last.hash());
 }
 
+TEST_CASE("R4.5: that a line which does not verify is the same as another's, the line after it tells") {
+  Appender a, same, other;
+  for (const char* body : {"one", "two", "three", "four"}) a.Append(body), same.Append(body);
+  for (const char* body : {"one", "2", "three", "four"}) other.Append(body);
+  a.Sync();
+  for (const std::uint64_t line : {2, 4}) REQUIRE(a.store.DamageLog(kPartition, Seq(line)));
+  const auto holds_of = [&](const Appender& from, std::uint64_t line) { return a.replica.Holds(Seq(line), from.replica.HashAt(Seq(line))->view()); };
+  for (const std::uint64_t line : {0, 1, 2, 3, 4}) {
+    CHECK(holds_of(same, line));
+    CHECK(holds_of(other, line) == (line < 2));
+  }
+  CHECK_FALSE(a.replica.Holds(Seq(2), "not a hash"));
+  REQUIRE(a.store.DamageLog(kPartition, Seq(3)));
+  CHECK_FALSE(holds_of(same, 2));  // nothing tells: the one after it does not verify either
+}
+
 TEST_CASE("a chain that was cut ends at the cut before that is durable, and after (R4.2)") {
   Appender a;
   a.Append("one");
