@@ -89,6 +89,12 @@ struct Context {
   void FailStop(std::string message) {
     if (!out.stop) out.stop = std::move(message);
   }
+  // R11. The next start looks at that end again.
+  void FailStopAtTail(PartitionId partition) {
+    FailStop("the end of the log of partition " + std::to_string(partition) + " can't be read, or does not verify; stopping. Nothing was "
+             "changed. Look at the disk, then start again: if that end does not verify, the node goes on under a new id and fills "
+             "itself from the other copies.");
+  }
   void Retire(std::string message) {
     if (!out.retire) out.retire = std::move(message);
   }

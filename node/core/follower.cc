@@ -121,10 +121,11 @@ void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, 
   answer->set_partition(contact.partition());
   answer->set_term(contact.term());
   answer->set_boot(contact.boot());
-  if (replica.last() == Seq(contact.last().seq()) && replica.meta().last_hash.view() == contact.last_hash()) {
+  if (replica.Holds(Seq(contact.last().seq()), contact.last_hash())) {
+    if (replica.last() > Seq(contact.last().seq())) RULE("R4.5");
     auto* mark = answer->add_log();
-    mark->set_seq(replica.last().value);
-    mark->set_hash(replica.meta().last_hash.str());
+    mark->set_seq(contact.last().seq());
+    mark->set_hash(contact.last_hash());
   } else {
     for (auto& mark : replica.Marks()) *answer->add_log() = std::move(mark);
   }
@@ -142,13 +143,14 @@ void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, 
 
 bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBatch* batch) {
   const Seq fork(r.previous().seq());
-  const auto hash = replica.HashAt(fork);
-  if (!hash || hash->view() != r.previous().hash()) return false;
+  if (!replica.Holds(fork, r.previous().hash())) return false;
   std::vector<QuarantinedWrite> cut;
   const Seq last = replica.last();
   if (fork < replica.committed()) {
     // The logs may well meet later, in a line that can't be read here.
-    for (Seq seq = fork.Next(); seq <= replica.committed(); seq = seq.Next()) {
+    for (const wire::Write& write : r.writes()) {
+      const Seq seq(write.stamp().seq());
+      if (seq > replica.committed()) break;
       if (replica.HashAt(seq)) continue;
       ctx_.Event(NodeEvent::Level::kError, "partition " + std::to_string(replica.id()) + ": line " + std::to_string(seq.value) +
                                                " of its log does not verify here, so that it can't be told what the primary lacks. Stop this "
@@ -162,10 +164,8 @@ bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBa
                                              "data folder is older than its promises. Stop that node and start it with an empty folder.");
     return false;
   }
-  if (!replica.CutTo(fork, batch, &cut)) {
-    ctx_.FailStop("the end of the log of partition " + std::to_string(replica.id()) + " can't be read, or does not verify; stopping. Nothing was "
-                  "changed. Look at the disk, then start again: if that end does not verify, the node goes on under a new id and fills "
-                  "itself from the other copies.");
+  if (!replica.CutTo(fork, Digest::Must(r.previous().hash()), batch, &cut)) {
+    ctx_.FailStopAtTail(replica.id());
     return false;
   }
   if (!cut.empty()) {

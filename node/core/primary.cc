@@ -171,8 +171,11 @@ bool Primaries::SendFrom(PartitionId partition, Lead& lead, const NodeId& peer, 
     const auto writes = replica.WritesAfter(after, kResendBytes, &damaged);
     if (!writes) {
       if (damaged) RULE("S8 write kept back");
+      std::vector<LogRecord> tail;
+      const bool has_all = ctx_.group(partition).InSync(ctx_.layout->IndexOf(peer));  // the receiver, of what was acknowledged
       if (damaged) hooks_.repair(partition, *damaged);  // contact is made anew until it is mended
-      else ctx_.Warn("partition " + std::to_string(partition) + ": the log does not reach back to write " + std::to_string(after.value));
+      else if (has_all && replica.ReadTail(&tail) == ReadOutcome::kDamaged) ctx_.FailStopAtTail(partition);
+      else ctx_.Warn("partition " + std::to_string(partition) + ": what follows write " + std::to_string(after.value) + " can't be read in the log");
       lead.progress.LoseContact(peer);
       return false;
     }
@@ -219,7 +222,7 @@ void Primaries::OnAck(const NodeId& from, const wire::ReplicateAck& ack) {
       Review(ack.partition());
     } else if (lead.progress.HasContact(from)) {
       lead.progress.LoseContact(from);
-      SendContact(ack.partition(), lead, from);
+      if (ctx_.now - lead.contact_sent[from] >= kContactRetry) SendContact(ack.partition(), lead, from);  // else by the sweep
     }
     return;
   }

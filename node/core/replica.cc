@@ -55,7 +55,7 @@ PartitionReplica::PartitionReplica(PartitionId id, const StoreReader& store, Par
     : id_(id), store_(store), log_keep_(log_keep), incarnation_(incarnation), meta_(meta), durable_(meta.last.seq), kept_committed_(meta.committed) {
   if (meta_.committed < meta_.last.seq) {
     std::vector<LogRecord> tail;
-    tail_ = store_.ReadLog(id_, meta_.committed.Next(), meta_.last.seq, &tail);
+    tail_ = ReadTail(&tail);
     for (auto& w : tail) {
       if (IsDelete(w)) unfinished_.push_back(std::move(w));
     }

@@ -82,8 +82,8 @@ class PartitionReplica {
   // Applies the next write: stamp.seq is last() + 1 and its hash is set. False when the disk can't be read.
   bool Apply(std::shared_ptr<const wire::Write> write, std::vector<Payload> bodies, StoreBatch* batch);
   // Cuts off everything after `fork`, which must be in the log, and reports what was cut. Only while AllDurable(), which it is again
-  // once the batch is durable.
-  bool CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut);
+  // once the batch is durable. `hash`: the one up to there (Holds), which the line itself may not tell any more.
+  bool CutTo(Seq fork, const Digest& hash, StoreBatch* batch, std::vector<QuarantinedWrite>* cut);
   // Everything up to `committed` is committed: finishes deletes, prunes the log. Never moves back.
   void Commit(Seq committed, StoreBatch* batch);
   Seq committed() const { return meta_.committed; }
@@ -109,6 +109,8 @@ class PartitionReplica {
   std::optional<Digest> HashAt(Seq seq) const;
   // Whether the hash up to `seq` is this one. Where that line does not verify the next one tells, whose hash goes on from it.
   bool Holds(Seq seq, std::string_view hash) const;
+  // What is on the disk and not known to be committed.
+  ReadOutcome ReadTail(std::vector<LogRecord>* tail) const;
   // Marks of the whole log, oldest (its start) first.
   std::vector<wire::LogMark> Marks() const;
   // Consecutive writes after `from` with their bodies, up to about `max_bytes` (at least one). Nothing when the log does not

@@ -6,11 +6,10 @@
 
 namespace coffer::node {
 
-bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<QuarantinedWrite>* cut) {
+bool PartitionReplica::CutTo(Seq fork, const Digest& hash, StoreBatch* batch, std::vector<QuarantinedWrite>* cut) {
   ForgetEnd();
   if (fork == meta_.last.seq) return true;
-  const auto hash = HashAt(fork);
-  if (!hash || fork > meta_.last.seq) return false;
+  if (fork < meta_.log_start || fork > meta_.last.seq) return false;
   std::vector<LogRecord> tail;
   if (store_.ReadLog(id_, fork.Next(), meta_.last.seq, &tail) == ReadOutcome::kFailed) return false;
   if (tail.size() != meta_.last.seq.value - fork.value) return false;
@@ -24,7 +23,7 @@ bool PartitionReplica::CutTo(Seq fork, StoreBatch* batch, std::vector<Quarantine
   const auto at_fork = LogAt(fork);
   meta_.last = at_fork ? StampOf(at_fork->stamp()) : Stamp{meta_.last.term, meta_.last.boot, fork};
   meta_.last.seq = fork;
-  meta_.last_hash = *hash;
+  meta_.last_hash = hash;
   meta_.committed = std::min(meta_.committed, fork);
   ++begun_;
   durable_ = fork;  // cut or not, the disk has it

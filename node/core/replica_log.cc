@@ -23,6 +23,10 @@ std::optional<Digest> PartitionReplica::HashAt(Seq seq) const {
   return Digest::Must(write->hash());
 }
 
+ReadOutcome PartitionReplica::ReadTail(std::vector<LogRecord>* tail) const {
+  return store_.ReadLog(id_, meta_.committed.Next(), durable_, tail);
+}
+
 bool PartitionReplica::Holds(Seq seq, std::string_view hash) const {
   if (const auto own = HashAt(seq)) return own->view() == hash;
   if (seq < meta_.log_start || seq > meta_.last.seq) return false;

@@ -40,7 +40,7 @@ class Appender {
   void CutTo(Seq fork) {
     StoreBatch batch;
     std::vector<QuarantinedWrite> cut;
-    REQUIRE(replica.CutTo(fork, &batch, &cut));
+    REQUIRE(replica.CutTo(fork, *replica.HashAt(fork), &batch, &cut));
     store.Write(std::move(batch), nullptr);
   }
   // As a learner; on its way only.
