@@ -342,9 +342,7 @@ void NodeCore::State::LinkDown(const NodeId& peer, bool refused) {
 }
 
 void NodeCore::State::Persisted(std::uint64_t ticket) {
-  if (ticket != ctx.next_done || ctx.continuations.empty()) {
-    return ctx.FailStop("persists were reported out of order; this is a defect, please report it");
-  }
+  if (ticket != ctx.next_done || ctx.continuations.empty()) return ctx.FailStop("persists were reported out of order; this is a defect, please report it");
   ++ctx.next_done;
   auto then = std::move(ctx.continuations.front());
   ctx.continuations.pop_front();
@@ -354,6 +352,7 @@ void NodeCore::State::Persisted(std::uint64_t ticket) {
 void NodeCore::State::ReadDone(ReadResult result) {
   if (result.task.request.has_copy_digest_request()) return copies.OnReadDone(std::move(result));
   load.Answered(ctx.now, ctx.now - result.task.asked);
+  if (reads.ReadAnew(result)) return;
   if (!result.damaged.empty()) return repairs.OnDamagedRead(std::move(result));
   if (result.answer.header.has_fetched()) source.OnFetchDone(&result);
   reads.OnReadDone(std::move(result));

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "node/core/refusal.h"
+#include "node/core/write_keys.h"
 #include "cluster/planted_bug.h"
 #include "cluster/rule_mark.h"
 
@@ -259,6 +260,19 @@ void Reads::OnReadDone(ReadResult result) {
   }
   Keep(result);
   ctx_.out.send.push_back({result.task.reply_to, std::move(result.answer)});
+}
+
+bool Reads::ReadAnew(ReadResult& result) {
+  const wire::DataRequest& request = result.task.request.data_request();
+  if (!request.has_read_chain() && !request.has_head_chain()) return false;
+  const PartitionReplica& replica = ctx_.Replica(request.partition());
+  if (replica.last_erasure() <= result.task.limit) return false;
+  const std::string& chain = request.has_read_chain() ? request.read_chain().chain() : request.head_chain().chain();
+  if (!replica.Erased(EntryKey(ZoneId::Must(request.zone()), BlockId::Must(chain), 0))) return false;
+  result.task.limit = result.task.committed = replica.committed();
+  result.task.tail_ticket = 0;
+  Emit(std::move(result.task));
+  return true;
 }
 
 void Reads::Keep(ReadResult& result) {

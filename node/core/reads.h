@@ -35,6 +35,9 @@ class Reads {
   void Flush();
   void Tick();
   Instant NextDeadline() const;
+  // A delete of the chain that was read has been committed since, and erases its entries one after the other: it is read anew, as it is
+  // now. False: it may be answered.
+  bool ReadAnew(ReadResult& result);
   // Hands a task out again, after repair.
   void Emit(ReadTask task) { ctx_.out.reads.push_back(std::move(task)); }
   // A read that was handed out is answered: what it met can't be repaired.

@@ -131,6 +131,7 @@ std::optional<RecordHeader> Repairs::Proven(const Repair& repair, const NodeId& 
 }
 
 void Repairs::Mend(const Id& id, Repair& repair, RecordHeader header, const Payload& value) {
+  if (CloseErased(id)) return;
   StoreBatch batch;
   const Payload kept = header.value_gone ? nullptr : value;
   batch.changes.push_back(StoreBatch::PutRecord{repair.partition, repair.key, std::move(header), kept});
@@ -147,7 +148,19 @@ void Repairs::Mend(const Id& id, Repair& repair, RecordHeader header, const Payl
   repair.call = ~std::uint64_t{0};  // nothing to ask any more
 }
 
+bool Repairs::CloseErased(const Id& id) {
+  auto it = repairs_.find(id);
+  if (!ctx_.Replica(it->second.partition).Erased(it->second.key)) return false;
+  RULE("S9 erased");
+  lost_.erase(id);
+  auto readers = std::move(it->second.readers);
+  repairs_.erase(it);
+  for (ReadTask& task : readers) read_again_(std::move(task));
+  return true;
+}
+
 void Repairs::GiveUp(const Id& id) {
+  if (CloseErased(id)) return;
   auto it = repairs_.find(id);
   Repair repair = std::move(it->second);
   repairs_.erase(it);

@@ -58,6 +58,8 @@ class Repairs {
   // The header the record should have, if this copy shows it.
   std::optional<RecordHeader> Proven(const Repair& repair, const NodeId& from, const wire::Fetched& fetched, const Payload& value) const;
   void Mend(const Id& id, Repair& repair, RecordHeader header, const Payload& value);
+  // A committed delete has erased the record meanwhile: written behind that it would be there for good, and it is not lost either.
+  bool CloseErased(const Id& id);
   void GiveUp(const Id& id);
 
   Context& ctx_;

@@ -147,6 +147,15 @@ ReadOutcome PartitionReplica::ZoneDropped(const ZoneId& zone, bool* dropped) con
   return outcome;
 }
 
+bool PartitionReplica::Erased(const RecordKey& key) const {
+  const auto committed = [this](const RecordKey& mark) {
+    RecordHeader header;
+    return Find(mark, &header) == ReadOutcome::kFound && header.stamp.seq <= meta_.committed;
+  };
+  if (key.zone.IsZero() || key.kind == RecordKind::kZoneDrop) return false;
+  return committed(DropKey(key.zone)) || (key.kind == RecordKind::kEntry && committed(ChainDeleteKey(key.zone, key.id)));
+}
+
 void PartitionReplica::Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq) {
   if (key.kind == RecordKind::kZoneDrop) live_zone_.reset();
   if (key.kind == RecordKind::kEntry || key.kind == RecordKind::kChainDelete || key.kind == RecordKind::kZoneDrop) ForgetEnd();
@@ -337,11 +346,13 @@ void PartitionReplica::Finish(const wire::Write& write, StoreBatch* batch) {
     case wire::WRITE_KIND_DELETE_CHAIN: {
       std::string prefix = EncodeKey(EntryKey(zone, BlockId::Must(write.id()), 0));
       prefix.resize(prefix.size() - 8);
+      last_erasure_ = Seq(write.stamp().seq());
       batch->changes.push_back(StoreBatch::EraseRange{id_, prefix, AfterPrefix(prefix)});
       break;
     }
     case wire::WRITE_KIND_DROP_ZONE: {
       const std::string mark = EncodeKey(DropKey(zone));
+      last_erasure_ = Seq(write.stamp().seq());
       batch->changes.push_back(StoreBatch::EraseRange{id_, mark + '\0', AfterPrefix(zone.str())});
       break;
     }

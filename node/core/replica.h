@@ -76,6 +76,10 @@ class PartitionReplica {
   // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all headers on the way.
   ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
                         const std::function<void(const RecordHeader&)>& each = nullptr) const;
+  // Whether a committed delete of the record's chain or zone has erased it, or is doing so.
+  bool Erased(const RecordKey& key) const;
+  // The last such delete since this was made.
+  Seq last_erasure() const { return last_erasure_; }
   // Whether the zone's blocks are dropped here.
   ReadOutcome ZoneDropped(const ZoneId& zone, bool* dropped) const;
 
@@ -167,6 +171,7 @@ class PartitionReplica {
   std::uint64_t begun_ = 0;          // beginnings and cuts
   std::uint64_t begun_durable_ = 0;  // of them; durable_ speaks of the present log once they are the same
   Seq kept_committed_;  // as the meta last handed to the store says
+  Seq last_erasure_;
   // A node has thousands of replicas, most of them at rest: vectors, since an empty deque of libstdc++ already takes 600 bytes.
   std::vector<WriteWithBodies> window_;           // applied, not yet durable; ascending
   std::map<std::string, Overlaid> records_;       // by encoded key
