@@ -255,8 +255,9 @@ bool PartitionReplica::ApplyDeleteChunk(const wire::Write& write, StoreBatch* ba
   RecordHeader header;
   const ReadOutcome outcome = Find(key, &header);
   if (outcome == ReadOutcome::kFailed) return false;
-  if (outcome == ReadOutcome::kFound && header.deleted && write.repeat()) return true;
-  if (outcome == ReadOutcome::kFound && !header.deleted) {
+  const bool same = outcome == ReadOutcome::kFound && header.hash.view() == write.items(0).hash();
+  if (same && header.deleted && write.repeat()) return true;
+  if (same && !header.deleted) {
     header.deleted = true;
     header.deleted_by = stamp;
     header.value_gone = Planted(Bug::kDeleteFreesEarly);
@@ -265,7 +266,8 @@ bool PartitionReplica::ApplyDeleteChunk(const wire::Write& write, StoreBatch* ba
     if (header.value_gone) batch->changes.push_back(StoreBatch::DropValue{id_, key, header});
     return true;
   }
-  // A learner that has not got the chunk yet, or whose copy is damaged: the mark alone keeps an old copy out.
+  // A learner that has not got the chunk yet, or has other bytes of an earlier term, or whose copy is damaged: the mark alone keeps an
+  // old copy out, and names what was deleted.
   header = {.stamp = stamp, .hash = Digest::Must(write.items(0).hash()), .size = write.items(0).size()};
   if (outcome == ReadOutcome::kDamaged) header.stamp = {};  // should the delete be undone, the chunk is there, its value to be fetched
   header.deleted = header.value_gone = true;

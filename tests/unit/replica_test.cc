@@ -1,6 +1,7 @@
 // What a partition's replica says while its changes are on their way to the disk.
 #include "node/core/replica.h"
 
+#include "cluster/sha256.h"
 #include "node/memory_store.h"
 #include "test_support.h"
 
@@ -223,6 +224,34 @@ TEST_CASE("a log that begins anew has exactly its rows erased: a store need not 
   for (int i = 0; i < 3; ++i) a.Append("x");
   CHECK(erased(Seq(20)) == std::vector<std::pair<Seq, Seq>>{{Seq(6), Seq(8)}});
   CHECK(erased(Seq(20)).empty());
+}
+
+TEST_CASE("a delete of a chunk marks other bytes under its id with what was deleted (L10.2)") {
+  Appender a;
+  const std::string old = "put in an earlier term, never acknowledged", deleted = "what the primary deletes";
+  const auto apply = [&a](wire::WriteKind kind, const std::string& body, bool repeat) {
+    wire::Write write;
+    write.set_kind(kind);
+    write.set_zone(ZoneId{}.str());
+    write.set_id(BlockId{}.str());
+    write.set_repeat(repeat);
+    SetStamp({Term(1), Boot(1), a.replica.last().Next()}, write.mutable_stamp());
+    write.add_items()->set_hash(Sha256({body}).str());
+    write.mutable_items(0)->set_size(body.size());
+    write.set_hash(HashWrite(a.replica.meta().last_hash, write).str());
+    StoreBatch batch;
+    REQUIRE(a.replica.Apply(std::make_shared<const wire::Write>(write), {std::make_shared<const std::string>(body)}, &batch));
+    a.store.Write(std::move(batch), nullptr);
+    a.Sync();
+  };
+  apply(wire::WRITE_KIND_PUT_CHUNK, old, false);
+  if (GENERATE(true, false)) apply(wire::WRITE_KIND_DELETE_CHUNK, old, false);
+  apply(wire::WRITE_KIND_DELETE_CHUNK, deleted, GENERATE(true, false));
+  RecordHeader header;
+  REQUIRE(a.replica.Find({ZoneId{}, RecordKind::kChunk, BlockId{}, 0}, &header) == ReadOutcome::kFound);
+  CHECK(header.deleted);
+  CHECK(header.hash == Sha256({deleted}));
+  CHECK(header.deleted_by.seq == a.replica.last());
 }
 
 TEST_CASE("a log that begins anew is durable when its beginning is (R4.3)") {
