@@ -32,7 +32,7 @@ void LearnerResync::OnRole(const NodeId& primary, const wire::LearnerRole& role)
       it->second.boot != Boot(role.boot()) || it->second.choice != role.choice()) {
     End(role.partition());
     jobs_[role.partition()] = Job{.primary = primary, .term = Term(role.term()), .boot = Boot(role.boot()), .choice = role.choice(),
-                                  .base = role.base()};
+                                  .number = ++jobs_made_, .base = role.base()};
     it = jobs_.find(role.partition());
   }
   it->second.history = role.history();
@@ -405,8 +405,11 @@ void LearnerResync::Finish(PartitionId partition, Job& job) {
   ctx_.Replica(partition).Count(0, 0, &batch);
   job.started = true;
   job.asked = ctx_.now;
-  ctx_.Persist(std::move(batch), [this, partition, primary = job.primary, term = job.term, boot = job.boot] {
-    if (Job* present = JobOf(primary, partition, term.value, boot.value)) CountUp(partition, *present);
+  ctx_.Persist(std::move(batch), [this, partition, number = job.number] {
+    const auto it = jobs_.find(partition);
+    if (it == jobs_.end() || it->second.number != number) return;  // chosen anew meanwhile: nothing is compared yet (S2a)
+    Job& job = it->second;
+    if (job.history && !job.done && job.complete && job.todo.empty() && job.fetch.empty()) CountUp(partition, job);
   });
 }
 
@@ -436,9 +439,9 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
   ctx_.Replica(partition).SetCounts(blocks, bytes, &batch);
   job.done = true;
   // In order after everything that was fetched: when this is durable, all of it is.
-  ctx_.Persist(std::move(batch), [this, partition] {
-    auto it = jobs_.find(partition);
-    if (it != jobs_.end() && it->second.done) SayDone(partition, it->second);
+  ctx_.Persist(std::move(batch), [this, partition, number = job.number] {
+    const auto it = jobs_.find(partition);
+    if (it != jobs_.end() && it->second.number == number && it->second.done) SayDone(partition, it->second);
   });
   BeginNext(partition);
 }

@@ -53,6 +53,7 @@ class LearnerResync {
     Term term;
     Boot boot;
     std::uint64_t choice = 0;
+    std::uint64_t number = 0;  // of all jobs here: what was handed to the disk for one says nothing of the next
     std::uint64_t base = 0;  // what the primary saw before this write is no answer to us
     bool history = false;
     bool started = false;
@@ -102,6 +103,7 @@ class LearnerResync {
   Context& ctx_;
   const std::function<bool(PartitionId, std::uint64_t choice)> log_started_;
   std::map<PartitionId, Job> jobs_;
+  std::uint64_t jobs_made_ = 0;
   std::uint64_t next_call_ = 1;
   double budget_ = 0;          // bytes that may be asked for now
   // By source, so that one that is far, or keeps silent, holds up nobody else: what was asked for and has not come, and how much of it

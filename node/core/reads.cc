@@ -268,7 +268,13 @@ bool Reads::ReadAnew(ReadResult& result) {
   const PartitionReplica& replica = ctx_.Replica(request.partition());
   if (replica.last_erasure() <= result.task.limit) return false;
   const std::string& chain = request.has_read_chain() ? request.read_chain().chain() : request.head_chain().chain();
-  if (!replica.Erased(EntryKey(ZoneId::Must(request.zone()), BlockId::Must(chain), 0))) return false;
+  if (!replica.Erased(EntryKey(ZoneId::Must(request.zone()), BlockId::Must(chain), 0), result.task.limit)) return false;
+  // What is committed now is for the primary of that term to say (R5).
+  if (!ctx_.IsPrimary(request.partition()) || Term(request.term()) != ctx_.group(request.partition()).term) {
+    --out_[request.partition()];
+    AnswerFenced(ctx_, WaiterOf(ctx_, result.task.reply_to, request));
+    return true;
+  }
   result.task.limit = result.task.committed = replica.committed();
   result.task.tail_ticket = 0;
   Emit(std::move(result.task));

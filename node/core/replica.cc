@@ -147,10 +147,10 @@ ReadOutcome PartitionReplica::ZoneDropped(const ZoneId& zone, bool* dropped) con
   return outcome;
 }
 
-bool PartitionReplica::Erased(const RecordKey& key) const {
-  const auto committed = [this](const RecordKey& mark) {
+bool PartitionReplica::Erased(const RecordKey& key, Seq after) const {
+  const auto committed = [this, after](const RecordKey& mark) {
     RecordHeader header;
-    return Find(mark, &header) == ReadOutcome::kFound && header.stamp.seq <= meta_.committed;
+    return Find(mark, &header) == ReadOutcome::kFound && header.stamp.seq > after && header.stamp.seq <= meta_.committed;
   };
   if (key.zone.IsZero() || key.kind == RecordKind::kZoneDrop) return false;
   return committed(DropKey(key.zone)) || (key.kind == RecordKind::kEntry && committed(ChainDeleteKey(key.zone, key.id)));

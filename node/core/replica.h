@@ -76,8 +76,8 @@ class PartitionReplica {
   // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all headers on the way.
   ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
                         const std::function<void(const RecordHeader&)>& each = nullptr) const;
-  // Whether a committed delete of the record's chain or zone has erased it, or is doing so.
-  bool Erased(const RecordKey& key) const;
+  // Whether a committed delete of the record's chain or zone, later than `after`, has erased it, or is doing so.
+  bool Erased(const RecordKey& key, Seq after = {}) const;
   // The last such delete since this was made.
   Seq last_erasure() const { return last_erasure_; }
   // Whether the zone's blocks are dropped here.

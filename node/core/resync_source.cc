@@ -143,7 +143,7 @@ void ResyncSource::OnFetchDone(ReadResult* result) const {
   auto* fetched = result->answer.header.mutable_fetched();
   // A term that ended meanwhile: the records may have been taken while this node was a learner.
   if (Term(fetched->complete_term()) != ctx_.group(fetched->partition()).term) fetched->set_complete_term(0);
-  fetched->set_as_of(ctx_.Replica(fetched->partition()).last().value);
+  if (fetched->term() != 0) fetched->set_as_of(ctx_.Replica(fetched->partition()).last().value);  // 0: a repair, for which a holder is asked that may hold nothing
 }
 
 }  // namespace coffer::node

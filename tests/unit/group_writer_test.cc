@@ -1,4 +1,7 @@
 // Groups of values written past the page cache and through it, one behind the other: what is read is what was written.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -19,6 +22,13 @@ constexpr std::uint64_t kSize = 4 << 20;
 // Counts what is written past the page cache, and refuses from a number on.
 class Directness : public DiskFaults {
  public:
+  // Of a file system that has no such writes, as an older tmpfs, nothing is asked.
+  static bool Possible() {
+    TemporaryFolder folder(TemporaryFolder::On::kDisk);
+    const int fd = ::open((folder.path() + "/file").c_str(), O_WRONLY | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd >= 0) ::close(fd);
+    return fd >= 0;
+  }
   int BeforeDirect(const std::string&) override { return ++asked > allowed ? EINVAL : 0; }
   int asked = 0;
   int allowed = 1 << 20;
@@ -60,7 +70,7 @@ class Written {
   Directness faults;
 
  private:
-  TemporaryFolder folder_;
+  TemporaryFolder folder_{TemporaryFolder::On::kDisk};
   const std::string path_ = folder_.path() + "/00000001.values";
   DiskEnv env_;
   const std::uint64_t direct_bytes_;
@@ -79,7 +89,7 @@ TEST_CASE("groups past the page cache and through it, wherever they begin, leave
       if (random.Chance(1, 6)) w.StartAnew();
     }
     w.RequireRight();
-    CHECK(w.faults.asked > 0);
+    CHECK((w.faults.asked > 0) == Directness::Possible());
   }
 }
 
@@ -90,7 +100,7 @@ TEST_CASE("a group larger than what is staged at a time is written whole", "[val
   w.Append(random, (2 << 20) + 12'345);
   w.Append(random, (1 << 20) - 100);
   w.RequireRight();
-  CHECK(w.faults.asked >= 5);
+  if (Directness::Possible()) CHECK(w.faults.asked == 6);  // a refused write would be one more in pieces through the cache
 }
 
 TEST_CASE("a file system that refuses, from the beginning or later, gets the rest through the page cache, and is not asked again", "[value_log]") {
@@ -99,7 +109,7 @@ TEST_CASE("a file system that refuses, from the beginning or later, gets the res
     Written w(1, allowed);
     for (int i = 0; i < 6; ++i) w.Append(random, 3000 + random.Below(5000));
     w.RequireRight();
-    CHECK(w.faults.asked == allowed + 1);
+    if (Directness::Possible()) CHECK(w.faults.asked == allowed + 1);
   }
 }
 

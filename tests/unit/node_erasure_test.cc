@@ -155,6 +155,33 @@ TEST_CASE("a chain that was read while another one was deleted is answered") {
   CHECK(result.answer.header.data_response().chain().head().length() == 3);
 }
 
+TEST_CASE("a chain that had been deleted before it was read is not read anew because another one goes meanwhile") {
+  Serving node(/*alone=*/true);
+  node.Delete(kChain);
+  node.Answer();
+  ReadTask task = node.BeginRead(/*head=*/false);
+  node.Delete(kOtherChain);
+  node.Answer();
+  ReadResult result = RunRead(node.store, std::move(task));
+  CHECK_FALSE(node.reads.ReadAnew(result));
+  CHECK(result.answer.header.data_response().status().message().find("was deleted") != std::string::npos);
+}
+
+TEST_CASE("R5: a read that a delete overtook is not read anew by whom another has succeeded") {
+  Serving node(/*alone=*/true);
+  ReadTask task = node.BeginRead(/*head=*/false);
+  node.Delete(kChain);
+  node.Answer();
+  node.Adopt(2, {cluster::Group{1, {1}, Term(2), {1}}}, 1);
+  node.Said();
+  ReadResult late = RunRead(node.store, std::move(task));
+  REQUIRE(node.reads.ReadAnew(late));
+  CHECK(node.ctx.out.reads.empty());
+  const auto said = node.Said();
+  REQUIRE(said.size() == 1);
+  CHECK(said[0].data_response().fenced());
+}
+
 TEST_CASE("S9: what a committed delete has erased is not written back by a repair that was under way") {
   Serving node(/*alone=*/false);
   const bool zone = GENERATE(true, false);

@@ -1,4 +1,5 @@
-// A folder that is gone with the test. In memory where that is possible: what a test needs of a disk it simulates.
+// A folder that is gone with the test. In memory where that is possible: what a test needs of a disk it simulates. But what it needs of the
+// kernel's way there may need a disk.
 #pragma once
 
 #include <cstdlib>
@@ -10,8 +11,10 @@ namespace coffer {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
+  enum class On { kAny, kDisk };
+  explicit TemporaryFolder(On on = On::kAny) {
     for (const auto& parent : {std::filesystem::path("/dev/shm"), std::filesystem::temp_directory_path()}) {
+      if (on == On::kDisk && parent == "/dev/shm") continue;
       std::string name = (parent / "coffer-test-XXXXXX").string();
       if (!::mkdtemp(name.data())) continue;
       path_ = name;

@@ -1,4 +1,5 @@
-// A record that was listed and is gone when it is to be fetched: the write that took it away is one the learner has yet to count (S5, I15).
+// When a learner may count what it holds, and say that it has everything: not before its log has come to what took away a record that it was
+// to fetch (S5, I15), and not for an earlier choice (S2a).
 #include <chrono>
 #include <string>
 #include <utility>
@@ -22,15 +23,17 @@ NodeCoreConfig Config() {
   return config;
 }
 
-// A learner of one partition, and its primary, for which the test speaks. What the learner writes is durable at once.
+// A learner of one partition, and its primary, for which the test speaks. What the learner writes is durable at once, unless the disk stands still.
 class Learning {
  public:
-  Learning() : ctx_(Config(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) {
+  Learning() : ctx_(Config(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) { Choose(1); }
+
+  void Choose(std::uint64_t choice) {
     wire::LearnerRole role;
     role.set_partition(kPartition);
     role.set_term(1);
     role.set_boot(1);
-    role.set_choice(1);
+    role.set_choice(choice);
     role.set_chosen(true);
     role.set_history(true);
     learner_.OnRole(kPrimary, role);
@@ -79,22 +82,34 @@ class Learning {
     ctx_.Persist(std::move(batch), [this, applied = ctx_.Replica(kPartition).applied()] { ctx_.Replica(kPartition).DurableUpTo(applied); });
     Wait();
   }
+  void LinkBreaks() { learner_.OnLinkDown(kPrimary); }
+  // Whatever waits for the disk is durable, and nothing else happens.
+  void DiskGoesOn() {
+    disk_stands = false;
+    Take();
+  }
   bool fetching() const { return fetch_call_ != 0; }
   bool done() const { return done_; }
 
+  bool disk_stands = false;
+
  private:
   void Take() {
-    for (const Outgoing& o : std::exchange(ctx_.out.send, {})) {
-      const wire::Peer& said = o.message.header;
-      if (said.has_fetch_request()) fetch_call_ = said.fetch_request().call();
-      done_ = done_ || said.has_history_done();
-    }
-    while (!ctx_.continuations.empty()) {
+    Hear();
+    while (!ctx_.continuations.empty() && !disk_stands) {
       for (auto& persist : std::exchange(ctx_.out.persist, {})) store_.Write(std::get<StoreBatch>(std::move(persist.what)), nullptr);
       store_.CompleteWrites();
       auto then = std::move(ctx_.continuations.front());
       ctx_.continuations.pop_front();
       then();
+      Hear();
+    }
+  }
+  void Hear() {
+    for (const Outgoing& o : std::exchange(ctx_.out.send, {})) {
+      const wire::Peer& said = o.message.header;
+      if (said.has_fetch_request()) fetch_call_ = said.fetch_request().call();
+      done_ = done_ || said.has_history_done();
     }
   }
 
@@ -117,6 +132,21 @@ TEST_CASE("I15: what was gone when it was to be fetched is counted once the log 
   CHECK_FALSE(l.done());
   l.LogReaches(Seq(7));
   CHECK(l.done());
+}
+
+TEST_CASE("S2a: a learner that is chosen anew while it waits for the disk to count does not say that it has everything") {
+  Learning l;
+  const std::string key = EncodeKey(ChunkAt('a'));
+  l.Wait();
+  l.OfferOneRecord(key);
+  REQUIRE(l.fetching());
+  l.disk_stands = true;
+  l.LogReaches(Seq(5));
+  l.AnswerGone(key, Seq(5));  // all was compared: it counts once its log is durable
+  l.LinkBreaks();
+  l.Choose(2);  // something may have been written in between that it lacks
+  l.DiskGoesOn();
+  CHECK_FALSE(l.done());
 }
 
 }  // namespace
