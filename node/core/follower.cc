@@ -105,6 +105,7 @@ void Followers::OnContact(const NodeId& from, const wire::Contact& contact) {
     if (MayKeepEarly(contact.partition(), contact.term(), contact.ByteSizeLong())) early_.push_back([this, from, contact] { OnContact(from, contact); });
     return;
   }
+  follow->primary_last = Seq(contact.last().seq());
   PartitionReplica& replica = ctx_.Replica(contact.partition());
   if (!replica.AllDurable()) {
     RULE("R4.3 not durable yet");
@@ -141,16 +142,14 @@ void Followers::AnswerContact(const NodeId& from, const wire::Contact& contact, 
   });
 }
 
-bool Followers::Cut(PartitionReplica& replica, const wire::Replicate& r, StoreBatch* batch) {
+bool Followers::Cut(PartitionReplica& replica, const Follow& follow, const wire::Replicate& r, StoreBatch* batch) {
   const Seq fork(r.previous().seq());
   if (!replica.Holds(fork, r.previous().hash())) return false;
   std::vector<QuarantinedWrite> cut;
   const Seq last = replica.last();
   if (fork < replica.committed()) {
     // The logs may well meet later, in a line that can't be read here.
-    for (const wire::Write& write : r.writes()) {
-      const Seq seq(write.stamp().seq());
-      if (seq > replica.committed()) break;
+    for (Seq seq = fork.Next(); seq <= std::min(replica.committed(), follow.primary_last); seq = seq.Next()) {
       if (replica.HashAt(seq)) continue;
       ctx_.Event(NodeEvent::Level::kError, "partition " + std::to_string(replica.id()) + ": line " + std::to_string(seq.value) +
                                                " of its log does not verify here, so that it can't be told what the primary lacks. Stop this "
@@ -212,7 +211,7 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     replica.StartAt(stamp.seq, Digest::Must(r.previous().hash()), stamp, &batch);
     follow->learner = follow->contacted = true;
   } else if (r.replace() && !follow->contacted) {
-    if (!Planted(Bug::kContactOnlyExtends) && !Cut(replica, r, &batch)) return Ack(r.partition(), from, *follow, /*mismatch=*/true);
+    if (!Planted(Bug::kContactOnlyExtends) && !Cut(replica, *follow, r, &batch)) return Ack(r.partition(), from, *follow, /*mismatch=*/true);
     follow->contacted = true;
   } else if (!follow->contacted) {
     return Ack(r.partition(), from, *follow, /*mismatch=*/true);

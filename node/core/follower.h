@@ -57,6 +57,7 @@ class Followers {
     Term term;
     Boot boot;
     bool boot_durable = false;  // what says that a contact of this boot was answered is on the disk
+    Seq primary_last;        // as its contact said
     bool contacted = false;  // first contact of (term, boot) is made: writes only extend
     bool learner = false;
     std::uint64_t choice = 0;  // of the last learner_start in (term, boot)
@@ -69,7 +70,7 @@ class Followers {
   Follow* Fence(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
   // Whether a message that the fence refused is kept, its bytes counted: it is of a term that has not begun here, and there is room.
   bool MayKeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes);
-  bool Cut(PartitionReplica& replica, const wire::Replicate& replicate, StoreBatch* batch);
+  bool Cut(PartitionReplica& replica, const Follow& follow, const wire::Replicate& replicate, StoreBatch* batch);
   void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
   // Extends the log by what follows on it; what stands before something that does not is taken all the same.
   enum class Taken { kAll, kMismatch, kMalformed, kUnreadable };
