@@ -145,10 +145,9 @@ OpenedDb CheckOwner(const LevelDbStoreOptions& options, std::unique_ptr<leveldb:
 
 ValueLogOptions ValueOptions(const LevelDbStoreOptions& options) {
   constexpr std::uint64_t kLeast = 1 << 20;
-  constexpr std::uint64_t kPage = 4096;
   // A small disk is not given away in few large pieces.
   const std::uint64_t share = (options.space ? options.space() : SpaceOf(options.folder)).total_bytes / 256;
-  const std::uint64_t bytes = std::min(options.segment_bytes, std::max(share, kLeast)) / kPage * kPage;
+  const std::uint64_t bytes = std::min(options.segment_bytes, std::max(share, kLeast)) / SegmentFile::kBlock * SegmentFile::kBlock;
   return {options.folder + "/values", bytes, options.spare_segments, options.direct_bytes};
 }
 

@@ -64,6 +64,8 @@ struct Context {
   const NodeId& IdOf(cluster::MemberIndex m) const { return layout->members[m].id; }
   // Of a partition whose survivors are still to be merged there is none yet.
   bool IsPrimary(PartitionId p) const { return layout && group(p).primary == self_index && group(p).survivors.empty(); }
+  // Whether this node is its primary in that term: what was asked of another is answered as fenced.
+  bool LeadsIn(Term term, PartitionId p) const { return IsPrimary(p) && group(p).term == term; }
   bool Alive(const NodeId& id) const { return id == self || membership->IsAlive(id); }
   // Something of ours waits for an answer of this member.
   void WaitsFor(const NodeId& id) { reach.Waits(now, id, Alive(id)); }

@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 std::optional<google::rpc::Status> NodeCore::State::WhyNoRoom(const wire::DataRequest& request, const std::vector<Payload>& bodies) const {
   const PartitionId partition = request.partition();
   // Who asks for a write elsewhere, or in another term, is sent on at once.
-  if (Writes::Takes(request) && (!ctx.IsPrimary(partition) || Term(request.term()) != ctx.group(partition).term)) return std::nullopt;
+  if (Writes::Takes(request) && !ctx.LeadsIn(Term(request.term()), partition)) return std::nullopt;
   const bool watches = request.has_read_chain() && request.read_chain().wait_ms() > 0;
   const std::size_t waiting = watches ? reads.CountWatching(partition) : primaries.CountWaiting(partition) + reads.CountWaiting(partition);
   if (Planted(Bug::kNothingIsShed)) return std::nullopt;

@@ -53,7 +53,7 @@ void Reads::Handle(const NodeId& from, wire::DataRequest request) {
   ++ctx_.counters.reads;
   if (request.has_get_chunk() && request.get_chunk().any_holder()) return Dispatch(from, std::move(request), false, Seq{});
   if (IsLocal(request)) return Dispatch(from, std::move(request), false, ctx_.Replica(p).committed());
-  if (!ctx_.IsPrimary(p) || Term(request.term()) != ctx_.group(p).term) {
+  if (!ctx_.LeadsIn(Term(request.term()), p)) {
     return AnswerFenced(ctx_, WaiterOf(ctx_, from, request));
   }
   if (FoundIsEnough(request)) return Dispatch(from, std::move(request), false, Seq{});
@@ -246,7 +246,7 @@ void Reads::OnReadDone(ReadResult result) {
     RULE("R13.2 confirmed first");
     wire::DataRequest request = std::move(*result.task.request.mutable_data_request());
     const NodeId from = result.task.reply_to;
-    if (!ctx_.IsPrimary(request.partition()) || Term(request.term()) != ctx_.group(request.partition()).term) {
+    if (!ctx_.LeadsIn(Term(request.term()), request.partition())) {
       return AnswerFenced(ctx_, WaiterOf(ctx_, from, request));
     }
     const Instant deadline = result.task.asked + milliseconds(request.deadline_ms());
@@ -270,7 +270,7 @@ bool Reads::ReadAnew(ReadResult& result) {
   const std::string& chain = request.has_read_chain() ? request.read_chain().chain() : request.head_chain().chain();
   if (!replica.Erased(EntryKey(ZoneId::Must(request.zone()), BlockId::Must(chain), 0), result.task.limit)) return false;
   // What is committed now is for the primary of that term to say (R5).
-  if (!ctx_.IsPrimary(request.partition()) || Term(request.term()) != ctx_.group(request.partition()).term) {
+  if (!ctx_.LeadsIn(Term(request.term()), request.partition())) {
     --out_[request.partition()];
     AnswerFenced(ctx_, WaiterOf(ctx_, result.task.reply_to, request));
     return true;

@@ -39,7 +39,7 @@ void Writes::Handle(const NodeId& from, wire::DataRequest request, std::vector<P
 }
 
 void Writes::Decide(Request r) {
-  if (!ctx_.IsPrimary(r.partition) || Term(r.wire.term()) != ctx_.group(r.partition).term) return AnswerFenced(ctx_, r.waiter);
+  if (!ctx_.LeadsIn(Term(r.wire.term()), r.partition)) return AnswerFenced(ctx_, r.waiter);
   const bool adds = r.wire.has_put_chunk() || r.wire.has_append() || r.wire.has_create_zone();
   if (auto refusal = primaries_.WhyNoWrites(r.partition, adds)) {
     return RefuseOrAwait(std::move(r), *refusal);

@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
-#include "node/core/learner.h"
 #include "node/memory_store.h"
 #include "test_support.h"
+#include "unit/learner_words.h"
 #include "unit/store_samples.h"
 
 namespace coffer::node {
@@ -15,29 +15,12 @@ namespace {
 constexpr PartitionId kPartition = 0;
 const NodeId kPrimary = NodeId::Must("the-primary-16by");
 
-NodeCoreConfig Config() {
-  NodeCoreConfig config;
-  config.boot = Boot(1);
-  config.self.set_id(std::string(16, 'L'));
-  config.resync_bytes_per_second = 0;
-  return config;
-}
-
 // A learner of one partition, and its primary, for which the test speaks. What the learner writes is durable at once, unless the disk stands still.
 class Learning {
  public:
-  Learning() : ctx_(Config(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) { Choose(1); }
+  Learning() : ctx_(LearnerConfig(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) { Choose(1); }
 
-  void Choose(std::uint64_t choice) {
-    wire::LearnerRole role;
-    role.set_partition(kPartition);
-    role.set_term(1);
-    role.set_boot(1);
-    role.set_choice(choice);
-    role.set_chosen(true);
-    role.set_history(true);
-    learner_.OnRole(kPrimary, role);
-  }
+  void Choose(std::uint64_t choice) { learner_.OnRole(kPrimary, ChosenRole(kPartition, choice)); }
 
   // Long enough that whatever waits is tried again.
   void Wait() {

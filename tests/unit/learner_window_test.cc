@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "node/core/learner.h"
 #include "node/memory_store.h"
 #include "test_support.h"
+#include "unit/learner_words.h"
 #include "unit/store_samples.h"
 
 namespace coffer::node {
@@ -20,33 +20,18 @@ constexpr std::uint64_t kValue = 64 << 10;
 constexpr std::uint64_t kOneFetch = 256 << 10;
 constexpr int kChunks = 8;  // of a partition
 
-NodeCoreConfig Config() {
-  NodeCoreConfig config;
-  config.boot = Boot(1);
-  config.self.set_id(std::string(16, 'L'));
-  config.resync_bytes_per_second = 0;
-  return config;
-}
-
 const NodeId kOne = NodeId::Must("source-one-16byt");
 const NodeId kTwo = NodeId::Must("source-two-16byt");
 
 // A learner, and sources that the test speaks for. What it writes is durable when the test says so.
 class Filling {
  public:
-  Filling() : ctx_(Config(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) {
+  Filling() : ctx_(LearnerConfig(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) {
     for (int i = 0; i < kChunks; ++i) keys_.push_back(EncodeKey(ChunkAt(static_cast<char>('a' + i))));
   }
 
   void Learn(const NodeId& source, PartitionId partition) {
-    wire::LearnerRole role;
-    role.set_partition(partition);
-    role.set_term(1);
-    role.set_boot(1);
-    role.set_choice(1);
-    role.set_chosen(true);
-    role.set_history(true);
-    learner_.OnRole(source, role);
+    learner_.OnRole(source, ChosenRole(partition));
     ++partitions_;
   }
   void Tick() {

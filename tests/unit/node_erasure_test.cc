@@ -7,23 +7,20 @@
 #include <utility>
 #include <vector>
 
-#include "node/core/primary.h"
 #include "node/core/read_task.h"
-#include "node/core/reads.h"
 #include "node/core/repair.h"
 #include "node/core/write_keys.h"
-#include "node/core/writes.h"
-#include "unit/node_sides.h"
+#include "unit/node_serving.h"
 
 namespace coffer::node {
 namespace {
 
-const ZoneId kZone = ZoneId::Must("zone-of-16-bytes");
-const BlockId kChain = BlockId::Must("a chain's id, which has 32 bytes");
+const ZoneId& kZone = ServingSide::kZone;
+const BlockId& kChain = ServingSide::kChain;
 const BlockId kOtherChain = BlockId::Must("another one's id, of 32 bytes...");
 
 // A node that leads its one partition, in which there is a chain of three entries, and another one.
-class Serving : public OneSide {
+class Serving : public ServingSide {
  public:
   // The other member holds the partition, too, or nobody does.
   explicit Serving(bool alone) {
@@ -109,20 +106,7 @@ class Serving : public OneSide {
     return store.Read(0, EntryKey(kZone, kChain, position), &header, &value) == ReadOutcome::kFound;
   }
 
-  static inline const NodeId kRouter = NodeId::Must("a-router-16bytes");
-  static wire::DataRequest Request() {
-    wire::DataRequest request;
-    request.set_zone(kZone.str());
-    request.set_term(1);
-    request.set_deadline_ms(5000);
-    return request;
-  }
-
   int read_again = 0;
-  Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
-                            .written = [](PartitionId) {}, .ended = [](PartitionId) {}, .repair = {}}};
-  Reads reads{ctx, primaries, [](PartitionId) { return std::nullopt; }};
-  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_deleted = {}}};
   Repairs repairs{ctx, [this](ReadTask) { ++read_again; }, [](PartitionId) {}};
 
  private:

@@ -6,17 +6,14 @@
 #include <vector>
 
 #include "coffer/v1/chains.pb.h"
-#include "node/core/primary.h"
 #include "node/core/read_task.h"
-#include "node/core/reads.h"
-#include "node/core/writes.h"
-#include "unit/node_sides.h"
+#include "unit/node_serving.h"
 
 namespace coffer::node {
 namespace {
 
 // A node that serves its one partition alone.
-class Alone : public OneSide {
+class Alone : public ServingSide {
  public:
   Alone() {
     Adopt(1, {cluster::Group{0, {0}, Term(1), {0}}}, 1);
@@ -61,28 +58,12 @@ class Alone : public OneSide {
   coffer::v1::ChainHead head;
 
  private:
-  static inline const NodeId kRouter = NodeId::Must("a-router-16bytes");
-  static inline const ZoneId kZone = ZoneId::Must("zone-of-16-bytes");
-  static inline const BlockId kChain = BlockId::Must("a chain's id, which has 32 bytes");
-
-  static wire::DataRequest Request() {
-    wire::DataRequest request;
-    request.set_zone(kZone.str());
-    request.set_term(1);
-    request.set_deadline_ms(5000);
-    return request;
-  }
   wire::DataResponse Answer() {
     const auto said = Said();
     REQUIRE(said.size() == 1);
     REQUIRE(said[0].has_data_response());
     return said[0].data_response();
   }
-
-  Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
-                            .written = [](PartitionId) {}, .ended = [](PartitionId) {}, .repair = {}}};
-  Reads reads{ctx, primaries, [](PartitionId) { return std::nullopt; }};
-  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_deleted = {}}};
 };
 
 void CheckSent(const wire::DataResponse& answer, const coffer::v1::ChainHead& head, std::uint64_t count) {
