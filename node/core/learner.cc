@@ -407,6 +407,7 @@ void LearnerResync::Finish(PartitionId partition, Job& job) {
   job.asked = ctx_.now;
   ctx_.Persist(std::move(batch), [this, partition, number = job.number] {
     const auto it = jobs_.find(partition);
+    if (it != jobs_.end() && Planted(Bug::kEarlierChoiceCounts)) return CountUp(partition, it->second);
     if (it == jobs_.end() || it->second.number != number) return;  // chosen anew meanwhile: nothing is compared yet (S2a)
     Job& job = it->second;
     if (job.history && !job.done && job.complete && job.todo.empty() && job.fetch.empty()) CountUp(partition, job);

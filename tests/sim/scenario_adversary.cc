@@ -281,6 +281,28 @@ class Adversary {
     }
   }
 
+  // The one member of a group writes alone; its learner, whose disk is slow, is chosen anew again and again while that disk has still to
+  // make durable what counts for the choice before (S2a).
+  void ChooseAnew() {
+    Stage(2);
+    scenario_.set("witness", 1);
+    scenario_.set("partitions", 1 + Below(3));
+    scenario_.set("clients", 4 + Below(4));
+    scenario_.set("think_ms", 2);
+    scenario_.set("ids", 300);
+    At(200 * kMs, "mincopies", {1});
+    for (std::int64_t at = 500 * kMs; at < end_; at += (3000 + Below(3000)) * kMs) {
+      At(at, "kill", {1});
+      At(at += 1500 * kMs, "start", {1});
+      At(at, "slow", {1, 50 + 50 * Below(6)});
+      for (int i = 0; i < 12; ++i) {
+        At(at += (50 + Below(400)) * kMs, "cut", {0, 1});
+        At(at += (10 + Below(60)) * kMs, "mend", {0, 1});
+      }
+      At(at, "slow", {1, 1});
+    }
+  }
+
   // Survivors of a force that disagree: a primary that is cut off orders writes that never count, the others go on without it, the last
   // in_sync member dies for good, and the one that was cut off is back (L10.2).
   void ForceTheDivided() {
@@ -390,14 +412,15 @@ const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"begun-logs", &Adversary::BeginLogsTwice},      {"divided-force", &Adversary::ForceTheDivided},
     {"much-to-fill", &Adversary::ForceAndFillMuch},  {"old-folders", &Adversary::PutOldFoldersBack},
     {"operators", &Adversary::Operate},              {"long-waits", &Adversary::WaitLong},
-    {"spoiled-logs", &Adversary::SpoilTheLog},
+    {"spoiled-logs", &Adversary::SpoilTheLog},       {"anew-choices", &Adversary::ChooseAnew},
 };
 
 // Those that any run may be given.
 constexpr std::size_t kDrawnAims = 5;
 // Those that a sixteenth of the runs is given, for what the others never come to.
 constexpr const char* kRareAims[] = {"force",       "operators",   "divided-force", "begun-logs",
-                                     "old-folders", "long-waits", "much-to-fill",  "spoiled-logs"};
+                                     "old-folders", "long-waits", "much-to-fill",  "spoiled-logs",
+                                     "anew-choices"};
 
 }  // namespace
 
