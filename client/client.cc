@@ -111,8 +111,9 @@ const ClientOptions& Client::options() const {
 Ticket Client::Put(const BlockId& id, std::string data, const CallOptions& o, Callback<PutResult> done) {
   v1::PutRequest request;
   request.set_id(id.str());
-  request.set_data(std::move(data));
   Job job = impl_->NewWrite("Chunks/Put", &request, o);
+  job.bulk = job.bulk || data.size() >= kBulkBytes;
+  job.value = std::make_shared<const std::string>(std::move(data));
   job.settles = [](const Status& s) { return s.code == Code::kAlreadyExists; };
   return impl_->RunUnary<v1::PutResponse>(std::move(job), std::move(done),
                                           [](v1::PutResponse r) { return PutResult{r.already_existed()}; });

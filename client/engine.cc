@@ -92,7 +92,7 @@ Engine::JobId Engine::Start(Job job) {
   JobId id = 0;
   {
     MutexLock guard(lock_);
-    const std::uint64_t bytes = job.request.size();
+    const std::uint64_t bytes = job.request.size() + (job.value ? job.value->size() : 0);
     const bool full = bytes_ > 0 && bytes_ + bytes > options_.max_in_flight_bytes;
     if (full || stopping_) {
       Status status{full ? Code::kResourceExhausted : Code::kCancelled,
@@ -170,8 +170,8 @@ void Engine::Launch(JobId id, Running& job, const RetryOutput& output) {
   calls_.emplace(call, Sent{id, output.launch, router, now});
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(job.deadline - now).count();
   const auto deadline_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, UINT32_MAX));
-  if (job.stages.resolving()) return transport_->Send(router, call, kResolveMethod, job.stages.ResolveRequest(), deadline_ms, false);
-  transport_->Send(router, call, job.job.method, job.job.request, deadline_ms, job.job.bulk);
+  if (job.stages.resolving()) return transport_->Send(router, call, kResolveMethod, job.stages.ResolveRequest(), nullptr, deadline_ms, false);
+  transport_->Send(router, call, job.job.method, job.job.request, job.job.value, deadline_ms, job.job.bulk);
 }
 
 std::vector<OpenTry> Engine::OpenTries(const Running& job) const {

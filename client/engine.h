@@ -18,6 +18,7 @@
 #include "client/status.h"
 #include "client/transport.h"
 #include "client/zone_ids.h"
+#include "cluster/message.h"
 #include "proto/mutex.h"
 
 namespace coffer::client {
@@ -26,6 +27,7 @@ namespace coffer::client {
 struct Job {
   std::string method;   // "coffer.v1.Chunks/Put"
   std::string request;  // serialised
+  Payload value;        // what a Chunks/Put puts, which `request` then lacks; null: `request` is all
   Effect effect = Effect::kRead;
   Duration timeout{};
   bool bulk = false;  // over the second stream

@@ -22,8 +22,10 @@ constexpr std::uint32_t kInvocationTag = Tag(v1::Call::kInvocationFieldNumber, k
 constexpr std::uint32_t kCancelTag = Tag(v1::Call::kCancelFieldNumber, kVarint);
 constexpr std::uint32_t kMethodTag = Tag(v1::Invocation::kMethodFieldNumber, kBytes);
 constexpr std::uint32_t kRequestTag = Tag(v1::Invocation::kRequestFieldNumber, kBytes);
+constexpr std::uint32_t kDataTag = Tag(v1::PutRequest::kDataFieldNumber, kBytes);
 constexpr std::uint32_t kDeadlineTag = Tag(v1::Invocation::kDeadlineMsFieldNumber, kVarint);
-static_assert(kCallTag < 128 && kIdTag < 128 && kInvocationTag < 128 && kCancelTag < 128 && kMethodTag < 128 && kRequestTag < 128 && kDeadlineTag < 128,
+static_assert(kCallTag < 128 && kIdTag < 128 && kInvocationTag < 128 && kCancelTag < 128 && kMethodTag < 128 && kRequestTag < 128 && kDataTag < 128 &&
+                  kDeadlineTag < 128,
               "each tag is one byte");
 
 std::size_t VarintSize(std::uint64_t number) { return static_cast<std::size_t>(CodedOutputStream::VarintSize64(number)); }
@@ -38,23 +40,27 @@ void AppendBytes(std::uint32_t tag, std::string_view bytes, std::string* out) {
 
 }  // namespace
 
-EncodedCall EncodeInvocation(std::uint64_t id, std::string_view method, std::string_view request, std::uint32_t deadline_ms) {
-  const std::size_t invocation = BytesSize(method.size()) + BytesSize(request.size()) + NumberSize(deadline_ms);
+EncodedCall EncodeInvocation(std::uint64_t id, std::string_view method, std::string_view request, Payload value, std::uint32_t deadline_ms) {
+  const std::size_t apart = value ? value->size() : 0;
+  const std::size_t whole = request.size() + (value ? BytesSize(apart) : 0);
+  const std::size_t invocation = BytesSize(method.size()) + NumberSize(deadline_ms) + BytesSize(whole);
   const std::size_t call = NumberSize(id) + BytesSize(invocation);
-  EncodedCall encoded{id, true, {}};
+  EncodedCall encoded{id, true, {}, std::move(value)};
   std::string& out = encoded.bytes;
-  out.reserve(BytesSize(call));
+  out.reserve(BytesSize(call) - apart);
   AppendHead(kCallTag, call, &out);
   AppendHead(kIdTag, id, &out);
   AppendHead(kInvocationTag, invocation, &out);
   AppendBytes(kMethodTag, method, &out);
-  AppendBytes(kRequestTag, request, &out);
   AppendHead(kDeadlineTag, deadline_ms, &out);
+  AppendHead(kRequestTag, whole, &out);
+  out.append(request);
+  if (encoded.value) AppendHead(kDataTag, apart, &out);
   return encoded;
 }
 
 EncodedCall EncodeCancel(std::uint64_t id) {
-  EncodedCall encoded{id, false, {}};
+  EncodedCall encoded{id, false, {}, nullptr};
   AppendHead(kCallTag, NumberSize(id) + NumberSize(1), &encoded.bytes);
   AppendHead(kIdTag, id, &encoded.bytes);
   AppendHead(kCancelTag, 1, &encoded.bytes);
@@ -65,7 +71,7 @@ std::size_t CallsOfFrame(const std::deque<EncodedCall>& queue, const FrameLimits
   std::size_t calls = 0;
   std::size_t bytes = 0;
   while (calls < queue.size() && calls < limits.calls) {
-    bytes += queue[calls].bytes.size();
+    bytes += queue[calls].size();
     if (calls > 0 && bytes > limits.bytes) break;
     ++calls;
   }
@@ -74,9 +80,16 @@ std::size_t CallsOfFrame(const std::deque<EncodedCall>& queue, const FrameLimits
 
 grpc::ByteBuffer TakeFrame(std::deque<EncodedCall>* queue, std::size_t calls) {
   std::size_t copied = 0;
-  for (std::size_t i = 0; i < calls; ++i) copied += link::SliceJoiner::CopiedOf((*queue)[i].bytes.size());
+  for (std::size_t i = 0; i < calls; ++i) {
+    const EncodedCall& call = (*queue)[i];
+    copied += link::SliceJoiner::CopiedOf(call.bytes.size());
+    if (call.value) copied += link::SliceJoiner::CopiedOf(call.value->size());
+  }
   link::SliceJoiner frame(copied);
-  for (std::size_t i = 0; i < calls; ++i, queue->pop_front()) frame.Add(std::move(queue->front().bytes));
+  for (std::size_t i = 0; i < calls; ++i, queue->pop_front()) {
+    frame.Add(std::move(queue->front().bytes));
+    if (queue->front().value) frame.Add(std::move(queue->front().value));
+  }
   return frame.Take();
 }
 

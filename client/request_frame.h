@@ -1,5 +1,5 @@
-// What a client sends on the coalescing stream (coffer.v1.OpenRequest), written by hand: a large request is copied once, and a small
-// one costs one allocation where protobuf's objects would cost five. Requests that are sent often are written by hand, too.
+// What a client sends on the coalescing stream (coffer.v1.OpenRequest), written by hand: a large value is not copied, and a small
+// request costs one allocation where protobuf's objects would cost five. Requests that are sent often are written by hand, too.
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "cluster/ids.h"
+#include "cluster/message.h"
 
 namespace coffer::client {
 
@@ -19,8 +20,11 @@ struct EncodedCall {
   std::uint64_t id = 0;
   bool invokes = false;  // else it cancels
   std::string bytes;
+  Payload value;  // its bytes come last; null: none
+  std::size_t size() const { return bytes.size() + (value ? value->size() : 0); }
 };
-EncodedCall EncodeInvocation(std::uint64_t id, std::string_view method, std::string_view request, std::uint32_t deadline_ms);
+// `value`, unless it is null, is the field `data` of the request, which is then a PutRequest, serialised without it.
+EncodedCall EncodeInvocation(std::uint64_t id, std::string_view method, std::string_view request, Payload value, std::uint32_t deadline_ms);
 EncodedCall EncodeCancel(std::uint64_t id);
 
 // How much goes into a frame: calls, and bytes unless the first call alone has more.

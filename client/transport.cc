@@ -343,9 +343,9 @@ bool Transport::ever_up(std::size_t router) const {
 }
 
 void Transport::Send(std::size_t router, std::uint64_t id, std::string_view method, std::string_view request,
-                     std::uint32_t deadline_ms, bool bulk) {
+                     Payload value, std::uint32_t deadline_ms, bool bulk) {
   Link& link = *impl_->links[router];
-  link.sides[bulk].queue.push_back(EncodeInvocation(id, method, request, deadline_ms));
+  link.sides[bulk].queue.push_back(EncodeInvocation(id, method, request, std::move(value), deadline_ms));
   if (link.sides[bulk].lane != nullptr) return impl_->Pump(link.sides[bulk]);
   impl_->Connect(link);
 }

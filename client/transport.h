@@ -10,6 +10,7 @@
 
 #include "client/router_choice.h"
 #include "cluster/ids.h"
+#include "cluster/message.h"
 #include "proto/mutex.h"
 
 namespace coffer::v1 {
@@ -68,8 +69,9 @@ class Transport {
   // Whether the router has ever been connected.
   bool ever_up(std::size_t router) const;
 
-  // Queues a call; connects when necessary. The call ends in OnReply or OnLost. `request` is serialised, and copied.
-  void Send(std::size_t router, std::uint64_t id, std::string_view method, std::string_view request, std::uint32_t deadline_ms,
+  // Queues a call; connects when necessary. The call ends in OnReply or OnLost. `request` is serialised, and copied; `value` (may be null)
+  // is what it puts (EncodeInvocation).
+  void Send(std::size_t router, std::uint64_t id, std::string_view method, std::string_view request, Payload value, std::uint32_t deadline_ms,
             bool bulk);
   // Forgets a call: takes it out of the queue, or has the router cancel it when it was sent. (A lost connection may
   // name it once more.)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "google/rpc/status.pb.h"
+#include "router/request_bytes.h"
 #include "router/response.h"
 
 namespace coffer::router {
@@ -71,7 +72,7 @@ class Api {
   virtual ~Api() = default;
   // `deadline` is required and already less a margin. An unknown method ends UNIMPLEMENTED; bytes that do not parse end
   // INVALID_ARGUMENT.
-  virtual std::shared_ptr<CallHandle> Invoke(std::string_view method, std::string request,
+  virtual std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request,
                                              std::chrono::steady_clock::time_point deadline, const Caller& caller,
                                              std::shared_ptr<ResponseSink> sink) = 0;
   // The response to a unary call that can be answered without waiting for anything, which is its end too; nothing: Invoke it.

@@ -3,6 +3,8 @@
 #include <deque>
 #include <optional>
 
+#include "router/front_frame.h"
+
 namespace coffer::router {
 namespace {
 
@@ -28,14 +30,14 @@ class LoneCall : public link::PolledServerStream, public ResponseSink {
     if (!read) return Unparsable(NameOf(record_.method()));
     Status status = permit_.Add(request_.Length());
     if (!IsOk(status)) return status;
-    std::string bytes = BytesOf(request_);
+    RequestBytes request = ReadRequest(record_.method(), &request_);
     request_.Clear();
-    if (auto response = state_.api.AnswerNow(record_.method(), bytes, deadline_)) {
+    if (auto response = state_.api.AnswerNow(record_.method(), request.bytes, deadline_)) {
       self->OnResponse(std::move(*response));
       self->OnEnd(Ok());
       return status;
     }
-    canceller_.Set(state_.api.Invoke(NameOf(record_.method()), std::move(bytes), deadline_, caller_, self));
+    canceller_.Set(state_.api.Invoke(NameOf(record_.method()), std::move(request), deadline_, caller_, self));
     return status;
   }
 

@@ -4,10 +4,13 @@
 #include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <string_view>
 #include <utility>
 
+#include "coffer/v1/chunks.pb.h"
 #include "proto/link/slices.h"
 #include "proto/wire_form.h"
+#include "router/front_state.h"
 
 namespace coffer::router {
 namespace {
@@ -19,6 +22,8 @@ using wire_form::AppendHead;
 using wire_form::kBytes;
 using wire_form::kVarint;
 using wire_form::Tag;
+
+constexpr std::uint32_t kDataTag = Tag(v1::PutRequest::kDataFieldNumber, kBytes);
 
 bool ReadString(CodedInputStream* in, std::string* out) {
   std::uint32_t size;
@@ -39,13 +44,55 @@ bool ReadNested(CodedInputStream* in, Field field) {
   return true;
 }
 
+// One field that is not the value, as it is.
+bool CopyField(CodedInputStream* in, std::uint32_t tag, std::string* out) {
+  if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+    google::protobuf::io::StringOutputStream stream(out);
+    CodedOutputStream coded(&stream);
+    return WireFormatLite::SkipField(in, tag, &coded);
+  }
+  std::uint32_t size;
+  if (!in->ReadVarint32(&size) || size > static_cast<std::uint32_t>(in->BytesUntilLimit())) return false;
+  AppendHead(tag, size, out);
+  const std::size_t begin = out->size();
+  out->resize(begin + size);
+  return in->ReadRaw(out->data() + begin, static_cast<int>(size));
+}
+
+// A coffer.v1.PutRequest up to the stream's limit.
+bool ReadPutFields(CodedInputStream* in, RequestBytes* request) {
+  while (in->BytesUntilLimit() > 0) {
+    const std::uint32_t tag = in->ReadTag();
+    if (tag == 0) return false;
+    const bool read = tag == kDataTag ? ReadString(in, &request->value.emplace()) : CopyField(in, tag, &request->bytes);
+    if (!read) return false;
+  }
+  return true;
+}
+
+// Of the next `size` bytes, which are the stream's. That they are no request is for whoever parses them to say, of this call alone.
+bool ReadPut(CodedInputStream* in, std::uint32_t size, RequestBytes* request) {
+  const auto limit = in->PushLimit(static_cast<int>(size));
+  *request = {};
+  if (!ReadPutFields(in, request)) *request = RequestBytes(std::string(1, '\0'));  // no field has the number 0
+  const bool skipped = in->Skip(in->BytesUntilLimit());
+  in->PopLimit(limit);
+  return skipped;
+}
+
+bool ReadRequestOf(std::string_view method, CodedInputStream* in, RequestBytes* request) {
+  if (method != NameOf(Method::kChunksPut)) return request->value.reset(), ReadString(in, &request->bytes);
+  std::uint32_t size;
+  return in->ReadVarint32(&size) && size <= static_cast<std::uint32_t>(in->BytesUntilLimit()) && ReadPut(in, size, request);
+}
+
 bool ReadInvocation(CodedInputStream* in, StreamCall* call) {
   return ReadNested(in, [&](std::uint32_t tag) {
     switch (tag) {
       case Tag(1, kBytes):
         return ReadString(in, &call->method);
       case Tag(2, kBytes):
-        return ReadString(in, &call->request);
+        return ReadRequestOf(call->method, in, &call->request);
       case Tag(3, kVarint):
         return in->ReadVarint32(&call->deadline_ms);
       default:
@@ -97,6 +144,15 @@ bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCa
     if (!ReadCall(&in, &calls->back())) return false;
   }
   return in.ConsumedEntireMessage();
+}
+
+RequestBytes ReadRequest(Method method, grpc::ByteBuffer* message) {
+  RequestBytes request;
+  if (method != Method::kChunksPut) return BytesOf(*message);
+  grpc::ProtoBufferReader reader(message);
+  CodedInputStream in(&reader);
+  if (!reader.status().ok() || !ReadPut(&in, static_cast<std::uint32_t>(message->Length()), &request)) return BytesOf(*message);
+  return request;
 }
 
 EncodedReply EncodeReply(std::uint64_t id, std::optional<Response> response, const Status* status) {

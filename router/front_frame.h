@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "router/core/errors.h"
+#include "router/core/methods.h"
+#include "router/request_bytes.h"
 #include "router/response.h"
 
 namespace coffer::router {
@@ -21,12 +23,15 @@ struct StreamCall {
   bool cancel = false;      // else an invocation
   bool known = false;       // has a kind that this version knows
   std::string method;
-  std::string request;
+  RequestBytes request;
   std::uint32_t deadline_ms = 0;
 };
 
 // The calls of a frame, in their order. False: the bytes are no OpenRequest, or it has more than `most` calls.
 bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCall>* calls);
+
+// The request of a call that came alone.
+RequestBytes ReadRequest(Method method, grpc::ByteBuffer* message);
 
 // One coffer.v1.Reply, encoded with its tag in the frame. The response stands apart from the bytes around it.
 struct EncodedReply {

@@ -130,7 +130,7 @@ bool StreamSession::AnsweredNow(const StreamCall& call, Method method) {
     if (draining_ || broken_ || finished_ || calls_.contains(call.id)) return false;
   }
   const CallRecord record(state_, method);
-  auto response = state_.api.AnswerNow(method, call.request, LessMargin(std::chrono::milliseconds(call.deadline_ms)));
+  auto response = state_.api.AnswerNow(method, call.request.bytes, LessMargin(std::chrono::milliseconds(call.deadline_ms)));
   if (!response) return false;
   const std::uint64_t most = state_.options.stream.reply_bytes;
   Status status;

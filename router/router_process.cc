@@ -102,7 +102,7 @@ class Process final : public RouterProcess, private link::Handler {
   ~Process() override { Stop(); }
 
   // ---- Api
-  std::shared_ptr<CallHandle> Invoke(std::string_view method, std::string request, SteadyClock::time_point deadline,
+  std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request, SteadyClock::time_point deadline,
                                      const Caller& caller, std::shared_ptr<ResponseSink> sink) override;
   std::optional<Response> AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) override;
   bool Serving() const override { return has_layout_ && !draining_; }
@@ -259,7 +259,7 @@ std::optional<Status> Process::Reserve(std::uint64_t bytes) {
   return std::nullopt;
 }
 
-std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, std::string request, SteadyClock::time_point deadline,
+std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, RequestBytes request, SteadyClock::time_point deadline,
                                             const Caller&, std::shared_ptr<ResponseSink> sink) {
   const CallId call = next_call_++;
   auto handle = std::make_shared<Handle>(this, call);
@@ -272,7 +272,7 @@ std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, std::string
   if (!known) return refuse(UnknownMethod(method));
   const std::uint64_t bytes = request.size();
   if (auto full = Reserve(bytes)) return refuse(std::move(*full));
-  auto parsed = ParseRequest(*known, request);
+  auto parsed = ParseRequest(*known, std::move(request));
   auto release = [&] {
     --calls_;
     call_bytes_ -= bytes;

@@ -31,8 +31,13 @@ std::optional<Method> FindMethod(std::string_view name) {
   return std::nullopt;
 }
 
-std::optional<Request> ParseRequest(Method method, std::string_view bytes) {
-  return kParsers[static_cast<std::size_t>(method)](bytes);
+std::optional<Request> ParseRequest(Method method, RequestBytes bytes) {
+  auto request = kParsers[static_cast<std::size_t>(method)](bytes.bytes);
+  if (!request || !bytes.value) return request;
+  auto* const put = std::get_if<v1::PutRequest>(&*request);
+  if (put == nullptr) return std::nullopt;
+  put->set_data(std::move(*bytes.value));
+  return request;
 }
 
 }  // namespace coffer::router

@@ -14,6 +14,7 @@
 #include "coffer/v1/cluster.pb.h"
 #include "coffer/v1/zones.pb.h"
 #include "router/core/errors.h"
+#include "router/request_bytes.h"
 
 namespace coffer::router {
 
@@ -68,6 +69,6 @@ inline Method MethodOf(const Request& request) { return static_cast<Method>(requ
 std::optional<Method> FindMethod(std::string_view name);
 
 // Nothing when the bytes are no such request. Thread-safe.
-std::optional<Request> ParseRequest(Method method, std::string_view bytes);
+std::optional<Request> ParseRequest(Method method, RequestBytes bytes);
 
 }  // namespace coffer::router

@@ -1,4 +1,6 @@
 // Frames of the public stream, as any gRPC client may send them.
+#include <utility>
+
 #include "fuzz_target.h"
 #include "router/core/methods.h"
 #include "router/core/validate.h"
@@ -19,10 +21,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<router::StreamCall> calls;
   if (!router::DecodeCalls(&frame, 64, &calls)) return 0;
   fuzz::Require(calls.size() <= 64, "no more calls than the bound");
-  for (const router::StreamCall& call : calls) {
+  for (router::StreamCall& call : calls) {
     const auto method = router::FindMethod(call.method);
     if (!method) continue;
-    if (const auto request = router::ParseRequest(*method, call.request)) router::Validate(*request, 4u << 20);
+    if (const auto request = router::ParseRequest(*method, std::move(call.request))) router::Validate(*request, 4u << 20);
   }
   return 0;
 }

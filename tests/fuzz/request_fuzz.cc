@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Choices choices(fuzz::Text(data, size));
   const auto method = static_cast<router::Method>(choices.Byte() % router::kMethodNames.size());
   const std::string_view bytes = choices.Rest();
-  if (const auto request = router::ParseRequest(method, bytes)) {
+  if (const auto request = router::ParseRequest(method, std::string(bytes))) {
     fuzz::Require(router::MethodOf(*request) == method, "a request of the method that was named");
     fuzz::Require(router::Validate(*request, 4u << 20).size() <= router::kMaxViolations, "violations are bounded");
   }

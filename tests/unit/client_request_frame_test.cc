@@ -46,9 +46,20 @@ TEST_CASE("calls of any size, and cancellations, are read as they were meant, in
     }
     v1::Invocation* invocation = call->mutable_invocation();
     invocation->set_method(Filled(random.Below(200), 'm'));
-    invocation->set_request(Filled(sizes[random.Below(sizes.size())], 'r'));
+    std::string request = Filled(random.Below(2) == 0 ? 100 : sizes[random.Below(sizes.size())], 'r');
+    Payload value;
     invocation->set_deadline_ms(static_cast<std::uint32_t>(random.Next() >> 32 >> random.Below(32)));
-    queue.push_back(EncodeInvocation(call->id(), invocation->method(), invocation->request(), invocation->deadline_ms()));
+    if (random.Below(2) == 0) {
+      v1::PutRequest put;
+      put.set_zone("a zone");
+      request = put.SerializeAsString();
+      value = std::make_shared<const std::string>(Filled(1 + sizes[random.Below(sizes.size())], 'v'));
+      put.set_data(*value);
+      invocation->set_request(put.SerializeAsString());
+    } else {
+      invocation->set_request(request);
+    }
+    queue.push_back(EncodeInvocation(call->id(), invocation->method(), request, value, invocation->deadline_ms()));
     CHECK(queue.back().bytes.capacity() < queue.back().bytes.size() + 16);  // room for it, and not much more
   }
   const v1::OpenRequest got = Next(&queue, kAll);
@@ -58,7 +69,7 @@ TEST_CASE("calls of any size, and cancellations, are read as they were meant, in
 
 TEST_CASE("a frame ends at its calls or its bytes, and has one call at least") {
   std::deque<EncodedCall> queue;
-  const auto add = [&](std::uint64_t id, std::size_t size) { queue.push_back(EncodeInvocation(id, "m", Filled(size, 'r'), 1)); };
+  const auto add = [&](std::uint64_t id, std::size_t size) { queue.push_back(EncodeInvocation(id, "m", "", std::make_shared<const std::string>(Filled(size, 'r')), 1)); };
   add(1, 10'000);
   for (std::uint64_t id = 2; id <= 8; ++id) add(id, 100);
   const FrameLimits limits{4, 1'000};

@@ -40,7 +40,7 @@ class Connected : public TransportEvents {
   void Flush() override {}
 
   // With the lock.
-  void Send(std::uint64_t id) { transport.Send(0, id, "coffer.v1.Zones/List", "", 5000, /*bulk=*/false); }
+  void Send(std::uint64_t id) { transport.Send(0, id, "coffer.v1.Zones/List", "", nullptr, 5000, /*bulk=*/false); }
   // How the call ended.
   std::optional<End> Await(std::uint64_t id) {
     const Instant end = SteadyNow() + std::chrono::seconds(20);

@@ -26,7 +26,7 @@ class FakeApi : public Api {
  public:
   struct Pending {
     std::string method;
-    std::string request;
+    std::string request;  // but for the value of a put
     std::chrono::steady_clock::time_point deadline;
     Caller caller;
     std::shared_ptr<ResponseSink> sink;
@@ -42,11 +42,11 @@ class FakeApi : public Api {
     }
   };
 
-  std::shared_ptr<CallHandle> Invoke(std::string_view method, std::string request,
+  std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request,
                                      std::chrono::steady_clock::time_point deadline, const Caller& caller,
                                      std::shared_ptr<ResponseSink> sink) override {
     auto call = std::make_shared<Pending>(
-        Pending{std::string(method), std::move(request), deadline, caller, std::move(sink)});
+        Pending{std::string(method), std::move(request.bytes), deadline, caller, std::move(sink)});
     {
       std::lock_guard lock(mutex_);
       waiting_.push_back(call);

@@ -128,7 +128,9 @@ TEST_CASE("answers come in any order, told apart by id") {
   OpenStream open(front);
   v1::OpenRequest frame;
   OpenStream::Add(&frame, 1, kGet, "one");
-  OpenStream::Add(&frame, 2, kPut, "two");
+  v1::PutRequest put;
+  put.set_zone("two");
+  OpenStream::Add(&frame, 2, kPut, put.SerializeAsString());
   OpenStream::Add(&frame, 3, kGet, "three");
   REQUIRE(open.stream->Write(frame));
   auto one = front.api.Next();
@@ -137,7 +139,7 @@ TEST_CASE("answers come in any order, told apart by id") {
   CHECK(one->method == kGet);
   CHECK(one->request == "one");
   CHECK(two->method == kPut);
-  CHECK(two->request == "two");
+  CHECK(two->request == put.SerializeAsString());
 
   three->Answer("3");
   v1::Reply reply = open.Next();
@@ -268,15 +270,21 @@ TEST_CASE("past the bound of request bytes a call is refused") {
   options.stream.request_bytes = 1000;
   Front front(options);
   OpenStream open(front);
-  open.Send(1, kPut, std::string(800, 'a'));
+  // The value of a put counts, though it stands apart.
+  const auto put = [](std::size_t size) {
+    v1::PutRequest request;
+    request.set_data(std::string(size, 'v'));
+    return request.SerializeAsString();
+  };
+  open.Send(1, kPut, put(800));
   auto first = front.api.Next();
-  open.Send(2, kPut, std::string(300, 'b'));
+  open.Send(2, kPut, put(300));
   const v1::Reply refused = open.Next();
   CHECK(refused.id() == 2);
   CHECK(ReasonOf(refused.status()) == "TOO_MANY_BYTES");
   first->Answer("");
   CHECK(open.Next().id() == 1);
-  open.Send(3, kPut, std::string(300, 'c'));
+  open.Send(3, kPut, put(300));
   front.api.Next()->Answer("");
   CHECK(open.Next().id() == 3);
 }

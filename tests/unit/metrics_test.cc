@@ -223,7 +223,7 @@ class StatusApi : public router::Api {
     void Cancel() override { api->cancelled = true; }
     StatusApi* api;
   };
-  std::shared_ptr<router::CallHandle> Invoke(std::string_view method, std::string, std::chrono::steady_clock::time_point,
+  std::shared_ptr<router::CallHandle> Invoke(std::string_view method, router::RequestBytes, std::chrono::steady_clock::time_point,
                                              const router::Caller&, std::shared_ptr<router::ResponseSink> sink) override {
     asked = method;
     if (!answers) return std::make_shared<Handle>(this);

@@ -208,10 +208,10 @@ TEST_CASE("methods are found by name, and their requests parsed") {
   for (std::size_t i = 0; i < kMethodNames.size(); ++i) {
     REQUIRE(FindMethod(kMethodNames[i]) == std::optional(static_cast<Method>(i)));
     REQUIRE(FindMethod("/" + std::string(kMethodNames[i])) == std::optional(static_cast<Method>(i)));
-    const auto parsed = ParseRequest(static_cast<Method>(i), "");
+    const auto parsed = ParseRequest(static_cast<Method>(i), std::string());
     REQUIRE(parsed.has_value());
     CHECK(MethodOf(*parsed) == static_cast<Method>(i));
-    CHECK_FALSE(ParseRequest(static_cast<Method>(i), "\x0f\xff\xff").has_value());
+    CHECK_FALSE(ParseRequest(static_cast<Method>(i), std::string("\x0f\xff\xff")).has_value());
   }
   CHECK_FALSE(FindMethod("coffer.v1.Chunks/Nothing").has_value());
   CHECK_FALSE(FindMethod("").has_value());
