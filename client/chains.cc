@@ -48,7 +48,7 @@ v1::Consistency Wanted(const CallOptions& o) {
 }
 
 // Puts the responses of a Read together, one result per query.
-Result<std::vector<Result<ReadResult>>> Assemble(std::vector<std::string> responses, std::size_t count) {
+Result<std::vector<Result<ReadResult>>> Assemble(Responses responses, std::size_t count) {
   std::vector<Result<ReadResult>> out(count);
   std::vector<bool> complete(count);
   for (const std::string& raw : responses) {
@@ -92,7 +92,7 @@ class LastAppender : public CallSeries, public std::enable_shared_from_this<Last
     request.set_zone(client->Zone(options()));
     request.add_chains(chain_.str());
     request.set_consistency(v1::CONSISTENCY_LINEARIZABLE);
-    Job job = client->NewJob("Chains/Head", request.SerializeAsString(), Effect::kRead, options());
+    Job job = client->NewJob("coffer.v1.Chains/Head", request.SerializeAsString(), Effect::kRead, options());
     Limit(&job);
     Keep(client->RunUnary<v1::HeadResponse>(
         std::move(job), Callback<Head>([self = shared_from_this()](Result<Head> head) {
@@ -127,7 +127,7 @@ Job LastAppender::AppendJob(const Client::Impl& client, const BlockId& chain, st
     e.set_body(std::move(entry.body));
     e.set_signature(std::move(entry.signature));
   }
-  Job job = client.NewWrite("Chains/Append", &request, options);
+  Job job = client.NewWrite("coffer.v1.Chains/Append", &request, options);
   // The place is taken by another entry: no attempt of ours stands there or ever will. (A head *before* our place
   // proves nothing: an attempt still on its way may find its predecessor later.)
   job.settles = [position](const Status& s) {
@@ -194,8 +194,8 @@ Ticket Client::ReadMany(const std::vector<ChainRead>& queries, const CallOptions
     query.set_chain(q.chain.str());
     SetPart(q.part, query);
   }
-  Job job = impl_->NewJob("Chains/Read", request.SerializeAsString(), Effect::kRead, o);
-  job.on_end = [done = std::move(done), count = queries.size()](Status status, std::vector<std::string> responses) {
+  Job job = impl_->NewJob("coffer.v1.Chains/Read", request.SerializeAsString(), Effect::kRead, o);
+  job.on_end = [done = std::move(done), count = queries.size()](Status status, Responses responses) {
     if (!status.ok()) return done(std::move(status));
     done(Assemble(std::move(responses), count));
   };
@@ -215,7 +215,7 @@ Ticket Client::Heads(const std::vector<BlockId>& chains, const CallOptions& o, C
   request.set_consistency(Wanted(o));
   for (const BlockId& c : chains) request.add_chains(c.str());
   return impl_->RunUnary<v1::HeadResponse>(
-      impl_->NewJob("Chains/Head", request.SerializeAsString(), Effect::kRead, o), std::move(done),
+      impl_->NewJob("coffer.v1.Chains/Head", request.SerializeAsString(), Effect::kRead, o), std::move(done),
       [count = chains.size()](v1::HeadResponse r) -> Result<std::vector<Head>> {
         if (static_cast<std::size_t>(r.heads_size()) != count) {
           return Status::Failed(Code::kInternal, "the router answered for another number of chains", "BAD_ANSWER");
@@ -254,7 +254,7 @@ Ticket Client::Watch(const BlockId& chain, std::uint64_t from, const CallOptions
 Ticket Client::DeleteChain(const BlockId& chain, const CallOptions& o, Callback<Done> done) {
   v1::ChainsDeleteRequest request;
   request.set_chain(chain.str());
-  return impl_->RunUnary<v1::ChainsDeleteResponse>(impl_->NewWrite("Chains/Delete", &request, o), std::move(done),
+  return impl_->RunUnary<v1::ChainsDeleteResponse>(impl_->NewWrite("coffer.v1.Chains/Delete", &request, o), std::move(done),
                                                    [](v1::ChainsDeleteResponse) { return Done{}; });
 }
 

@@ -72,9 +72,9 @@ Ticket Client::Impl::Run(Job job) {
   });
 }
 
-Job Client::Impl::NewJob(const char* method, std::string request, Effect effect, const CallOptions& o) const {
+Job Client::Impl::NewJob(std::string_view method, std::string request, Effect effect, const CallOptions& o) const {
   Job job;
-  job.method = std::string("coffer.v1.") + method;
+  job.method = method;
   job.bulk = o.bulk || request.size() >= kBulkBytes;
   job.request = std::move(request);
   job.effect = effect;
@@ -111,7 +111,7 @@ const ClientOptions& Client::options() const {
 Ticket Client::Put(const BlockId& id, std::string data, const CallOptions& o, Callback<PutResult> done) {
   v1::PutRequest request;
   request.set_id(id.str());
-  Job job = impl_->NewWrite("Chunks/Put", &request, o);
+  Job job = impl_->NewWrite("coffer.v1.Chunks/Put", &request, o);
   job.bulk = job.bulk || data.size() >= kBulkBytes;
   job.value = std::make_shared<const std::string>(std::move(data));
   job.settles = [](const Status& s) { return s.code == Code::kAlreadyExists; };
@@ -128,7 +128,7 @@ Ticket Client::PutMany(std::vector<ChunkToPut> chunks, const CallOptions& o,
     c.set_id(chunk.id.str());
     c.set_data(std::move(chunk.data));
   }
-  Job job = impl_->NewWrite("Chunks/PutMany", &request, o);
+  Job job = impl_->NewWrite("coffer.v1.Chunks/PutMany", &request, o);
   return impl_->RunUnary<v1::PutManyResponse>(std::move(job), std::move(done),
                                               [count](v1::PutManyResponse r) -> Result<std::vector<Result<PutResult>>> {
                                                 if (r.outcomes_size() != count) {
@@ -150,8 +150,8 @@ Ticket Client::PutMany(std::vector<ChunkToPut> chunks, const CallOptions& o,
 
 Ticket Client::Get(const BlockId& id, const CallOptions& o, Callback<GetResult> done, std::uint64_t offset,
                    std::uint64_t length) {
-  Job job = impl_->NewJob("Chunks/Get", EncodeGetRequest(impl_->Zone(o), id, offset, length), Effect::kRead, o);
-  job.on_end = [done = std::move(done)](Status status, std::vector<std::string> responses) {
+  Job job = impl_->NewJob("coffer.v1.Chunks/Get", EncodeGetRequest(impl_->Zone(o), id, offset, length), Effect::kRead, o);
+  job.on_end = [done = std::move(done)](Status status, Responses responses) {
     if (!status.ok()) return done(std::move(status));
     GetResult result;
     if (responses.size() != 1 || !ParseGetResponse(std::move(responses.front()), &result)) {
@@ -167,8 +167,8 @@ Ticket Client::GetMany(const std::vector<BlockId>& ids, const CallOptions& o,
   v1::GetManyRequest request;
   request.set_zone(impl_->Zone(o));
   for (const BlockId& id : ids) request.add_ids(id.str());
-  Job job = impl_->NewJob("Chunks/GetMany", request.SerializeAsString(), Effect::kRead, o);
-  job.on_end = [done = std::move(done), count = ids.size()](Status status, std::vector<std::string> responses) {
+  Job job = impl_->NewJob("coffer.v1.Chunks/GetMany", request.SerializeAsString(), Effect::kRead, o);
+  job.on_end = [done = std::move(done), count = ids.size()](Status status, Responses responses) {
     if (!status.ok()) return done(std::move(status));
     std::vector<Result<std::string>> out(
         count, Status::Failed(Code::kInternal, "the router did not answer for this chunk", "BAD_ANSWER"));
@@ -189,7 +189,7 @@ Ticket Client::Has(const std::vector<BlockId>& ids, const CallOptions& o, Callba
   request.set_zone(impl_->Zone(o));
   for (const BlockId& id : ids) request.add_ids(id.str());
   return impl_->RunUnary<v1::HasResponse>(
-      impl_->NewJob("Chunks/Has", request.SerializeAsString(), Effect::kRead, o), std::move(done),
+      impl_->NewJob("coffer.v1.Chunks/Has", request.SerializeAsString(), Effect::kRead, o), std::move(done),
       [count = ids.size()](v1::HasResponse r) -> Result<std::vector<bool>> {
         if (static_cast<std::size_t>(r.present_size()) != count) {
           return Status::Failed(Code::kInternal, "the router answered for another number of chunks", "BAD_ANSWER");
@@ -201,18 +201,18 @@ Ticket Client::Has(const std::vector<BlockId>& ids, const CallOptions& o, Callba
 Ticket Client::Delete(const BlockId& id, const CallOptions& o, Callback<Done> done) {
   v1::DeleteRequest request;
   request.set_id(id.str());
-  return impl_->RunUnary<v1::DeleteResponse>(impl_->NewWrite("Chunks/Delete", &request, o), std::move(done),
+  return impl_->RunUnary<v1::DeleteResponse>(impl_->NewWrite("coffer.v1.Chunks/Delete", &request, o), std::move(done),
                                              [](v1::DeleteResponse) { return Done{}; });
 }
 
 Ticket Client::Call(const std::string& method, std::string request, Effect effect, const CallOptions& o,
                     Callback<std::string> done) {
-  Job job = impl_->NewJob("", std::move(request), effect, o);
-  job.method = method;
-  job.on_end = [done = std::move(done), method](Status status, std::vector<std::string> responses) {
+  const auto kept = std::make_shared<const std::string>(method);
+  Job job = impl_->NewJob(*kept, std::move(request), effect, o);
+  job.on_end = [done = std::move(done), kept](Status status, Responses responses) {
     if (!status.ok()) return done(std::move(status));
     if (responses.size() != 1) {
-      return done(Status::Failed(Code::kInternal, "the router gave no single answer to " + method, "BAD_ANSWER"));
+      return done(Status::Failed(Code::kInternal, "the router gave no single answer to " + *kept, "BAD_ANSWER"));
     }
     done(std::move(responses.front()));
   };

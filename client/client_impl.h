@@ -30,11 +30,12 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 
   // Starts a job; the ticket outlives the client safely.
   Ticket Run(Job job);
-  Job NewJob(const char* method, std::string request, Effect effect, const CallOptions& o) const;
+  // `method` is a literal, or lent until the job has ended.
+  Job NewJob(std::string_view method, std::string request, Effect effect, const CallOptions& o) const;
 
   // A write into a zone, whose name goes into the request here and whose id goes there with every attempt.
   template <class Request>
-  Job NewWrite(const char* method, Request* request, const CallOptions& o) const {
+  Job NewWrite(std::string_view method, Request* request, const CallOptions& o) const {
     request->set_zone(Zone(o));
     std::string bytes;
     bytes.reserve(request->ByteSizeLong() + kZoneIdRoom);
@@ -48,12 +49,12 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   template <class Response, class T, class Read>
   Ticket RunUnary(Job job, Callback<T> done, Read read) {
     job.on_end = [done = std::move(done), read, method = job.method](Status status,
-                                                                     std::vector<std::string> responses) {
+                                                                     Responses responses) {
       if (!status.ok()) return done(std::move(status));
       Response response;
       if (responses.size() != 1 || !response.ParseFromString(responses.front())) {
         return done(
-            Status::Failed(Code::kInternal, "the router's answer to " + method + " can't be parsed", "BAD_ANSWER"));
+            Status::Failed(Code::kInternal, "the router's answer to " + std::string(method) + " can't be parsed", "BAD_ANSWER"));
       }
       done(read(std::move(response)));
     };

@@ -48,7 +48,7 @@ struct Engine::Running {
   struct Try {
     Attempt attempt;
     std::uint64_t call;
-    std::vector<std::string> responses;
+    Responses responses;
   };
   absl::InlinedVector<Try, 1> tries;  // open attempts
   Instant timer = kNever;             // in timers_, unless never
@@ -72,12 +72,13 @@ void Engine::Close() {
     MutexLock guard(lock_);
     if (stopping_) return;
     stopping_ = true;
+    const Instant now = SteadyNow();
     std::vector<JobId> ids;
     for (const auto& [id, job] : jobs_) ids.push_back(id);
     for (JobId id : ids) {
       Running& job = *jobs_.at(id);
       job.cancelled = true;
-      Obey(id, job, job.machine->OnCancel(SteadyNow()));
+      Obey(id, job, job.machine->OnCancel(now), now);
     }
     transport_->Wake();
   }
@@ -113,7 +114,7 @@ Engine::JobId Engine::Start(Job job) {
       auto running = std::make_unique<Running>(Running{std::move(job), std::move(stages), now, now + timeout, bytes});
       Running& r = *running;
       jobs_.emplace(id, std::move(running));
-      Begin(id, r);
+      Begin(id, r, now);
     }
   }
   Flush();
@@ -126,7 +127,8 @@ void Engine::Cancel(JobId id) {
     const auto it = jobs_.find(id);
     if (it == jobs_.end()) return;
     it->second->cancelled = true;
-    Obey(id, *it->second, it->second->machine->OnCancel(SteadyNow()));
+    const Instant now = SteadyNow();
+    Obey(id, *it->second, it->second->machine->OnCancel(now), now);
   }
   Flush();
 }
@@ -149,20 +151,19 @@ std::uint64_t Engine::in_flight_bytes() const {
   return bytes_;
 }
 
-void Engine::Begin(JobId id, Running& job) {
+void Engine::Begin(JobId id, Running& job, Instant now) {
   job.stages.Begin(zones_, &job.job.request);
   job.machine.emplace(options_.retry, job.stages.effect(), job.deadline, seeds_.Next(), &budget_);
-  Obey(id, job, job.machine->Start(SteadyNow()));
+  Obey(id, job, job.machine->Start(now), now);
 }
 
-void Engine::Obey(JobId id, Running& job, const RetryOutput& output) {
-  if (output.launch != 0) Launch(id, job, output);
-  if (output.finished) return End(id, job, output);
+void Engine::Obey(JobId id, Running& job, const RetryOutput& output, Instant now) {
+  if (output.launch != 0) Launch(id, job, output, now);
+  if (output.finished) return End(id, job, output, now);
   Schedule(id, job);
 }
 
-void Engine::Launch(JobId id, Running& job, const RetryOutput& output) {
-  const Instant now = SteadyNow();
+void Engine::Launch(JobId id, Running& job, const RetryOutput& output, Instant now) {
   const std::size_t router = Choose(now, job, output.elsewhere);
   const std::uint64_t call = next_id_++;
   job.last_router = router;
@@ -219,8 +220,8 @@ std::string Engine::Unreachable() const {
   return out;
 }
 
-std::vector<std::string> Engine::CloseTries(Running& job, Attempt answer) {
-  std::vector<std::string> responses;
+Responses Engine::CloseTries(Running& job, Attempt answer) {
+  Responses responses;
   for (Running::Try& t : std::exchange(job.tries, {})) {
     const auto it = calls_.find(t.call);
     if (t.attempt == answer) {
@@ -250,14 +251,14 @@ Status Engine::Explain(const Running& job, const RetryOutput& output) const {
   return status;
 }
 
-void Engine::End(JobId id, Running& job, const RetryOutput& output) {
-  std::vector<std::string> responses = CloseTries(job, output.answer);
+void Engine::End(JobId id, Running& job, const RetryOutput& output, Instant now) {
+  Responses responses = CloseTries(job, output.answer);
   Status status;
   if (output.retry_class != RetryClass::kOk) status = Explain(job, output);
   ZoneStages::End end{output.retry_class, output.timed_out || job.cancelled, std::move(status), &responses};
   if (job.stages.Next(&end, &zones_)) {
     job.last_error = {};
-    return Begin(id, job);
+    return Begin(id, job, now);
   }
   if (end.retry_class != RetryClass::kOk) end.error.retry_class = end.retry_class;
   StopTimer(id, job);
@@ -300,7 +301,7 @@ void Engine::OnReply(std::size_t, v1::Reply&& reply) {
     }
   }
   if (!reply.has_status()) return;
-  if (reply.status().code() == 0) return Obey(sent.job, job, job.machine->OnSuccess(now, sent.attempt));
+  if (reply.status().code() == 0) return Obey(sent.job, job, job.machine->OnSuccess(now, sent.attempt), now);
   Status status = FromRpc(reply.status());
   ReplyFacts facts;
   facts.code = status.code;
@@ -334,7 +335,8 @@ void Engine::Fail(std::uint64_t call, const Status& why, const AttemptFailure& f
   calls_.erase(call);
   job.tries.erase(
       std::find_if(job.tries.begin(), job.tries.end(), [&](const Running::Try& t) { return t.call == call; }));
-  Obey(sent.job, job, job.machine->OnFailure(SteadyNow(), sent.attempt, failure));
+  const Instant now = SteadyNow();
+  Obey(sent.job, job, job.machine->OnFailure(now, sent.attempt, failure), now);
 }
 
 void Engine::Flush() {
@@ -366,9 +368,9 @@ void Engine::Tick(Instant now) {
       RetryOutput output = job.machine->OnCancel(now);
       output.retry_class = RetryClass::kRetryLater;
       job.last_error = Status::Failed(Code::kUnavailable, Unreachable(), "UNREACHABLE");
-      Obey(id, job, output);
+      Obey(id, job, output, now);
     } else {
-      Obey(id, job, job.machine->OnTick(now));
+      Obey(id, job, job.machine->OnTick(now), now);
     }
   }
   while (!later_.empty() && later_.begin()->first <= now) {

@@ -7,12 +7,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "client/responses.h"
 #include "client/retry.h"
 #include "client/router_choice.h"
 #include "client/status.h"
@@ -25,7 +27,7 @@ namespace coffer::client {
 
 // What is asked of the engine: one operation.
 struct Job {
-  std::string method;   // "coffer.v1.Chunks/Put"
+  std::string_view method;  // "coffer.v1.Chunks/Put"; lent until on_end was called
   std::string request;  // serialised
   Payload value;        // what a Chunks/Put puts, which `request` then lacks; null: `request` is all
   Effect effect = Effect::kRead;
@@ -40,7 +42,7 @@ struct Job {
   // The engine's threads; one call at a time.
   std::function<void(std::string)> on_message;
   // The end, exactly once, after the last on_message. Responses of the attempt that succeeded, in order.
-  std::function<void(Status, std::vector<std::string>)> on_end;
+  std::function<void(Status, Responses)> on_end;
 };
 
 struct EngineOptions {
@@ -92,13 +94,13 @@ class Engine : private TransportEvents {
   void Flush() override;
 
   // The next stage of a job, the first one too.
-  void Begin(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Begin(JobId id, Running& job, Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // Nobody waits for the open attempts any more, but for what `answer` was answered.
-  std::vector<std::string> CloseTries(Running& job, Attempt answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Responses CloseTries(Running& job, Attempt answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Status Explain(const Running& job, const RetryOutput& output) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Obey(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Launch(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void End(JobId id, Running& job, const RetryOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Obey(JobId id, Running& job, const RetryOutput& output, Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Launch(JobId id, Running& job, const RetryOutput& output, Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void End(JobId id, Running& job, const RetryOutput& output, Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Fail(std::uint64_t call, const Status& why, const AttemptFailure& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Schedule(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void StopTimer(JobId id, Running& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

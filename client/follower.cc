@@ -54,7 +54,7 @@ void Follower::Start() {
   job.effect = Effect::kOnce;
   job.timeout = kRenew;
   job.on_message = [self = shared_from_this()](std::string m) { self->OnMessage(std::move(m)); };
-  job.on_end = [self = shared_from_this()](const Status& s, const std::vector<std::string>&) { self->OnEnd(s); };
+  job.on_end = [self = shared_from_this()](const Status& s, const Responses&) { self->OnEnd(s); };
   const Ticket ticket = client->Run(std::move(job));
   bool late = false;
   {

@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "client/responses.h"
 #include "client/retry.h"
 
 namespace coffer::client {
@@ -52,7 +52,7 @@ class ZoneStages {
     RetryClass retry_class = RetryClass::kOk;
     bool timed_out = false;
     Status error;
-    const std::vector<std::string>* responses = nullptr;
+    const Responses* responses = nullptr;
   };
   // True: another stage follows, Begin. False: the operation ended as `end` says, which may have been corrected.
   bool Next(End* end, ZoneIds* known);

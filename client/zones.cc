@@ -30,7 +30,7 @@ class ZoneDeleter : public CallSeries, public std::enable_shared_from_this<ZoneD
     v1::ZonesListRequest request;
     request.set_name(name_);
     Keep(client->RunUnary<v1::ZonesListResponse>(
-        client->NewJob("Zones/List", request.SerializeAsString(), Effect::kRead, options()),
+        client->NewJob("coffer.v1.Zones/List", request.SerializeAsString(), Effect::kRead, options()),
         Callback<std::string>([self = shared_from_this()](Result<std::string> id) {
           if (!id.ok()) return self->done_(std::move(id.status));
           self->Delete(id.value);
@@ -50,7 +50,7 @@ class ZoneDeleter : public CallSeries, public std::enable_shared_from_this<ZoneD
     v1::ZonesDeleteRequest request;
     request.set_name(name_);
     request.set_id(id);
-    Job job = client->NewJob("Zones/Delete", request.SerializeAsString(), Effect::kRepeatSafe, options());
+    Job job = client->NewJob("coffer.v1.Zones/Delete", request.SerializeAsString(), Effect::kRepeatSafe, options());
     Limit(&job);
     Keep(client->RunUnary<v1::ZonesDeleteResponse>(std::move(job), done_, [engine = client->engine.get(), name = name_](v1::ZonesDeleteResponse) {
       engine->TellZone(name, "");
@@ -69,7 +69,7 @@ Ticket Client::CreateZone(const std::string& name, const CallOptions& o, Callbac
   request.set_name(name);
   request.set_id(DrawZoneId());
   return impl_->RunUnary<v1::ZonesCreateResponse>(
-      impl_->NewJob("Zones/Create", request.SerializeAsString(), Effect::kRepeatSafe, o), std::move(done),
+      impl_->NewJob("coffer.v1.Zones/Create", request.SerializeAsString(), Effect::kRepeatSafe, o), std::move(done),
       [engine = impl_->engine.get()](v1::ZonesCreateResponse r) {
         engine->TellZone(r.zone().name(), r.zone().id());
         return ToZone(r.zone());
@@ -80,7 +80,7 @@ Ticket Client::ListZones(const std::string& page_token, const CallOptions& o, Ca
   v1::ZonesListRequest request;
   request.set_page_token(page_token);
   return impl_->RunUnary<v1::ZonesListResponse>(
-      impl_->NewJob("Zones/List", request.SerializeAsString(), Effect::kRead, o), std::move(done),
+      impl_->NewJob("coffer.v1.Zones/List", request.SerializeAsString(), Effect::kRead, o), std::move(done),
       [](v1::ZonesListResponse r) {
         ZonePage page;
         for (const v1::Zone& z : r.zones()) page.zones.push_back(ToZone(z));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "client/responses.h"
 #include "client/retry.h"
 #include "client/router_choice.h"
 #include "client/zone_ids.h"
@@ -32,7 +33,7 @@ struct PublicCall {
 struct PublicAnswer {
   client::RetryClass retry_class = client::RetryClass::kOk;
   google::rpc::Status status;           // of the attempt that decided; code 0 also when nobody answered
-  std::vector<std::string> responses;   // of the attempt that succeeded
+  client::Responses responses;  // of the attempt that succeeded
   // Nothing happened and nothing will: a failure that is definite.
   bool Definite() const { return retry_class == client::RetryClass::kFailed || retry_class == client::RetryClass::kRetryLater; }
 };
@@ -55,7 +56,7 @@ class PublicCaller {
     std::uint64_t life = 0;
     std::uint64_t connection = 0;
     Instant since{};
-    std::vector<std::string> responses;
+    client::Responses responses;
   };
   // To one router.
   struct Connection {

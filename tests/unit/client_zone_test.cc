@@ -45,7 +45,7 @@ TEST_CASE("a write asks for its zone's id unless it is known, and names it") {
   CHECK(stages.effect() == Effect::kRead);
   v1::ZonesResolveResponse answer;
   answer.set_id(kFirst);
-  const std::vector<std::string> responses{answer.SerializeAsString()};
+  const Responses responses{answer.SerializeAsString()};
   ZoneStages::End end{RetryClass::kOk, false, {}, &responses};
   REQUIRE(stages.Next(&end, &known));
   CHECK(known.Find("shop") == kFirst);
