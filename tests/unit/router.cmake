@@ -11,7 +11,9 @@ coffer_test(router_validate_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_valida
 coffer_test(router_cache_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cache_test.cc LIBS coffer_router_core Threads::Threads LABELS quick)
 coffer_test(eviction_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/eviction_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_watch_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_watch_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
-coffer_test(router_status_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_status_test.cc LIBS coffer_router_core LABELS quick)
+coffer_test(router_status_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_status_test.cc ${CMAKE_CURRENT_LIST_DIR}/router_status_resync_test.cc
+  LIBS coffer_router_core LABELS quick)
 coffer_test(router_force_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_force_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_cluster_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cluster_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_process_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_process_test.cc LIBS coffer_router LABELS quick)
