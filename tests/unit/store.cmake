@@ -9,4 +9,6 @@ coffer_test(store_leveldb_test
           ${CMAKE_CURRENT_LIST_DIR}/store_leveldb_damage_test.cc ${CMAKE_CURRENT_LIST_DIR}/store_prompt_read_test.cc
           ${CMAKE_CURRENT_LIST_DIR}/store_synced_mark_test.cc
   LIBS coffer_store LABELS quick)
-coffer_test(store_value_log_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_value_log_test.cc LIBS coffer_store LABELS quick)
+coffer_test(store_value_log_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_value_log_test.cc ${CMAKE_CURRENT_LIST_DIR}/store_value_place_test.cc
+  LIBS coffer_store LABELS quick)
