@@ -6,292 +6,30 @@
 //                                 S: virtual seconds of loss and of slowness, instead of those drawn up for the size
 //   membership_scale --smoke                      10, 30 and 100 members, with the figures checked
 //
-// Every message goes through its real encoding. All members are linked from the start: what is measured is a running cluster. Each
-// experiment begins with the same cluster at rest: it runs in a process of its own, forked from one that has built it. What each cost
-// goes to stderr. Of 5 000 members it needs about 5 GB at rest, and an experiment as much again.
-#include <google/protobuf/arena.h>
+// Each experiment begins with the same cluster at rest: it runs in a process of its own, forked from one that has built it.
+// What each cost goes to stderr. Of 5 000 members it needs about 5 GB at rest, and an experiment as much again.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <memory>
-#include <queue>
 #include <string>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
-#include "cluster/facts.h"
-#include "cluster/membership.h"
+#include "sim/membership_scale_world.h"
 
 namespace coffer::cluster {
 namespace {
 
-using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 double InSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-
-NodeId IdOf(std::uint32_t n) {
-  NodeId id;
-  Random random(n + 1);  // not in the order of the numbers
-  for (auto& byte : id.bytes) byte = static_cast<std::uint8_t>(random.Next());
-  std::memcpy(id.bytes.data() + 12, &n, 4);
-  return id;
-}
-std::uint32_t NumberOf(const NodeId& id) {
-  std::uint32_t n;
-  std::memcpy(&n, id.bytes.data() + 12, 4);
-  return n;
-}
-std::string AddressOf(std::uint32_t n) { return "10.0." + std::to_string(n / 250) + "." + std::to_string(n % 250) + ":7701"; }
-
-wire::MemberFacts FactsOf(std::uint32_t n) {
-  wire::MemberFacts facts;
-  facts.set_id(IdOf(n).str());
-  facts.set_name("node-" + std::to_string(n));
-  facts.set_address(AddressOf(n));
-  facts.set_role(1);
-  facts.set_boot(1);
-  return facts;
-}
-
-// Members on a network of virtual time.
-class World {
- public:
-  World(std::uint32_t size, std::uint64_t seed) : random_(seed), members_(size) {
-    const MembershipConfig config;  // a member finds out by itself how many there are
-    const FactsPool::Scope pool;  // each would keep facts of its own of all others
-    for (std::uint32_t n = 0; n < size; ++n) ids_.push_back(IdOf(n));
-    wire::Peer table;  // by id, as every table
-    table.mutable_push_pull()->set_answer(true);
-    std::vector<NodeId> sorted = ids_;
-    std::sort(sorted.begin(), sorted.end());
-    for (const NodeId& id : sorted) {
-      MemberView view{.facts = FactsOf(NumberOf(id)), .incarnation = Incarnation(1 << 20), .state = Liveness::kAlive};
-      *table.mutable_push_pull()->add_updates() = WriteUpdate(view, {});
-    }
-    for (std::uint32_t n = 0; n < size; ++n) {
-      Member& member = members_[n];
-      member.machine = std::make_unique<Membership>(config, FactsOf(n), Incarnation(1 << 20), random_.Next(), now_);
-      for (const NodeId& peer : sorted) {
-        if (peer != ids_[n]) (void)member.machine->LinkUp(now_, peer);  // knows nobody yet: what it says is worth nothing
-      }
-      (void)member.machine->Receive(now_, ids_[(n + 1) % size], table);
-      Reschedule(n);
-    }
-    Settle();
-  }
-
-  struct Death {
-    Instant at;
-    std::uint32_t by;
-    std::uint32_t of;
-  };
-
-  // ---- faults
-  // The process dies. Refused: its host answers that nobody listens there; otherwise it is silent.
-  void Kill(std::uint32_t n, bool refused) {
-    members_[n].machine.reset();
-    if (!refused) return;
-    refusing_.emplace(AddressOf(n), n);
-    for (std::uint32_t peer = 0; peer < members_.size(); ++peer) {
-      if (peer != n) At(now_ + Delay(), {Event::kLinkDown, peer, n});
-    }
-  }
-  int loss_permille = 0;
-  // Messages between the two halves vanish; links seem to stand.
-  bool halved = false;
-  // From now on member n stands still for `stop` and runs for `run`, again and again, from a random moment on.
-  void Hiccup(std::uint32_t n, Duration stop, Duration run) {
-    members_[n].slow = true;
-    stop_ = stop;
-    run_ = run;
-    const auto cycle = static_cast<std::uint64_t>((stop + run).count());
-    At(now_ + Duration(static_cast<Duration::rep>(random_.Below(cycle))), {Event::kStop, n, n});
-  }
-
-  // ---- time
-  // Until `done` or the limit; whether it was done.
-  template <class F>
-  bool RunUntil(Instant limit, F done) {
-    while (!done()) {
-      const Instant next = events_.empty() ? kNever : events_.top().at;
-      if (next > limit) {
-        now_ = limit;
-        return done();
-      }
-      now_ = std::max(now_, next);
-      const Event event = events_.top();
-      events_.pop();
-      Happen(event);
-    }
-    return true;
-  }
-  void RunFor(Duration d) {
-    RunUntil(now_ + d, [] { return false; });
-  }
-
-  // ---- what is seen
-  Instant now() const { return now_; }
-  std::uint32_t size() const { return static_cast<std::uint32_t>(members_.size()); }
-  std::uint32_t alive() const {
-    return static_cast<std::uint32_t>(std::count_if(members_.begin(), members_.end(), [](const auto& m) { return m.machine != nullptr; }));
-  }
-  // Of whose death the members are counted that know of it since `Await`.
-  void Await(std::uint32_t victim) {
-    deaths.clear();
-    awaited_ = victim;
-    told_ = 0;
-  }
-  std::uint32_t told() const { return told_; }
-  bool slow(std::uint32_t n) const { return members_[n].slow; }
-  std::vector<Death> deaths;
-  std::uint64_t messages = 0;
-  std::uint64_t bytes = 0;
-  bool AllAlive() const {
-    for (const Member& member : members_) {
-      if (!member.machine) continue;
-      for (std::uint32_t n = 0; n < size(); ++n) {
-        if (!member.machine->IsAlive(ids_[n])) return false;
-      }
-    }
-    return true;
-  }
-
- private:
-  struct Event {
-    enum Kind : std::uint8_t { kTick, kMessage, kLinkDown, kDialRefused, kStop, kGo };
-    Kind kind = kTick;
-    std::uint32_t to = 0;
-    std::uint32_t from = 0;
-    std::uint32_t message = 0;  // index into texts_
-    Instant at{};
-    std::uint64_t order = 0;
-    bool operator<(const Event& other) const { return std::tie(at, order) > std::tie(other.at, other.order); }
-  };
-  struct Member {
-    std::unique_ptr<Membership> machine;  // null: dead
-    bool slow = false;
-    bool stopped = false;
-    Instant due = kNever;                 // of the tick that counts
-    std::vector<Event> waiting;           // while stopped
-  };
-
-  Duration Delay() { return microseconds(200 + random_.Below(1800)); }
-  void At(Instant at, Event event) {
-    event.at = at;
-    event.order = ++order_;
-    events_.push(event);
-  }
-  void Reschedule(std::uint32_t n) {
-    Member& member = members_[n];
-    const Instant due = member.machine->NextDeadline();
-    if (due == member.due || due == kNever) return;
-    member.due = due;
-    At(std::max(due, now_), {Event::kTick, n, n});
-  }
-  // Until the news of the start has been told.
-  void Settle() {
-    std::uint64_t before = 0;
-    do {
-      before = bytes;
-      RunFor(seconds(2));
-    } while (bytes - before > 2 * 12'000ull * size());
-    deaths.clear();
-  }
-  void Happen(const Event& event) {
-    Member& member = members_[event.to];
-    if (!member.machine) return Drop(event);
-    if (event.kind == Event::kStop) {
-      member.stopped = true;
-      return At(now_ + stop_, {Event::kGo, event.to, event.to});
-    }
-    if (event.kind == Event::kGo) {
-      member.stopped = false;
-      At(now_ + run_, {Event::kStop, event.to, event.to});
-      for (const Event& late : std::exchange(member.waiting, {})) Happen(late);
-      return;
-    }
-    if (member.stopped) return member.waiting.push_back(event);
-    if (event.kind == Event::kTick && event.at < member.due && member.due != kNever && now_ < member.due) return;
-    Carry(event.to, Call(*member.machine, event));
-    Reschedule(event.to);
-  }
-  Membership::Output Call(Membership& machine, const Event& event) {
-    switch (event.kind) {
-      case Event::kMessage: {
-        auto* message = google::protobuf::Arena::CreateMessage<wire::Peer>(&arena_);
-        message->ParseFromString(texts_[event.message]);
-        Drop(event);
-        Membership::Output out = machine.Receive(now_, ids_[event.from], *message);
-        arena_.Reset();
-        return out;
-      }
-      case Event::kLinkDown: return machine.LinkDown(now_, ids_[event.from], false);
-      case Event::kDialRefused: return machine.DialFailed(now_, AddressOf(event.from), true);
-      default: members_[event.to].due = kNever; return machine.Tick(now_);
-    }
-  }
-  // The room of a message that arrived, or never will, is used again.
-  void Drop(const Event& event) {
-    if (event.kind == Event::kMessage) free_texts_.push_back(event.message);
-  }
-  std::uint32_t Encode(const wire::Peer& message) {
-    std::uint32_t text = static_cast<std::uint32_t>(texts_.size());
-    if (free_texts_.empty()) {
-      texts_.emplace_back();
-    } else {
-      text = free_texts_.back();
-      free_texts_.pop_back();
-    }
-    message.SerializeToString(&texts_[text]);
-    return text;
-  }
-  void Carry(std::uint32_t from, const Membership::Output& out) {
-    for (const Outgoing& sent : out.send) {
-      const std::uint32_t to = NumberOf(sent.to);
-      ++messages;
-      const bool cut = halved && (from < size() / 2) != (to < size() / 2);
-      if (cut || random_.Below(1000) < static_cast<std::uint64_t>(loss_permille)) {
-        bytes += sent.message.header.ByteSizeLong();
-        continue;
-      }
-      const std::uint32_t text = Encode(sent.message.header);
-      bytes += texts_[text].size();
-      At(now_ + Delay(), {Event::kMessage, to, from, text});
-    }
-    for (const std::string& address : out.dial) {
-      if (const auto it = refusing_.find(address); it != refusing_.end()) At(now_ + Delay(), {Event::kDialRefused, from, it->second});
-    }
-    for (const MembershipChange& change : out.changes) {
-      if (change.state == Liveness::kDead && change.state_changed) {
-        deaths.push_back({now_, from, NumberOf(change.id)});
-        told_ += NumberOf(change.id) == awaited_;
-      }
-    }
-  }
-
-  Random random_;
-  Instant now_{seconds(1000)};
-  std::vector<Member> members_;
-  std::vector<NodeId> ids_;  // of the members
-  std::priority_queue<Event> events_;
-  std::vector<std::string> texts_;               // messages under way, encoded
-  std::vector<std::uint32_t> free_texts_;        // of texts_
-  std::unordered_map<std::string, std::uint32_t> refusing_;  // dead members by their addresses, where nobody listens
-  google::protobuf::Arena arena_;                // of the message that is being received
-  std::uint64_t order_ = 0;
-  std::uint32_t awaited_ = UINT32_MAX;
-  std::uint32_t told_ = 0;
-  Duration stop_{}, run_{};
-};
 
 // ---- the experiments --------------------------------------------------------------------------------------------------
 
