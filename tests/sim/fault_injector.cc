@@ -105,6 +105,7 @@ void FaultInjector::Network(const std::string& what, std::size_t n, std::size_t 
   if (what == "cut" && n != m) cluster_.Cut(n, m, true);
   if (what == "mend" && n != m) cluster_.Cut(n, m, false);
   if (what == "deafen" && n != m) cluster_.CutOneWay(n, m, true);
+  if (what == "stall" && n != m) cluster_.Stall(n, m, cluster_.now() + microseconds(arguments[2]));
   if (what == "delay" && n != m) cluster_.SetDelay(n, m, microseconds(arguments[2]));
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (what == "isolate" && i != n) cluster_.Cut(n, i, true);

@@ -197,8 +197,10 @@ class SimCluster {
   // Extra delay of every message from one node to another.
   void SetDelay(std::size_t from, std::size_t to, Duration extra);
   // Messages of this kind between nodes are lost until then.
+  // What is said of replication is under way until then, and arrives in its order whatever became of the connection and the process.
+  void Stall(std::size_t from, std::size_t to, Instant until) { stalled_[{from, to}] = until; }
   void Mute(int kind, Instant until) { muted_[kind] = until; }
-  void Unmute() { muted_.clear(); }
+  void Unmute() { muted_.clear(), stalled_.clear(); }
   // A node sends a message of this kind to a node, or to a client (then both ends are the sender).
   std::function<void(int kind, std::size_t from, std::size_t to)> on_send;
   // A message from a client (which is no member) to a node; answers go to its handler under `clients`.
@@ -320,6 +322,7 @@ class SimCluster {
   std::set<std::pair<std::size_t, std::size_t>> blocked_;             // (from, to)
   std::map<std::pair<std::size_t, std::size_t>, Duration> extra_delay_;  // (from, to)
   std::map<int, Instant> muted_;
+  std::map<std::pair<std::size_t, std::size_t>, Instant> stalled_;
   std::unordered_map<std::uint64_t, Instant> last_arrival_;
   std::optional<std::string> violation_;
   std::uint64_t steps_ = 0;

@@ -153,6 +153,12 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
       const auto muted = muted_.find(message.header.kind_case());
       if (muted != muted_.end() && now_ < muted->second) return;
     }
+    const auto stalled = stalled_.find({*a, *b});
+    if (stalled != stalled_.end() && now_ < stalled->second && Fenced(message.header.kind_case())) {
+      return Push(stalled->second, [this, a = *a, to, copy = FromTheWire(message.header.SerializeAsString(), message.bodies)]() mutable {
+        ArriveLate(a, to, std::move(copy));
+      });
+    }
   }
   if (faults.lose_per_mille > 0 && random_.Chance(static_cast<std::uint64_t>(faults.lose_per_mille), 1000)) {
     ++lost_;
