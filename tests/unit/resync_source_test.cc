@@ -90,14 +90,15 @@ class Learning {
     TellHistoryDone(of);
   }
   // It holds what it was sent: its log begins where it was told.
-  void TellHeld() {
+  void TellHeld() { TellHeld(begin->choice()); }
+  void TellHeld(std::uint64_t choice) {
     PeerMessage message;
     auto* ack = message.header.mutable_replicate_ack();
     ack->set_partition(kPartition);
     ack->set_term(role->term());
     ack->set_boot(role->boot());
     *ack->mutable_durable() = begin->previous();
-    ack->set_choice(begin->choice());
+    ack->set_choice(choice);
     node.Hear(kPeer, std::move(message));
   }
   bool Proposed() {
@@ -211,6 +212,23 @@ TEST_CASE("S2a what a learner says of an earlier choice counts for nothing") {
   l.TellHeld();
   l.TellHistoryDone(l.role->choice() - 1);
   l.TellHistoryDone(l.role->choice() + 1);
+  CHECK_FALSE(l.Proposed());
+  l.TellHistoryDone(l.role->choice());
+  CHECK(l.Proposed());
+  Learning chosen_anew;
+  chosen_anew.TellHistoryDone(chosen_anew.role->choice());
+  chosen_anew.TellHeld(chosen_anew.role->choice() - 1);
+  CHECK_FALSE(chosen_anew.Proposed());
+  chosen_anew.TellHeld();
+  CHECK(chosen_anew.Proposed());
+}
+
+TEST_CASE("S7 that the history is complete counts only as said to this process, whose choices are numbered from one again") {
+  Learning l;
+  l.TellHeld();
+  wire::LearnerRole earlier = *l.role;
+  earlier.set_boot(l.role->boot() + 1);
+  l.TellHistoryDone(earlier);
   CHECK_FALSE(l.Proposed());
   l.TellHistoryDone(l.role->choice());
   CHECK(l.Proposed());

@@ -1,0 +1,232 @@
+// What counts between a primary and the members of its group: only what is said under the partition's term, by who leads in it or to the
+// process that asked, of the present choice of a learner, and after contact.
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cluster/sha256.h"
+#include "node/core/follower.h"
+#include "node/core/primary.h"
+#include "node/core/reads.h"
+#include "unit/node_sides.h"
+
+namespace coffer::node {
+namespace {
+
+constexpr std::uint64_t kTerm = 2;  // the log is of term 1
+const NodeId kThird = NodeId::Must("a-third-16-bytes");
+
+std::vector<wire::Write> Lines(std::uint64_t count) {
+  std::vector<wire::Write> lines;
+  Digest hash;
+  for (std::uint64_t seq = 1; seq <= count; ++seq) {
+    wire::Write& write = lines.emplace_back();
+    write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+    write.set_zone(ZoneId{}.str());
+    SetStamp({Term(1), Boot(1), Seq(seq)}, write.mutable_stamp());
+    hash = HashWrite(hash, write);
+    write.set_hash(hash.str());
+  }
+  return lines;
+}
+
+// A node whose log has lines 1 to 3, none of them known to be committed.
+class Logged : public OneSide {
+ public:
+  Logged() {
+    PartitionReplica& replica = ctx.Replica(0);
+    StoreBatch batch;
+    for (const wire::Write& line : lines) REQUIRE(replica.Apply(std::make_shared<const wire::Write>(line), {}, &batch));
+    store.Write(std::move(batch), nullptr);
+    store.CompleteWrites();
+    replica.DurableUpTo(replica.applied());
+    ctx.linked.insert(kOther);
+  }
+  const wire::Write& last() const { return lines.back(); }
+
+  const std::vector<wire::Write> lines = Lines(3);
+};
+
+class Following : public Logged {
+ public:
+  // `learner`: neither of in_sync nor wanted there.
+  explicit Following(bool learner) {
+    if (learner) Adopt(kTerm, {cluster::Group{1, {1}, Term(kTerm), {1}}});
+    else Adopt(kTerm, {cluster::Group{1, {0, 1}, Term(kTerm), {1, 0}}});
+  }
+  // The beginning of the learner's log, said when it was chosen for that time.
+  void Start(std::uint64_t choice, std::uint64_t base) {
+    wire::Replicate start;
+    start.set_term(kTerm);
+    start.set_boot(1);
+    start.set_learner_start(true);
+    start.set_choice(choice);
+    start.mutable_previous()->set_seq(base);
+    start.mutable_previous()->set_hash(Sha256({"up to", std::to_string(base)}).str());
+    followers.OnReplicate(kOther, start, {});
+    SyncAll();
+  }
+  // Whether it discards the partition on this word.
+  bool Discards(const NodeId& from, std::uint64_t term) {
+    wire::Discard discard;
+    discard.set_term(term);
+    followers.OnDiscard(from, discard);
+    SyncAll();
+    return ctx.replicas.find(0) == ctx.replicas.end();
+  }
+  std::uint64_t LogStart() { return ctx.Replica(0).meta().log_start.value; }
+
+  Followers followers{ctx, {.newer_layout = [](const NodeId&, Epoch) {}, .learner_role = {}, .durable = [](PartitionId) {},
+                            .advanced = [](PartitionId) {}}};
+};
+
+bool IsMismatch(const wire::Peer& message) { return message.has_replicate_ack() && message.replicate_ack().mismatch(); }
+
+TEST_CASE("R1.1 who does not lead in the term is fenced, though he names it") {
+  Following f(/*learner=*/false);
+  wire::Contact contact;
+  contact.set_term(kTerm);
+  contact.set_boot(1);
+  contact.set_last_hash(Digest{}.str());
+  f.followers.OnContact(kThird, contact);
+  f.SyncAll();
+  const auto said = f.Said();
+  REQUIRE(said.size() == 1);
+  CHECK(said[0].has_fenced());
+}
+
+TEST_CASE("R4.2 R4.3 before contact nothing is taken, and nothing is reported as held") {
+  Following f(/*learner=*/false);
+  wire::Replicate replicate;
+  replicate.set_term(kTerm);
+  replicate.set_boot(1);
+  replicate.mutable_previous()->set_seq(3);
+  replicate.mutable_previous()->set_hash(f.last().hash());
+  SECTION("a write that follows what is here") {
+    wire::Write& write = *replicate.add_writes();
+    write = f.last();
+    SetStamp({Term(kTerm), Boot(1), Seq(4)}, write.mutable_stamp());
+    write.set_hash(HashWrite(Digest::Must(f.last().hash()), write).str());
+  }
+  SECTION("a question") {
+    replicate.mutable_previous()->set_seq(2);  // the primary's log ends there, the member's does not
+    replicate.mutable_previous()->set_hash(f.lines[1].hash());
+  }
+  f.followers.OnReplicate(OneSide::kOther, replicate, {});
+  f.SyncAll();
+  CHECK(f.CountSaid(IsMismatch) == 1);
+  CHECK(f.ctx.Replica(0).last() == Seq(3));
+}
+
+TEST_CASE("S2a the beginning of a log that was said of an earlier choice is not heard") {
+  Following f(/*learner=*/true);
+  f.Start(/*choice=*/2, 7);
+  f.Said();
+  f.Start(/*choice=*/1, 9);
+  CHECK(f.LogStart() == 7);
+  CHECK(f.Said().empty());
+}
+
+TEST_CASE("R4.3 the beginning of a log that comes late takes nothing back") {
+  Following f(/*learner=*/true);
+  f.Start(/*choice=*/1, 7);
+  f.Start(/*choice=*/1, 5);
+  CHECK(f.LogStart() == 7);
+  CHECK(f.ctx.Replica(0).durable() == Seq(7));
+}
+
+TEST_CASE("R12 a copy is discarded on the word of its primary in this term, and only if no data came in it") {
+  {
+    Following f(/*learner=*/true);
+    CHECK_FALSE(f.Discards(OneSide::kOther, kTerm - 1));
+    CHECK_FALSE(f.Discards(kThird, kTerm));
+    CHECK(f.Discards(OneSide::kOther, kTerm));
+  }
+  Following learner(/*learner=*/true);
+  learner.Start(/*choice=*/1, 7);
+  CHECK_FALSE(learner.Discards(OneSide::kOther, kTerm));
+  Following member(/*learner=*/false);
+  CHECK_FALSE(member.Discards(OneSide::kOther, kTerm));
+}
+
+class Leading : public Logged {
+ public:
+  Leading() {
+    Adopt(kTerm, {cluster::Group{0, {0, 1}, Term(kTerm), {0, 1}}});
+    primaries.StartTerm(0);
+    Said();
+  }
+  // Whether the other member's answer makes contact.
+  bool Contacts(std::uint64_t term, std::uint64_t boot) {
+    wire::ContactAnswer answer;
+    answer.set_term(term);
+    answer.set_boot(boot);
+    auto* mark = answer.add_log();
+    mark->set_seq(3);
+    mark->set_hash(last().hash());
+    primaries.OnContactAnswer(kOther, answer);
+    return CountSaid([](const wire::Peer& m) { return m.has_replicate(); }) == 1;
+  }
+  // Whether its word that it has everything makes the partition active.
+  bool Activates(std::uint64_t term, std::uint64_t boot) {
+    wire::ReplicateAck ack;
+    ack.set_term(term);
+    ack.set_boot(boot);
+    ack.mutable_durable()->set_seq(3);
+    primaries.OnAck(kOther, ack);
+    return primaries.Active(0);
+  }
+  // Whether its answer confirms what waits.
+  bool Confirms(std::uint64_t term, std::uint64_t boot, std::uint64_t round) {
+    wire::ConfirmAnswer answer;
+    answer.set_boot(boot);
+    answer.set_round(round);
+    answer.add_partitions()->set_term(term);
+    reads.OnConfirmAnswer(kOther, answer);
+    return confirmed;
+  }
+  void Wait() {
+    reads.Confirm(0, ctx.now + std::chrono::seconds(5), [this](bool yes) { confirmed = yes; });
+    reads.Flush();
+  }
+
+  bool confirmed = false;
+  Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
+                            .written = [](PartitionId) {}, .ended = [](PartitionId) {}, .repair = {}}};
+  Reads reads{ctx, primaries, [](PartitionId) { return std::nullopt; }};
+};
+
+TEST_CASE("R4.1 contact and activation count under this term, and said to this process") {
+  Leading l;
+  CHECK_FALSE(l.Contacts(kTerm - 1, 1));
+  CHECK_FALSE(l.Contacts(kTerm, 2));
+  CHECK_FALSE(l.Activates(kTerm, 1));  // before contact
+  CHECK(l.Contacts(kTerm, 1));
+  CHECK_FALSE(l.Activates(kTerm - 1, 1));
+  CHECK_FALSE(l.Activates(kTerm, 2));
+  CHECK(l.Activates(kTerm, 1));
+}
+
+TEST_CASE("R5.1 a read is confirmed by the round that began after it came, under this term, for this process") {
+  Leading l;
+  l.Wait();
+  CHECK(l.Said().empty());  // not before the partition is served
+  CHECK_FALSE(l.confirmed);
+  REQUIRE(l.Contacts(kTerm, 1));
+  REQUIRE(l.Activates(kTerm, 1));
+  l.reads.Tick();
+  l.reads.Flush();
+  const auto said = l.Said();
+  REQUIRE(said.size() == 1);
+  const std::uint64_t round = said[0].confirm().round();
+  CHECK_FALSE(l.Confirms(kTerm, 1, round - 1));
+  CHECK_FALSE(l.Confirms(kTerm, 2, round));
+  CHECK_FALSE(l.Confirms(kTerm - 1, 1, round));
+  CHECK(l.Confirms(kTerm, 1, round));
+}
+
+}  // namespace
+}  // namespace coffer::node
