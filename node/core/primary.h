@@ -149,6 +149,7 @@ class Primaries {
   void FlushProposals();
   std::optional<NodeId> WantedLearner(PartitionId partition, const Lead& lead, bool* history) const;
   void StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history);
+  void AskAgain(Lead& lead, Seq up_to);
   void WithdrawLearner(PartitionId partition, Lead& lead);
   // Whether what `from` says was said since it was chosen last. It may have been said in the same term, and before.
   static bool OfThisChoice(const Lead& lead, const NodeId& from, std::uint64_t choice) {

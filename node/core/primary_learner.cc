@@ -125,6 +125,8 @@ void Primaries::Review(PartitionId partition) {
   Lead& lead = *found;
   lead.review_at = ctx_.now + milliseconds(1000);
   lead.progress.SetMinCopies(ctx_.layout->settings.min_copies);
+  // Who repeated a write when one copy was enough may wait for one that is older than the learner's log (R2.5).
+  if (lead.progress.learner() && !lead.progress.OldWritesHaveCopies()) AskAgain(lead, lead.progress.learner_base());
   Resolve(partition, lead);
   AskToRemoveSilent(partition, lead);
   if (lead.progress.proposed()) {
@@ -182,14 +184,8 @@ void Primaries::AskToRemoveSilent(PartitionId partition, const Lead& lead) {
 
 void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& learner, bool history) {
   const PartitionReplica& replica = ctx_.Replica(partition);
-  // The learner vouches for what it gets, from the first write on that waits for a second copy. Where the log does not reach back to
-  // such a write, it never gets it: whoever waits has to ask again, and the write is ordered again (R6.1, R7.4).
-  std::erase_if(lead.waiting, [&](const Waiting& w) {
-    if (w.committed_is_enough || w.seq > replica.meta().log_start) return false;
-    RULE("R7.4 asked again");
-    AnswerFenced(ctx_, w.waiter);
-    return true;
-  });
+  // The learner vouches for what it gets, from the first write on that waits for a second copy, if the log reaches back to it.
+  AskAgain(lead, replica.meta().log_start);
   Seq base = replica.last();
   for (const Waiting& w : lead.waiting) {
     if (!w.committed_is_enough && w.seq <= base) base = Seq(w.seq.value - 1);
@@ -208,6 +204,16 @@ void Primaries::StartLearner(PartitionId partition, Lead& lead, const NodeId& le
     return;
   }
   SendRole(partition, lead, learner, true, history);
+}
+
+// A learner never gets the writes up to here: whoever waits for a second copy of one has to ask again, and it is ordered again (R6.1, R7.4).
+void Primaries::AskAgain(Lead& lead, Seq up_to) {
+  std::erase_if(lead.waiting, [&](const Waiting& w) {
+    if (w.committed_is_enough || w.seq > up_to) return false;
+    RULE("R7.4 asked again");
+    AnswerFenced(ctx_, w.waiter);
+    return true;
+  });
 }
 
 void Primaries::WithdrawLearner(PartitionId partition, Lead& lead) {

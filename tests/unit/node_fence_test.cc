@@ -228,5 +228,70 @@ TEST_CASE("R5.1 a read is confirmed by the round that began after it came, under
   CHECK(l.Confirms(kTerm, 1, round));
 }
 
+// The one member of its group, and another node that it may choose as its learner.
+class LeadingAlone : public Logged {
+ public:
+  explicit LeadingAlone(std::uint32_t min_copies) {
+    SetMinCopies(min_copies);
+    primaries.StartTerm(0);
+    REQUIRE(primaries.Active(0));
+  }
+  void SetMinCopies(std::uint32_t min_copies) {
+    Adopt(++epoch_, {cluster::Group{0, {0}, Term(kTerm), {0, 1}}}, min_copies);
+    primaries.Review(0);
+  }
+  void FindLearner() {
+    Hear(kOther, "node-2");
+    primaries.Review(0);
+    REQUIRE(primaries.LearnerOf(0) == kOther);
+  }
+  void Write(Duration patience) {
+    wire::Write write;
+    write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+    write.set_zone(ZoneId{}.str());
+    REQUIRE_FALSE(primaries.Order(0, write, {}, {kThird, 1, ctx.now + patience}, [] {}));
+  }
+  void LearnerHolds(std::uint64_t seq) {
+    wire::ReplicateAck ack;
+    ack.set_term(kTerm);
+    ack.set_boot(1);
+    ack.set_choice(1);
+    ack.mutable_durable()->set_seq(seq);
+    primaries.OnAck(kOther, ack);
+  }
+
+  Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
+                            .written = [](PartitionId) {}, .ended = [](PartitionId) {}, .repair = {}}};
+
+ private:
+  std::uint64_t epoch_ = kTerm;
+};
+
+TEST_CASE("R6.1 R7.4 a repeated write that a learner was not sent is ordered again") {
+  LeadingAlone l(/*min_copies=*/2);
+  CHECK(l.primaries.StandingOf(0, Seq(3)) == Primaries::Standing::kOrderAgain);
+  l.FindLearner();
+  CHECK(l.primaries.StandingOf(0, Seq(3)) == Primaries::Standing::kOrderAgain);
+  CHECK(l.primaries.StandingOf(0, Seq(4)) == Primaries::Standing::kWillBe);
+}
+
+TEST_CASE("R2.5 who waits for a write that the learner was not sent has to ask again when min_copies rises") {
+  LeadingAlone l(/*min_copies=*/1);
+  l.Write(std::chrono::milliseconds(10));  // 4, whose asker gives up while the disk is slow
+  l.ctx.now += std::chrono::seconds(1);
+  l.primaries.Tick();
+  l.FindLearner();
+  REQUIRE(l.primaries.StandingOf(0, Seq(4)) == Primaries::Standing::kWillBe);
+  bool acknowledged = false;
+  l.primaries.WhenAcknowledged(0, Seq(4), {kThird, 2, l.ctx.now + std::chrono::seconds(5)}, [&] { acknowledged = true; });
+  l.SetMinCopies(2);
+  const auto asks_again = [](const wire::Peer& m) { return m.has_data_response() && m.data_response().fenced() && m.data_response().call() == 2; };
+  CHECK(l.CountSaid(asks_again) == 1);
+  l.Write(std::chrono::seconds(5));  // 5
+  l.SyncAll();
+  l.LearnerHolds(5);
+  CHECK_FALSE(acknowledged);
+}
+
 }  // namespace
 }  // namespace coffer::node
