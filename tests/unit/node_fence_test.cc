@@ -11,6 +11,7 @@
 #include "node/core/follower.h"
 #include "node/core/primary.h"
 #include "node/core/reads.h"
+#include "node/core/writes.h"
 #include "unit/node_sides.h"
 
 namespace coffer::node {
@@ -226,6 +227,85 @@ TEST_CASE("R5.1 a read is confirmed by the round that began after it came, under
   CHECK_FALSE(l.Confirms(kTerm, 2, round));
   CHECK_FALSE(l.Confirms(kTerm - 1, 1, round));
   CHECK(l.Confirms(kTerm, 1, round));
+}
+
+// What the primary answers from what it has, before and after it is confirmed.
+class Answering : public Leading {
+ public:
+  Answering() {
+    REQUIRE(Contacts(kTerm, 1));
+    REQUIRE(Activates(kTerm, 1));
+  }
+  void Put(std::uint64_t call, const std::string& bytes) {
+    wire::DataRequest request = Request(call);
+    request.mutable_put_chunk()->set_id(kChunk.str());
+    Handle(std::move(request), {std::make_shared<const std::string>(bytes)});
+  }
+  void Delete(std::uint64_t call) {
+    wire::DataRequest request = Request(call);
+    request.mutable_delete_chunk()->set_id(kChunk.str());
+    Handle(std::move(request), {});
+  }
+  // Everything is on both disks.
+  void Commit() {
+    SyncAll();
+    wire::ReplicateAck ack;
+    ack.set_term(kTerm);
+    ack.set_boot(1);
+    ack.mutable_durable()->set_seq(ctx.Replica(0).last().value);
+    primaries.OnAck(kOther, ack);
+  }
+  bool Answered(std::uint64_t call) {
+    return CountSaid([&](const wire::Peer& m) {
+      if (m.has_confirm()) round_ = m.confirm().round();
+      return m.has_data_response() && m.data_response().call() == call;
+    }) == 1;
+  }
+  bool AnsweredOnceConfirmed(std::uint64_t call) {
+    if (Answered(call) || round_ == 0) return false;
+    Confirms(kTerm, 1, std::exchange(round_, 0));
+    return Answered(call);
+  }
+
+ private:
+  static wire::DataRequest Request(std::uint64_t call) {
+    wire::DataRequest request;
+    request.set_call(call);
+    request.set_zone(ZoneId::Must("zone-of-16-bytes").str());
+    request.set_term(kTerm);
+    request.set_deadline_ms(5000);
+    return request;
+  }
+  void Handle(wire::DataRequest request, std::vector<Payload> bodies) {
+    writes.Handle(kThird, std::move(request), std::move(bodies));
+    reads.Flush();
+  }
+
+  static inline const BlockId kChunk = BlockId::Must("a chunk's id, which has 32 bytes");
+  std::uint64_t round_ = 0;
+  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = [](PartitionId, const RecordKey&) { return false; }, .restored = {}, .zone_deleted = {}}};
+};
+
+TEST_CASE("R6.4 what is there, or is not, is said once another has not succeeded this primary") {
+  Answering a;
+  a.Delete(1);
+  CHECK(a.AnsweredOnceConfirmed(1));  // nothing to delete
+  a.Put(2, "bytes");
+  a.Commit();
+  CHECK(a.Answered(2));
+  a.Put(3, "bytes");
+  CHECK(a.AnsweredOnceConfirmed(3));  // it exists
+  a.Put(4, "others");
+  CHECK(a.AnsweredOnceConfirmed(4));  // with other bytes
+}
+
+TEST_CASE("R6.4 that an id is taken is said once what took it is committed") {
+  Answering a;
+  a.Put(1, "bytes");
+  a.Put(2, "others");
+  CHECK_FALSE(a.AnsweredOnceConfirmed(2));
+  a.Commit();
+  CHECK(a.Answered(2));
 }
 
 // The one member of its group, and another node that it may choose as its learner.
