@@ -120,7 +120,7 @@ void LearnerResync::Tick() {
     // What is copied before the log begins would be counted again with the live writes that follow its begin (I15).
     if (!job.history || !log_started_(partition, job.choice) || (job.done && ctx_.now - job.asked < kAskAgain)) continue;
     if (job.done) {
-      SayDone(partition, job);
+      if (job.counted) SayDone(partition, job);
       job.asked = ctx_.now;
       continue;
     }
@@ -442,7 +442,9 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
   // In order after everything that was fetched: when this is durable, all of it is.
   ctx_.Persist(std::move(batch), [this, partition, number = job.number] {
     const auto it = jobs_.find(partition);
-    if (it != jobs_.end() && it->second.number == number && it->second.done) SayDone(partition, it->second);
+    if (it == jobs_.end() || it->second.number != number || !it->second.done) return;
+    it->second.counted = true;
+    SayDone(partition, it->second);
   });
   BeginNext(partition);
 }

@@ -58,6 +58,7 @@ class LearnerResync {
     bool history = false;
     bool started = false;
     bool done = false;
+    bool counted = false;                    // done, and that is durable: it may be said, and again
     std::string after;                       // ranges are compared up to here
     bool complete = false;                   // the last ranges were the partition's last
     std::deque<Range> todo;                  // differing ranges, to be listed

@@ -1,5 +1,5 @@
 // When a learner may count what it holds, and say that it has everything: not before its log has come to what took away a record that it was
-// to fetch (S5, I15), and not for an earlier choice (S2a).
+// to fetch (S5, I15), nor before all is durable (S7), and not for an earlier choice (S2a).
 #include <chrono>
 #include <string>
 #include <utility>
@@ -30,7 +30,8 @@ class Learning {
       Take();
     }
   }
-  void OfferOneRecord(const std::string& key) {
+  // The primary's log had come to these writes when it looked.
+  void OfferOneRecord(const std::string& key, Seq compared = {}, Seq listed = {}) {
     wire::Ranges ranges;
     ranges.set_partition(kPartition);
     ranges.set_term(1);
@@ -38,6 +39,7 @@ class Learning {
     ranges.add_ranges()->set_last_key(key);
     ranges.mutable_ranges(0)->set_records(1);
     ranges.set_complete(true);
+    ranges.set_as_of(compared.value);
     learner_.OnRanges(kPrimary, std::move(ranges));
     Take();
     wire::Listing listing;
@@ -45,6 +47,7 @@ class Learning {
     listing.set_term(1);
     listing.set_boot(1);
     listing.add_records()->set_key(key);
+    listing.set_as_of(listed.value);
     learner_.OnListing(kPrimary, std::move(listing));
     Wait();
   }
@@ -115,6 +118,34 @@ TEST_CASE("I15: what was gone when it was to be fetched is counted once the log 
   CHECK_FALSE(l.done());
   l.LogReaches(Seq(7));
   CHECK(l.done());
+}
+
+TEST_CASE("S7: a learner says that it has everything once all that was written for it is durable") {
+  Learning l;
+  const std::string key = EncodeKey(ChunkAt('a'));
+  l.Wait();
+  l.OfferOneRecord(key);
+  l.disk_stands = true;
+  l.AnswerGone(key, Seq{});
+  CHECK_FALSE(l.done());
+  l.DiskGoesOn();
+  CHECK(l.done());
+}
+
+TEST_CASE("S5: a learner compares with what its primary saw once its log has come to that, durably") {
+  const bool listing = GENERATE(false, true);
+  Learning l;
+  const std::string key = EncodeKey(ChunkAt('a'));
+  l.Wait();
+  l.OfferOneRecord(key, listing ? Seq{} : Seq(5), Seq(5));
+  CHECK_FALSE(l.fetching());
+  l.disk_stands = true;
+  l.LogReaches(Seq(5));
+  CHECK_FALSE(l.fetching());
+  l.DiskGoesOn();
+  l.Wait();
+  l.OfferOneRecord(key, Seq(5), Seq(5));  // a listing is asked for after the ranges
+  CHECK(l.fetching());
 }
 
 TEST_CASE("S2a: a learner that is chosen anew while it waits for the disk to count does not say that it has everything") {
