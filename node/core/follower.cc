@@ -190,19 +190,22 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     follow->deferred_replace = std::pair(std::move(r), std::move(bodies));
     return;
   }
+  bool chosen_anew = false;
   if (r.learner_start()) {
     if (r.choice() < follow->choice) {  // chosen anew since
       RULE("S2a earlier start");
       return;
     }
+    chosen_anew = r.choice() > follow->choice;
     follow->choice = r.choice();
   }
   StoreBatch batch;
   // A start that comes late, or twice, must not take back what was reported as held since (R4.3): a log that already goes
-  // through its base goes on from there, and one that begins after it has been started anew meanwhile.
+  // through its base goes on from there, and one that begins after it has been started anew meanwhile. Of a later choice the log has to
+  // begin where that says: who waits for a write before our log's begin would take our word for it (R7.4).
   const Seq base(r.previous().seq());
   const bool started = r.learner_start() && follow->learner && follow->contacted;
-  if (started && base < replica.meta().log_start) return Ack(r.partition(), from, *follow, /*mismatch=*/false);
+  if (started && !chosen_anew && base < replica.meta().log_start) return Ack(r.partition(), from, *follow, /*mismatch=*/false);
   const bool held = started && replica.Holds(base, r.previous().hash());
   if (r.learner_start() && !held) {
     const Stamp stamp{follow->term, follow->boot, Seq(r.previous().seq())};

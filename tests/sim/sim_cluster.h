@@ -196,9 +196,9 @@ class SimCluster {
   void CutOneWay(std::size_t from, std::size_t to, bool cut);
   // Extra delay of every message from one node to another.
   void SetDelay(std::size_t from, std::size_t to, Duration extra);
-  // Messages of this kind between nodes are lost until then.
   // What is said of replication is under way until then, and arrives in its order whatever became of the connection and the process.
   void Stall(std::size_t from, std::size_t to, Instant until) { stalled_[{from, to}] = until; }
+  // Messages of this kind between nodes are lost until then.
   void Mute(int kind, Instant until) { muted_[kind] = until; }
   void Unmute() { muted_.clear(), stalled_.clear(); }
   // A node sends a message of this kind to a node, or to a client (then both ends are the sender).

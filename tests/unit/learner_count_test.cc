@@ -1,9 +1,12 @@
 // When a learner may count what it holds, and say that it has everything: not before its log has come to what took away a record that it was
-// to fetch (S5, I15), nor before all is durable (S7), and not for an earlier choice (S2a).
+// to fetch (S5, I15), nor before all is durable (S7), and not for an earlier choice (S2a). And what it takes of what comes late (S5).
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "cluster/sha256.h"
+#include "node/core/replica.h"
 #include "node/memory_store.h"
 #include "test_support.h"
 #include "unit/learner_words.h"
@@ -61,6 +64,33 @@ class Learning {
     fetched.set_as_of(as_of.value);
     learner_.OnFetched(kPrimary, fetched, {});
     Wait();
+  }
+  void AnswerFound(const RecordKey& key, const RecordHeader& header, const std::string& value) {
+    wire::Fetched fetched;
+    fetched.set_partition(kPartition);
+    fetched.set_term(1);
+    fetched.set_boot(1);
+    fetched.set_call(fetch_call_);
+    auto* record = fetched.add_records();
+    record->set_key(EncodeKey(key));
+    record->set_header(EncodeHeader(header));
+    record->set_found(true);
+    learner_.OnFetched(kPrimary, fetched, {std::make_shared<const std::string>(value)});
+    Wait();
+  }
+  // A live write puts this.
+  void WritesLive(const RecordKey& key, RecordHeader header) {
+    header.stamp = {Term(1), Boot(1), Seq(9)};
+    StoreBatch batch;
+    batch.changes.push_back(StoreBatch::PutRecord{kPartition, key, std::move(header), nullptr});
+    ctx_.Persist(std::move(batch), [] {});
+    Take();
+  }
+  // What is there: nothing if it is not.
+  std::optional<RecordHeader> Held(const RecordKey& key) const {
+    RecordHeader header;
+    if (store_.Lookup(kPartition, key, &header) != ReadOutcome::kFound) return std::nullopt;
+    return header;
   }
   void LogReaches(Seq seq) {
     StoreBatch batch;
@@ -146,6 +176,41 @@ TEST_CASE("S5: a learner compares with what its primary saw once its log has com
   l.Wait();
   l.OfferOneRecord(key, Seq(5), Seq(5));  // a listing is asked for after the ranges
   CHECK(l.fetching());
+}
+
+TEST_CASE("S5: a copy that was fetched does not take the place of what was written, or what went, since it was listed") {
+  const std::string value = "fetched";
+  const bool entry = GENERATE(false, true);
+  const RecordKey key = entry ? EntryAt('a', 0) : ChunkAt('a');
+  RecordHeader header{.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()};
+  if (entry) header.hash = EntryHash(key.id, key.position, header.predecessor, header.signature, value);
+  Learning l;
+  l.Wait();
+  l.OfferOneRecord(EncodeKey(key));
+  REQUIRE(l.fetching());
+  SECTION("nothing of that kind") {
+    l.AnswerFound(key, header, value);
+    REQUIRE(l.Held(key).has_value());
+    CHECK(l.Held(key)->hash == header.hash);
+  }
+  SECTION("deleted since") {
+    RecordHeader deleted = header;
+    deleted.deleted = deleted.value_gone = true;
+    l.WritesLive(key, deleted);
+    l.AnswerFound(key, header, value);
+    REQUIRE(l.Held(key).has_value());
+    CHECK(l.Held(key)->deleted);
+  }
+  SECTION("its zone was dropped") {
+    l.WritesLive({key.zone, RecordKind::kZoneDrop, {}, 0}, {});
+    l.AnswerFound(key, header, value);
+    CHECK_FALSE(l.Held(key).has_value());
+  }
+  SECTION("its chain was deleted") {
+    l.WritesLive({key.zone, RecordKind::kChainDelete, key.id, 0}, {});
+    l.AnswerFound(key, header, value);
+    CHECK(l.Held(key).has_value() == !entry);  // a chunk of that id is none of the chain's
+  }
 }
 
 TEST_CASE("S2a: a learner that is chosen anew while it waits for the disk to count does not say that it has everything") {

@@ -139,6 +139,16 @@ TEST_CASE("R4.3 the beginning of a log that comes late takes nothing back") {
   CHECK(f.ctx.Replica(0).durable() == Seq(7));
 }
 
+TEST_CASE("R7.4 S2a a log begins anew where a later choice says, also before it began") {
+  Following f(/*learner=*/true);
+  f.Start(/*choice=*/1, 7);
+  f.Start(/*choice=*/2, 5);
+  CHECK(f.LogStart() == 5);
+  CHECK(f.ctx.Replica(0).durable() == Seq(5));
+  f.Start(/*choice=*/3, 9);
+  CHECK(f.LogStart() == 9);
+}
+
 TEST_CASE("R12 a copy is discarded on the word of its primary in this term, and only if no data came in it") {
   {
     Following f(/*learner=*/true);
