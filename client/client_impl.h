@@ -30,7 +30,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 
   // Starts a job; the ticket outlives the client safely.
   Ticket Run(Job job);
-  // `method` is a literal, or lent until the job has ended.
+  // `method` is a literal, or lent until on_end has returned.
   Job NewJob(std::string_view method, std::string request, Effect effect, const CallOptions& o) const;
 
   // A write into a zone, whose name goes into the request here and whose id goes there with every attempt.

@@ -27,7 +27,7 @@ namespace coffer::client {
 
 // What is asked of the engine: one operation.
 struct Job {
-  std::string_view method;  // "coffer.v1.Chunks/Put"; lent until on_end was called
+  std::string_view method;  // "coffer.v1.Chunks/Put"; lent until on_end has returned
   std::string request;  // serialised
   Payload value;        // what a Chunks/Put puts, which `request` then lacks; null: `request` is all
   Effect effect = Effect::kRead;

@@ -75,7 +75,8 @@ class Api {
   virtual std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request,
                                              std::chrono::steady_clock::time_point deadline, const Caller& caller,
                                              std::shared_ptr<ResponseSink> sink) = 0;
-  // The response to a unary call that can be answered without waiting for anything, which is its end too; nothing: Invoke it.
+  // The response to a unary call that can be answered without waiting for anything, which is its end too; nothing: Invoke it. `request` lacks
+  // the value of a put.
   // Spares a front all that a call under way needs.
   virtual std::optional<Response> AnswerNow(Method, std::string_view /*request*/,
                                             std::chrono::steady_clock::time_point /*deadline*/) {

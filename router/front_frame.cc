@@ -25,17 +25,20 @@ using wire_form::Tag;
 
 constexpr std::uint32_t kDataTag = Tag(v1::PutRequest::kDataFieldNumber, kBytes);
 
+// The length of what comes next. There is a limit, and whoever claims more than is there up to it gets no memory for it.
+bool ReadSize(CodedInputStream* in, int* size) { return in->ReadVarintSizeAsInt(size) && *size <= in->BytesUntilLimit(); }
+
 bool ReadString(CodedInputStream* in, std::string* out) {
-  std::uint32_t size;
-  return in->ReadVarint32(&size) && in->ReadString(out, static_cast<int>(size));
+  int size;
+  return ReadSize(in, &size) && in->ReadString(out, size);
 }
 
 // Runs `field` for every field of the message whose length comes next. `field` says whether it could read it.
 template <class Field>
 bool ReadNested(CodedInputStream* in, Field field) {
-  std::uint32_t size;
-  if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0) return false;
-  const auto limit = in->PushLimit(static_cast<int>(size));
+  int size;
+  if (!ReadSize(in, &size)) return false;
+  const auto limit = in->PushLimit(size);
   while (const std::uint32_t tag = in->ReadTag()) {
     if (!field(tag)) return false;
   }
@@ -44,19 +47,25 @@ bool ReadNested(CodedInputStream* in, Field field) {
   return true;
 }
 
-// One field that is not the value, as it is.
+// One field that is not the value, to be read once more.
 bool CopyField(CodedInputStream* in, std::uint32_t tag, std::string* out) {
-  if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
-    google::protobuf::io::StringOutputStream stream(out);
-    CodedOutputStream coded(&stream);
-    return WireFormatLite::SkipField(in, tag, &coded);
+  if (WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+    int size;
+    if (!ReadSize(in, &size)) return false;
+    AppendHead(tag, static_cast<std::uint64_t>(size), out);
+    const std::size_t begin = out->size();
+    out->resize(begin + static_cast<std::size_t>(size));
+    return in->ReadRaw(out->data() + begin, size);
   }
-  std::uint32_t size;
-  if (!in->ReadVarint32(&size) || size > static_cast<std::uint32_t>(in->BytesUntilLimit())) return false;
-  AppendHead(tag, size, out);
-  const std::size_t begin = out->size();
-  out->resize(begin + size);
-  return in->ReadRaw(out->data() + begin, static_cast<int>(size));
+  // By itself: a stream fills all the room of its string with zeros, and who sends many such fields chooses how much that is.
+  std::string field;
+  {
+    google::protobuf::io::StringOutputStream stream(&field);
+    CodedOutputStream coded(&stream);
+    if (!WireFormatLite::SkipField(in, tag, &coded)) return false;
+  }
+  out->append(field);
+  return true;
 }
 
 // A coffer.v1.PutRequest up to the stream's limit.
@@ -71,8 +80,8 @@ bool ReadPutFields(CodedInputStream* in, RequestBytes* request) {
 }
 
 // Of the next `size` bytes, which are the stream's. That they are no request is for whoever parses them to say, of this call alone.
-bool ReadPut(CodedInputStream* in, std::uint32_t size, RequestBytes* request) {
-  const auto limit = in->PushLimit(static_cast<int>(size));
+bool ReadPut(CodedInputStream* in, int size, RequestBytes* request) {
+  const auto limit = in->PushLimit(size);
   *request = {};
   if (!ReadPutFields(in, request)) *request = RequestBytes(std::string(1, '\0'));  // no field has the number 0
   const bool skipped = in->Skip(in->BytesUntilLimit());
@@ -82,8 +91,8 @@ bool ReadPut(CodedInputStream* in, std::uint32_t size, RequestBytes* request) {
 
 bool ReadRequestOf(std::string_view method, CodedInputStream* in, RequestBytes* request) {
   if (method != NameOf(Method::kChunksPut)) return request->value.reset(), ReadString(in, &request->bytes);
-  std::uint32_t size;
-  return in->ReadVarint32(&size) && size <= static_cast<std::uint32_t>(in->BytesUntilLimit()) && ReadPut(in, size, request);
+  int size;
+  return ReadSize(in, &size) && ReadPut(in, size, request);
 }
 
 bool ReadInvocation(CodedInputStream* in, StreamCall* call) {
@@ -134,6 +143,7 @@ bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCa
   grpc::ProtoBufferReader reader(frame);
   if (!reader.status().ok()) return false;
   CodedInputStream in(&reader);
+  in.PushLimit(static_cast<int>(frame->Length()));
   while (const std::uint32_t tag = in.ReadTag()) {
     if (tag != Tag(1, kBytes)) {
       if (!WireFormatLite::SkipField(&in, tag)) return false;
@@ -151,7 +161,7 @@ RequestBytes ReadRequest(Method method, grpc::ByteBuffer* message) {
   if (method != Method::kChunksPut) return BytesOf(*message);
   grpc::ProtoBufferReader reader(message);
   CodedInputStream in(&reader);
-  if (!reader.status().ok() || !ReadPut(&in, static_cast<std::uint32_t>(message->Length()), &request)) return BytesOf(*message);
+  if (!reader.status().ok() || !ReadPut(&in, static_cast<int>(message->Length()), &request)) return BytesOf(*message);
   return request;
 }
 

@@ -30,7 +30,7 @@ struct StreamCall {
 // The calls of a frame, in their order. False: the bytes are no OpenRequest, or it has more than `most` calls.
 bool DecodeCalls(grpc::ByteBuffer* frame, std::size_t most, std::vector<StreamCall>* calls);
 
-// The request of a call that came alone.
+// The request of a call that came alone; the value of a put stands apart.
 RequestBytes ReadRequest(Method method, grpc::ByteBuffer* message);
 
 // One coffer.v1.Reply, encoded with its tag in the frame. The response stands apart from the bytes around it.

@@ -189,18 +189,21 @@ TEST_CASE("passing troubles are retried until success") {
   World w;
   google::rpc::Status busy = RpcError(14, "not now");
   w.router().Inject("coffer.v1.Chunks/Put", {{Fault::Kind::kReply, busy}, {Fault::Kind::kReply, busy}});
-  CHECK(w.client->Put(Id("a"), "x").Get().ok());
+  const std::string large(20'000, 'x');  // is lent to the connection, not copied
+  CHECK(w.client->Put(Id("a"), large).Get().ok());
   CHECK(w.router().calls() == 3);
   w.router().Inject("coffer.v1.Chunks/Get", {{Fault::Kind::kReply, busy}, {Fault::Kind::kKill, {}}});
-  CHECK(w.client->Get(Id("a")).Get()->data == "x");
+  CHECK(w.client->Get(Id("a")).Get()->data == large);
 }
 
 TEST_CASE("a put whose answer was lost succeeds when it is repeated, and acts once") {
   World w;
   w.router().Inject("coffer.v1.Chunks/Put", {{Fault::Kind::kApplyKill, {}}});
-  const auto r = w.client->Put(Id("a"), "x").Get();
+  const std::string large(20'000, 'x');
+  const auto r = w.client->Put(Id("a"), large).Get();
   REQUIRE(r.ok());
   CHECK(r->already_existed);
+  CHECK(w.client->Get(Id("a")).Get()->data == large);
 }
 
 TEST_CASE("a zone whose creation or deletion was done and not answered is not found to be somebody else's") {

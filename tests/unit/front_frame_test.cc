@@ -2,11 +2,13 @@
 #include "router/front_frame.h"
 
 #include <google/protobuf/stubs/logging.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <random>
 
 #include "coffer/v1/stream.pb.h"
+#include "proto/wire_form.h"
 #include "router/front_state.h"
 #include "tests/test_support.h"
 
@@ -91,8 +93,41 @@ TEST_CASE("bytes that are no frame are refused") {
   CHECK_FALSE(Decodes("\x0a\xff\xff\xff\xff\x0f"));
 }
 
+// A line for each string that is no UTF-8.
+class ProtobufIsSilent {
+ public:
+  ProtobufIsSilent() : before_(google::protobuf::SetLogHandler(nullptr)) {}
+  ~ProtobufIsSilent() { google::protobuf::SetLogHandler(before_); }
+
+ private:
+  google::protobuf::LogHandler* const before_;
+};
+
+// A put that was taken apart is compared by what it says.
+bool IsRequest(const RequestBytes& got, const std::string& meant) {
+  if (!got.value && got.bytes == meant) return true;
+  const auto read = ParseRequest(Method::kChunksPut, got);
+  v1::PutRequest put;
+  if (!put.ParseFromString(meant)) return !read;
+  return read && std::get<v1::PutRequest>(*read).SerializeAsString() == put.SerializeAsString();
+}
+
+std::string PutBytes(std::size_t size) {
+  v1::PutRequest put;
+  put.set_zone("a zone");
+  put.set_id(std::string(32, 'i'));
+  put.set_data(std::string(size, 'v'));
+  return put.SerializeAsString();
+}
+
 TEST_CASE("whatever protobuf takes, however mangled, is taken with the same content") {
+  const ProtobufIsSilent silent;
   v1::OpenRequest frame;
+  for (int i = 0; i < 2; ++i) {
+    auto* put = frame.add_calls();
+    put->mutable_invocation()->set_method("coffer.v1.Chunks/Put");
+    put->mutable_invocation()->set_request(PutBytes(10 + 200 * i));
+  }
   for (int i = 0; i < 3; ++i) {
     auto* call = frame.add_calls();
     call->set_id(1000 + i);
@@ -140,7 +175,7 @@ TEST_CASE("whatever protobuf takes, however mangled, is taken with the same cont
       const bool same = calls[i].id == expected.id() && calls[i].cancel == (expected.kind_case() == v1::Call::kCancel) &&
                         calls[i].known == (expected.kind_case() != v1::Call::KIND_NOT_SET) &&
                         calls[i].method == expected.invocation().method() &&
-                        calls[i].request.bytes == expected.invocation().request() &&
+                        IsRequest(calls[i].request, expected.invocation().request()) &&
                         calls[i].deadline_ms == expected.invocation().deadline_ms();
       if (!same) FAIL(Hex(bytes));
     }
@@ -154,16 +189,16 @@ std::string Mangled(std::string bytes, std::mt19937& random) {
   switch (random() % 5) {
     case 0: return bytes;
     case 1: return bytes.substr(0, at);
-    case 2: return bytes.insert(at, 1, static_cast<char>(random() % 128));
+    case 2: return bytes.insert(at, 1, static_cast<char>(random()));
     case 3: return bytes.insert(at, bytes.substr(random() % (bytes.size() + 1), random() % 60));
     default:
-      if (!bytes.empty()) bytes[at] = static_cast<char>(random() % 128);
+      if (!bytes.empty()) bytes[at] = static_cast<char>(random());
       return bytes;
   }
 }
 
 TEST_CASE("the value of a put stands apart, and whatever protobuf takes of one, however mangled, is taken with the same content") {
-  google::protobuf::LogHandler* const handler = google::protobuf::SetLogHandler(nullptr);  // it has something to say of each zone that is no UTF-8
+  const ProtobufIsSilent silent;
   std::mt19937 random(11);
   int taken = 0;
   int refused = 0;
@@ -197,17 +232,53 @@ TEST_CASE("the value of a put stands apart, and whatever protobuf takes of one, 
     if (calls[0].request.value) ++apart;
     grpc::ByteBuffer lone = BufferOf(request);
     for (const auto& read : {calls[0].request, ReadRequest(Method::kChunksPut, &lone)}) {
-      const auto got = ParseRequest(Method::kChunksPut, read);
-      v1::PutRequest meant;
-      REQUIRE(got.has_value() == meant.ParseFromString(request));
-      if (got && std::get<v1::PutRequest>(*got).SerializeAsString() != meant.SerializeAsString()) FAIL(Hex(request));
-      ++(got ? taken : refused);
+      if (!IsRequest(read, request)) FAIL(Hex(request));
+      ++(ParseRequest(Method::kChunksPut, read) ? taken : refused);
     }
   }
-  google::protobuf::SetLogHandler(handler);
   CHECK(taken > 10'000);
   CHECK(refused > 10'000);
   CHECK(apart > 10'000);
+}
+
+// Of this process so far, in KiB.
+std::size_t MostMemory() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::size_t>(usage.ru_maxrss);
+}
+
+TEST_CASE("a length that nothing follows gets no memory") {
+  // Each of them says that all but the largest int of bytes come: of a call, an invocation, a request, its value.
+  std::string frame;
+  const auto head = [&frame](int field, std::uint32_t size) { wire_form::AppendHead(wire_form::Tag(field, wire_form::kBytes), size, &frame); };
+  head(1, 0x7fffff00);
+  head(2, 0x7ffffe00);
+  head(1, 20);
+  frame += "coffer.v1.Chunks/Put";
+  head(2, 0x7ffffd00);
+  const auto field = GENERATE(v1::PutRequest::kZoneFieldNumber, v1::PutRequest::kDataFieldNumber);
+  head(field, 0x7ffffc00);
+  const std::size_t before = MostMemory();
+  CHECK_FALSE(Decodes(frame));
+  CHECK(MostMemory() < before + (64u << 10));
+}
+
+TEST_CASE("a length of more than 32 bits is no other length") {
+  std::string request = PutBytes(0);
+  request += std::string("\x1a\x85\x80\x80\x80\x10hello", 11);  // 2^32 + 5 bytes of data
+  v1::PutRequest put;
+  REQUIRE_FALSE(put.ParseFromString(request));
+  grpc::ByteBuffer lone = BufferOf(request);
+  CHECK_FALSE(ParseRequest(Method::kChunksPut, ReadRequest(Method::kChunksPut, &lone)));
+}
+
+TEST_CASE("a put with very many fields of a later version is read in one go") {
+  // Read in time that grows with the square of its size, it would take minutes.
+  std::string request = PutBytes(3);
+  for (int i = 0; i < 2'000'000; ++i) request += std::string("\x20\x00", 2);
+  grpc::ByteBuffer lone = BufferOf(request);
+  CHECK(IsRequest(ReadRequest(Method::kChunksPut, &lone), request));
 }
 
 TEST_CASE("a frame with more calls than allowed is refused") {
