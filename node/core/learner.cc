@@ -228,6 +228,13 @@ void LearnerResync::OnAdvanced(PartitionId partition) {
   else if (job.listing && replica.durable().value >= job.listing->as_of()) Merge(partition, job);
 }
 
+// What is here of a log that was given up, from beyond where the primary's was when it looked. Its like there bears the stamp of another write:
+// with ours, readers would not be shown it until our log had come so far (R5.3).
+bool LearnerResync::OfLostLog(const Job& job, const ScannedRecord& own, std::uint64_t as_of) {
+  const auto lost = [&](const Stamp& s) { return (s.term != job.term || s.boot != job.boot) && s.seq.value > as_of; };
+  return lost(own.header.stamp) || (own.header.deleted && lost(own.header.deleted_by));
+}
+
 void LearnerResync::Compare(PartitionId partition, Job& job) {
   const wire::Ranges ranges = *std::exchange(job.ranges, std::nullopt);
   job.started = false;
@@ -237,11 +244,13 @@ void LearnerResync::Compare(PartitionId partition, Job& job) {
     const Range range{job.after, open ? "" : theirs.last_key(), theirs.records(), theirs.bytes()};
     RunDigest digest;
     std::uint64_t records = 0;
+    bool lost = false;
     ctx_.store.Scan(partition, range.after, range.last_key, [&](const ScannedRecord& own) {
       digest.Add(EncodeKey(own.key), ListedHash(own));
-      return ++records <= theirs.records();
+      lost = lost || OfLostLog(job, own, ranges.as_of());
+      return ++records <= theirs.records() && !lost;
     });
-    if (records == theirs.records() && digest.Finish().view() == theirs.digest()) {
+    if (!lost && records == theirs.records() && digest.Finish().view() == theirs.digest()) {
       tally_.Count(range.records, range.bytes, job.primary, /*travelled=*/false);
     } else {
       job.todo.push_back(range);
@@ -314,7 +323,7 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
       return true;
     }
     const auto& theirs = listing.records(next++);
-    const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash();
+    const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash() && !OfLostLog(job, own, listing.as_of());
     if (equal || ChangedLive(partition, job, own.key)) {
       tally_.Count(1, theirs.size(), job.primary, /*travelled=*/false);
     } else {

@@ -76,6 +76,7 @@ class LearnerResync {
 
   Job* JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
   void Continue(PartitionId partition, Job& job);
+  static bool OfLostLog(const Job& job, const ScannedRecord& own, std::uint64_t as_of);
   void Compare(PartitionId partition, Job& job);
   void Merge(PartitionId partition, Job& job);
   bool MergeOne(PartitionId partition, Job& job, const ScannedRecord& own, const wire::ListedRecord* theirs, StoreBatch* batch);

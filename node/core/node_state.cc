@@ -69,6 +69,7 @@ NodeCore::State::State(NodeCoreConfig config, NodeDurable recovered, std::vector
              {.repair = [this](PartitionId p, const RecordKey& key) { repairs.Start(p, key); },
               .lost = [this](PartitionId p, const RecordKey& key) { return repairs.Lost(p, key); },
               .restored = [this](PartitionId p, const RecordKey& key) { repairs.Restored(p, key); },
+              .zone_marked = [this] { zones.OnMarkOrdered(); },
               .zone_deleted = [this](const wire::ZoneRecord& zone, const Waiter& waiter) { zones.Begin(zone, waiter); }}),
       zones(ctx, [this](wire::DataRequest request) { ReceiveData(ctx.self, std::move(request), {}); },
             [this](const wire::ZoneRecord& zone, Waiter waiter, std::function<void()> done) {

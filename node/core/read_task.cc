@@ -255,18 +255,28 @@ class Reader {
     Payload value;
     const auto outcome = store_.Read(partition(), key, &header, &value);
     if (Troubled(outcome, key)) return;
-    if (outcome == ReadOutcome::kAbsent || !Shown(header.stamp.seq)) {
+    wire::ZoneRecord zone;
+    if (outcome == ReadOutcome::kFound && (!value || !zone.ParseFromString(*value))) return result_.damaged.push_back({partition(), key});
+    if (outcome == ReadOutcome::kAbsent || !ShownZone(header, &zone)) {
       if (MayDeny()) Fail(Code::kNotFound, "ZONE_UNKNOWN", "no zone is named \"" + name + "\"");
       return;
     }
-    if (!value || !response_.mutable_zones()->add_zones()->ParseFromString(*value)) result_.damaged.push_back({partition(), key});
+    *response_.mutable_zones()->add_zones() = std::move(zone);
+  }
+
+  // As it is for this reader: a deletion beyond the committed prefix has not happened yet.
+  bool ShownZone(const RecordHeader& header, wire::ZoneRecord* zone) const {
+    if (Shown(header.stamp.seq)) return true;
+    if (!zone->deleting()) return false;
+    zone->set_deleting(false);
+    return true;
   }
 
   void ListZones() {
     const auto& op = data().list_zones();
     std::vector<wire::ZoneRecord> all;
     const auto scan = store_.Scan(partition(), "", std::string(16, '\0') + std::string(64, '\xff'), [&](const ScannedRecord& record) {
-      if (record.key.kind != RecordKind::kZone || !Shown(record.header.stamp.seq)) return true;
+      if (record.key.kind != RecordKind::kZone) return true;
       RecordHeader header;
       Payload value;
       if (Troubled(store_.Read(partition(), record.key, &header, &value), record.key)) return false;
@@ -275,7 +285,7 @@ class Reader {
         result_.damaged.push_back({partition(), record.key});
         return false;
       }
-      if (zone.name() > op.after()) all.push_back(std::move(zone));
+      if (ShownZone(header, &zone) && zone.name() > op.after()) all.push_back(std::move(zone));
       return true;
     });
     if (!result_.damaged.empty()) return;

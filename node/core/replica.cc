@@ -126,7 +126,7 @@ ReadOutcome PartitionReplica::FindZone(const RecordKey& key, RecordHeader* heade
   const ReadOutcome outcome = Find(key, header);
   if (outcome != ReadOutcome::kFound) return outcome;
   for (const WriteWithBodies& under_way : window_) {
-    if (under_way.write->stamp().seq() != header->stamp.seq.value) continue;
+    if (StampOf(under_way.write->stamp()) != header->stamp) continue;
     *zone = under_way.write->zone_record();
     return ReadOutcome::kFound;
   }

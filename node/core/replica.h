@@ -153,7 +153,7 @@ class PartitionReplica {
   bool ApplyAppend(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
   bool ApplyDeleteChunk(const wire::Write& write, StoreBatch* batch);
   void ApplyZone(const wire::Write& write, StoreBatch* batch);
-  bool Undo(const wire::Write& write, StoreBatch* batch);
+  bool Undo(const wire::Write& write, const Stamp& kept, StoreBatch* batch);
   void Finish(const wire::Write& write, StoreBatch* batch);
   void Prune(StoreBatch* batch);
   std::optional<wire::Write> LogAt(Seq seq) const;

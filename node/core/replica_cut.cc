@@ -13,15 +13,16 @@ bool PartitionReplica::CutTo(Seq fork, const Digest& hash, StoreBatch* batch, st
   std::vector<LogRecord> tail;
   if (store_.ReadLog(id_, fork.Next(), meta_.last.seq, &tail) == ReadOutcome::kFailed) return false;
   if (tail.size() != meta_.last.seq.value - fork.value) return false;
+  const auto at_fork = LogAt(fork);
+  const Stamp kept = at_fork ? StampOf(at_fork->stamp()) : Stamp{meta_.last.term, meta_.last.boot, fork};
   for (auto it = tail.rbegin(); it != tail.rend(); ++it) {
     std::optional<RecordKey> damaged;  // set aside without its bytes
     cut->push_back({id_, *it, BodiesOf(*it, &damaged)});
-    if (!Undo(*it, batch)) return false;
+    if (!Undo(*it, kept, batch)) return false;
   }
   std::erase_if(unfinished_, [&](const wire::Write& w) { return Seq(w.stamp().seq()) > fork; });
   batch->changes.push_back(StoreBatch::EraseLog{id_, fork.Next(), meta_.last.seq});
-  const auto at_fork = LogAt(fork);
-  meta_.last = at_fork ? StampOf(at_fork->stamp()) : Stamp{meta_.last.term, meta_.last.boot, fork};
+  meta_.last = kept;
   meta_.last.seq = fork;
   meta_.last_hash = hash;
   meta_.committed = std::min(meta_.committed, fork);
@@ -31,7 +32,7 @@ bool PartitionReplica::CutTo(Seq fork, const Digest& hash, StoreBatch* batch, st
   return true;
 }
 
-bool PartitionReplica::Undo(const wire::Write& write, StoreBatch* batch) {
+bool PartitionReplica::Undo(const wire::Write& write, const Stamp& kept, StoreBatch* batch) {
   const Stamp stamp = StampOf(write.stamp());
   const ZoneId zone = ZoneId::Must(write.zone());
   auto erase_if_ours = [&](const RecordKey& key) {
@@ -84,6 +85,7 @@ bool PartitionReplica::Undo(const wire::Write& write, StoreBatch* batch) {
       wire::Write before = write;
       before.mutable_zone_record()->set_deleting(write.kind() == wire::WRITE_KIND_PURGE_ZONE);
       before.set_kind(wire::WRITE_KIND_CREATE_ZONE);
+      SetStamp(kept, before.mutable_stamp());  // what wrote it is not known any more; that it is not beyond the fork is
       ApplyZone(before, batch);
       break;
     }

@@ -359,7 +359,8 @@ void Writes::DeleteZone(Request r) {
   // Blocks are dropped only for a deletion that can't be cut off any more.
   if (ordered) return primaries_.WhenCommitted(r.partition, header.stamp.seq, r.waiter, std::move(drop));
   const auto refusal = primaries_.Order(r.partition, write, {}, r.waiter, std::move(drop));
-  if (refusal) AnswerRefusal(ctx_, r.waiter, *refusal);
+  if (refusal) return AnswerRefusal(ctx_, r.waiter, *refusal);
+  hooks_.zone_marked();
 }
 
 void Writes::DropZone(Request r) {

@@ -18,6 +18,8 @@ class Writes {
     // Whether it is damaged on every copy that answers, as far as is known; and that it is not any more.
     std::function<bool(PartitionId, const RecordKey&)> lost;
     std::function<void(PartitionId, const RecordKey&)> restored;
+    // A zone was marked as being deleted; not committed yet.
+    std::function<void()> zone_marked;
     // A zone's deletion is acknowledged: have every partition drop it, then answer the waiter.
     std::function<void(const wire::ZoneRecord&, const Waiter&)> zone_deleted;
   };

@@ -1,5 +1,7 @@
 #include "node/core/zone_deletion.h"
 
+#include <algorithm>
+
 #include "cluster/placement.h"
 #include "cluster/planted_bug.h"
 #include "node/core/forget.h"
@@ -10,6 +12,7 @@ namespace {
 constexpr std::size_t kAtOnce = 256;      // partitions of one zone
 constexpr std::size_t kZonesAtOnce = 64;  // each takes room for every partition
 constexpr Duration kAskAgain = std::chrono::milliseconds(1000);
+constexpr Duration kMarkIsCommitted = std::chrono::milliseconds(2000);  // nearly always; else it is looked at again
 
 }  // namespace
 
@@ -28,6 +31,8 @@ void ZoneDeletion::Begin(const wire::ZoneRecord& zone, const Waiter& waiter) {
   if (waiter.call != 0 && job.waiters.size() < ctx_.config.max_waiting_per_partition) job.waiters.push_back(waiter);
   Ask(job);
 }
+
+void ZoneDeletion::OnMarkOrdered() { look_at_ = std::min(look_at_, ctx_.now + kMarkIsCommitted); }
 
 void ZoneDeletion::OnRegistryActive() {
   look_at_ = kNever;

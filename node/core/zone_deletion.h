@@ -19,10 +19,12 @@ class ZoneDeletion {
   ZoneDeletion(Context& context, std::function<void(wire::DataRequest)> to_self,
                std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge,
                std::function<void(PartitionId, const RecordKey&)> repair)
-      : ctx_(context), to_self_(std::move(to_self)), purge_(std::move(purge)), repair_(std::move(repair)) {}
+      : ctx_(context), to_self_(std::move(to_self)), purge_(std::move(purge)), repair_(std::move(repair)), next_call_(context.config.boot.value << 32 | 1) {}
 
   // The zone is marked as being deleted; `waiter` is answered once no partition serves it any more.
   void Begin(const wire::ZoneRecord& zone, const Waiter& waiter);
+  // A mark was ordered. Whoever asked for it may be gone when it is committed: then the registry tells.
+  void OnMarkOrdered();
   // The registry became ours: deletions begun by an earlier primary go on.
   void OnRegistryActive();
   void OnRegistryEnded() {
@@ -54,9 +56,9 @@ class ZoneDeletion {
   const std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge_;
   const std::function<void(PartitionId, const RecordKey&)> repair_;
   std::map<ZoneId, Job> jobs_;
-  Instant look_at_ = kNever;  // when the registry, which could not be read to its end, is looked through again
+  Instant look_at_ = kNever;  // when the registry is looked through again
   std::map<std::uint64_t, std::pair<ZoneId, PartitionId>> calls_;
-  std::uint64_t next_call_ = 1;
+  std::uint64_t next_call_;  // no other process of ours has used it: its answers may still come
 };
 
 }  // namespace coffer::node

@@ -7,6 +7,7 @@
 
 #include "cluster/sha256.h"
 #include "node/core/replica.h"
+#include "node/core/resync_source.h"
 #include "node/memory_store.h"
 #include "test_support.h"
 #include "unit/learner_words.h"
@@ -54,6 +55,32 @@ class Learning {
     learner_.OnListing(kPrimary, std::move(listing));
     Wait();
   }
+  // What is here as `header` says, the primary has, too, by their hashes.
+  void OfferTheSame(const RecordKey& key, const RecordHeader& header, Seq as_of) {
+    RunDigest digest;
+    digest.Add(EncodeKey(key), RecordHash(header));
+    wire::Ranges ranges;
+    ranges.set_partition(kPartition);
+    ranges.set_term(1);
+    ranges.set_boot(1);
+    auto* range = ranges.add_ranges();
+    range->set_last_key(EncodeKey(key));
+    range->set_records(1);
+    range->set_digest(digest.Finish().str());
+    ranges.set_complete(true);
+    ranges.set_as_of(as_of.value);
+    learner_.OnRanges(kPrimary, std::move(ranges));
+    Take();
+    wire::Listing listing;
+    listing.set_partition(kPartition);
+    listing.set_term(1);
+    listing.set_boot(1);
+    listing.add_records()->set_key(EncodeKey(key));
+    listing.mutable_records(0)->set_hash(RecordHash(header).str());
+    listing.set_as_of(as_of.value);
+    learner_.OnListing(kPrimary, std::move(listing));
+    Wait();
+  }
   void AnswerGone(const std::string& key, Seq as_of) {
     wire::Fetched fetched;
     fetched.set_partition(kPartition);
@@ -81,6 +108,9 @@ class Learning {
   // A live write puts this.
   void WritesLive(const RecordKey& key, RecordHeader header) {
     header.stamp = {Term(1), Boot(1), Seq(9)};
+    Has(key, std::move(header));
+  }
+  void Has(const RecordKey& key, RecordHeader header) {
     StoreBatch batch;
     batch.changes.push_back(StoreBatch::PutRecord{kPartition, key, std::move(header), nullptr});
     ctx_.Persist(std::move(batch), [] {});
@@ -167,7 +197,7 @@ TEST_CASE("S5: a learner compares with what its primary saw once its log has com
   Learning l;
   const std::string key = EncodeKey(ChunkAt('a'));
   l.Wait();
-  l.OfferOneRecord(key, listing ? Seq{} : Seq(5), Seq(5));
+  l.OfferOneRecord(key, listing ? Seq{} : Seq(5), listing ? Seq(5) : Seq{});
   CHECK_FALSE(l.fetching());
   l.disk_stands = true;
   l.LogReaches(Seq(5));
@@ -211,6 +241,28 @@ TEST_CASE("S5: a copy that was fetched does not take the place of what was writt
     l.AnswerFound(key, header, value);
     CHECK(l.Held(key).has_value() == !entry);  // a chunk of that id is none of the chain's
   }
+}
+
+TEST_CASE("R5.3 S6: what was written in a log that was given up is fetched, though the primary has the same, where readers would not be shown it") {
+  const RecordKey key = EntryAt('a', 0);
+  const Boot lost(7);  // of another process of the primary than asks for the learner
+  RecordHeader header{.stamp = {Term(1), lost, Seq(50)}, .hash = Sha256({"entry"}), .size = 5};
+  bool fetched = true;
+  SECTION("its stamp is in the primary's log") { fetched = false; }
+  SECTION("its stamp is beyond that") { header.stamp.seq = Seq(100); }
+  SECTION("its delete's stamp is beyond that") {
+    header.deleted = true;
+    header.deleted_by = {Term(1), lost, Seq(100)};
+  }
+  SECTION("it was written live") {
+    header.stamp = {Term(1), Boot(1), Seq(100)};
+    fetched = false;
+  }
+  Learning l;
+  l.Has(key, header);
+  l.LogReaches(Seq(92));
+  l.OfferTheSame(key, header, Seq(92));
+  CHECK(l.fetching() == fetched);
 }
 
 TEST_CASE("S2a: a learner that is chosen anew while it waits for the disk to count does not say that it has everything") {

@@ -293,7 +293,7 @@ class Answering : public Leading {
 
   static inline const BlockId kChunk = BlockId::Must("a chunk's id, which has 32 bytes");
   std::uint64_t round_ = 0;
-  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = [](PartitionId, const RecordKey&) { return false; }, .restored = {}, .zone_deleted = {}}};
+  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = [](PartitionId, const RecordKey&) { return false; }, .restored = {}, .zone_marked = {}, .zone_deleted = {}}};
 };
 
 TEST_CASE("R6.4 what is there, or is not, is said once another has not succeeded this primary") {

@@ -2,6 +2,7 @@
 #include <functional>
 #include <vector>
 
+#include "cluster/sha256.h"
 #include "coffer/v1/chains.pb.h"
 #include "node/core/read_task.h"
 #include "node/memory_store.h"
@@ -115,6 +116,44 @@ TEST_CASE("an empty range is answered without a body") {
   CHECK_FALSE(ChainOf(none).has_packed());
   CHECK(none.answer.bodies.empty());
   CHECK(ChainOf(none).complete());
+}
+
+// What a confirmed read of everything committed up to here finds of the zones.
+std::vector<wire::ZoneRecord> ZonesUpTo(Seq limit, const MemoryStore& store, const std::string& name) {
+  ReadTask task;
+  task.confirmed = true;
+  task.limit = limit;
+  auto* request = task.request.mutable_data_request();
+  request->set_partition(kPartition);
+  name.empty() ? (void)request->mutable_list_zones() : request->mutable_get_zone()->set_name(name);
+  const ReadResult result = RunRead(store, std::move(task));
+  CHECK(result.damaged.empty());
+  const auto& zones = result.answer.header.data_response().zones().zones();
+  return {zones.begin(), zones.end()};
+}
+
+TEST_CASE("R5.3: a zone is there, and not going, until its deletion is committed; and not until its creation is") {
+  MemoryStore store;
+  for (const bool deleting : {false, true}) {
+    wire::ZoneRecord zone;
+    zone.set_name(deleting ? "going" : "new");
+    zone.set_deleting(deleting);
+    const Payload value = MakeValue(zone.SerializeAsString());
+    const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({zone.name()}).view()), 0};
+    store.Write({{StoreBatch::PutRecord{kPartition, key, HeaderFor(value, 5), value}}}, nullptr);
+  }
+  store.CompleteWrites();
+  for (const std::string name : {"", "going"}) {
+    const auto before = ZonesUpTo(Seq(4), store, name);
+    REQUIRE(before.size() == 1);
+    CHECK(before[0].name() == "going");
+    CHECK_FALSE(before[0].deleting());
+    const auto after = ZonesUpTo(Seq(5), store, name);
+    REQUIRE(after.size() == (name.empty() ? 2 : 1));
+    CHECK(after[0].deleting());
+  }
+  CHECK(ZonesUpTo(Seq(4), store, "new").empty());
+  CHECK(ZonesUpTo(Seq(5), store, "new").size() == 1);
 }
 
 bool Brief(const std::function<void(wire::Peer&)>& fill) {

@@ -28,7 +28,7 @@ class ServingSide : public OneSide {
   Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
                             .written = [](PartitionId) {}, .ended = [](PartitionId) {}, .repair = {}}};
   Reads reads{ctx, primaries, [](PartitionId) { return std::nullopt; }};
-  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_deleted = {}}};
+  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_marked = {}, .zone_deleted = {}}};
 };
 
 }  // namespace coffer::node

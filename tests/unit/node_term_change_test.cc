@@ -401,7 +401,7 @@ class Serving : public Leading {
   static inline const ZoneId kZone = ZoneId::Must("zone-of-16-bytes");
   static inline const BlockId kChunk = BlockId::Must("a chunk's id, which has 32 bytes");
   Reads reads{ctx, primaries, [](PartitionId) { return std::nullopt; }};
-  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_deleted = {}}};
+  Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_marked = {}, .zone_deleted = {}}};
 };
 
 using Answered = std::map<std::uint64_t, std::string>;

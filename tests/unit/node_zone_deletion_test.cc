@@ -67,6 +67,26 @@ TEST_CASE("a zone's blocks stay while its deletion may be cut off, and go once i
   CHECK(r.asked.size() == kPartitions);
 }
 
+TEST_CASE("a zone's deletion goes on though nobody waits for it any more") {
+  Registry r;
+  r.deletion.OnMarkOrdered();
+  r.deletion.Tick();
+  CHECK(r.asked.empty());
+  r.Commit();
+  CHECK(r.deletion.NextDeadline() <= r.ctx.now + std::chrono::seconds(5));
+  r.ctx.now += std::chrono::seconds(5);
+  r.deletion.Tick();
+  CHECK(r.asked.size() == kPartitions);
+}
+
+TEST_CASE("I10: what a zone's partition said to an earlier process of this node is no answer to this one") {
+  Registry r;
+  r.Commit();
+  r.deletion.OnRegistryActive();
+  REQUIRE(r.asked.size() == kPartitions);
+  CHECK(r.asked[0].call() >> 32 == r.ctx.config.boot.value);
+}
+
 TEST_CASE("who leads the registry no more goes on with no deletion") {
   Registry r;
   r.Commit();

@@ -50,6 +50,20 @@ class Appender {
     replica.StartAt(base, Digest{}, {Term(2), Boot(1), base}, &batch);
     store.Write(std::move(batch), nullptr);
   }
+  // Of a zone's registration.
+  void Registers(wire::WriteKind kind, bool deleting) {
+    wire::Write write;
+    write.set_kind(kind);
+    write.set_zone(ZoneId{}.str());
+    write.set_id(Sha256({"a zone"}).str());
+    write.mutable_zone_record()->set_name("a zone");
+    write.mutable_zone_record()->set_deleting(deleting);
+    SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
+    write.set_hash(HashWrite(replica.meta().last_hash, write).str());
+    StoreBatch batch;
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+    store.Write(std::move(batch), nullptr);
+  }
   void DropZone() {
     wire::Write write;
     write.set_kind(wire::WRITE_KIND_DROP_ZONE);
@@ -334,6 +348,24 @@ TEST_CASE("the log tells which records may have changed since a write") {
   CHECK_FALSE(a.MayHaveChanged(0, Seq(1)));
   CHECK(a.MayHaveChanged(1, Seq(1)));
   CHECK_FALSE(a.MayHaveChanged(1, Seq(2)));
+}
+
+TEST_CASE("R5.3: a zone whose deletion is cut off is there for who reads what is committed") {
+  Appender a;
+  a.Registers(wire::WRITE_KIND_CREATE_ZONE, false);
+  a.Registers(wire::WRITE_KIND_DELETE_ZONE, true);
+  const bool purged = GENERATE(false, true);
+  if (purged) a.Registers(wire::WRITE_KIND_PURGE_ZONE, true);
+  a.Sync();
+  const Seq fork(purged ? 2 : 1);
+  a.CutTo(fork);
+  a.Sync();
+  RecordHeader header;
+  wire::ZoneRecord zone;
+  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({"a zone"}).view()), 0};
+  REQUIRE(a.replica.FindZone(key, &header, &zone) == ReadOutcome::kFound);
+  CHECK(header.stamp.seq == fork);
+  CHECK(zone.deleting() == purged);
 }
 
 }  // namespace
