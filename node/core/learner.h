@@ -79,7 +79,6 @@ class LearnerResync {
   static bool OfLostLog(const Job& job, const ScannedRecord& own, std::uint64_t as_of);
   void Compare(PartitionId partition, Job& job);
   void Merge(PartitionId partition, Job& job);
-  bool MergeOne(PartitionId partition, Job& job, const ScannedRecord& own, const wire::ListedRecord* theirs, StoreBatch* batch);
   void AskRanges(PartitionId partition, Job& job);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cluster/sha256.h"
 #include "node/core/replica.h"
@@ -35,75 +36,24 @@ class Learning {
     }
   }
   // The primary's log had come to these writes when it looked.
-  void OfferOneRecord(const std::string& key, Seq compared = {}, Seq listed = {}) {
-    wire::Ranges ranges;
-    ranges.set_partition(kPartition);
-    ranges.set_term(1);
-    ranges.set_boot(1);
-    ranges.add_ranges()->set_last_key(key);
-    ranges.mutable_ranges(0)->set_records(1);
-    ranges.set_complete(true);
-    ranges.set_as_of(compared.value);
-    learner_.OnRanges(kPrimary, std::move(ranges));
-    Take();
-    wire::Listing listing;
-    listing.set_partition(kPartition);
-    listing.set_term(1);
-    listing.set_boot(1);
-    listing.add_records()->set_key(key);
-    listing.set_as_of(listed.value);
-    learner_.OnListing(kPrimary, std::move(listing));
-    Wait();
-  }
+  void OfferOneRecord(const std::string& key, Seq compared = {}, Seq listed = {}) { Offer(key, "", "", compared, listed); }
   // What is here as `header` says, the primary has, too, by their hashes.
   void OfferTheSame(const RecordKey& key, const RecordHeader& header, Seq as_of) {
     RunDigest digest;
     digest.Add(EncodeKey(key), RecordHash(header));
-    wire::Ranges ranges;
-    ranges.set_partition(kPartition);
-    ranges.set_term(1);
-    ranges.set_boot(1);
-    auto* range = ranges.add_ranges();
-    range->set_last_key(EncodeKey(key));
-    range->set_records(1);
-    range->set_digest(digest.Finish().str());
-    ranges.set_complete(true);
-    ranges.set_as_of(as_of.value);
-    learner_.OnRanges(kPrimary, std::move(ranges));
-    Take();
-    wire::Listing listing;
-    listing.set_partition(kPartition);
-    listing.set_term(1);
-    listing.set_boot(1);
-    listing.add_records()->set_key(EncodeKey(key));
-    listing.mutable_records(0)->set_hash(RecordHash(header).str());
-    listing.set_as_of(as_of.value);
-    learner_.OnListing(kPrimary, std::move(listing));
-    Wait();
+    Offer(EncodeKey(key), digest.Finish().str(), RecordHash(header).str(), as_of, as_of);
   }
   void AnswerGone(const std::string& key, Seq as_of) {
-    wire::Fetched fetched;
-    fetched.set_partition(kPartition);
-    fetched.set_term(1);
-    fetched.set_boot(1);
-    fetched.set_call(fetch_call_);
-    fetched.add_records()->set_key(key);
-    fetched.set_as_of(as_of.value);
-    learner_.OnFetched(kPrimary, fetched, {});
-    Wait();
+    wire::FetchedRecord gone;
+    gone.set_key(key);
+    Answer(gone, as_of, {});
   }
   void AnswerFound(const RecordKey& key, const RecordHeader& header, const std::string& value) {
-    wire::Fetched fetched;
-    fetched.set_partition(kPartition);
-    fetched.set_term(1);
-    fetched.set_boot(1);
-    fetched.set_call(fetch_call_);
-    auto* record = fetched.add_records();
-    record->set_key(EncodeKey(key));
-    record->set_header(EncodeHeader(header));
-    record->set_found(true);
-    learner_.OnFetched(kPrimary, fetched, {std::make_shared<const std::string>(value)});
-    Wait();
+    wire::FetchedRecord found;
+    found.set_key(EncodeKey(key));
+    found.set_header(EncodeHeader(header));
+    found.set_found(true);
+    Answer(found, Seq{}, {std::make_shared<const std::string>(value)});
   }
   // A live write puts this.
   void WritesLive(const RecordKey& key, RecordHeader header) {
@@ -140,6 +90,40 @@ class Learning {
   bool disk_stands = false;
 
  private:
+  // Of the partition, in the term and by the process that asked for the learner.
+  template <class Message>
+  static Message OfThePrimary() {
+    Message message;
+    message.set_partition(kPartition);
+    message.set_term(1);
+    message.set_boot(1);
+    return message;
+  }
+  void Offer(const std::string& key, const std::string& digest, const std::string& hash, Seq compared, Seq listed) {
+    auto ranges = OfThePrimary<wire::Ranges>();
+    auto* range = ranges.add_ranges();
+    range->set_last_key(key);
+    range->set_records(1);
+    range->set_digest(digest);
+    ranges.set_complete(true);
+    ranges.set_as_of(compared.value);
+    learner_.OnRanges(kPrimary, std::move(ranges));
+    Take();
+    auto listing = OfThePrimary<wire::Listing>();
+    listing.add_records()->set_key(key);
+    listing.mutable_records(0)->set_hash(hash);
+    listing.set_as_of(listed.value);
+    learner_.OnListing(kPrimary, std::move(listing));
+    Wait();
+  }
+  void Answer(const wire::FetchedRecord& record, Seq as_of, const std::vector<Payload>& bodies) {
+    auto fetched = OfThePrimary<wire::Fetched>();
+    fetched.set_call(fetch_call_);
+    *fetched.add_records() = record;
+    fetched.set_as_of(as_of.value);
+    learner_.OnFetched(kPrimary, fetched, bodies);
+    Wait();
+  }
   void Take() {
     Hear();
     while (!ctx_.continuations.empty() && !disk_stands) {
