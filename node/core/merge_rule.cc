@@ -28,13 +28,14 @@ CopyExtent ExtentOf(const PartitionMeta& meta) {
   return {meta.last, meta.lacks_after, meta.lacks_to};
 }
 
-cluster::Loss LossOf(const std::vector<CopyExtent>& copies) {
+cluster::Loss LossOf(const std::vector<CopyExtent>& copies, Seq latest) {
   cluster::Loss loss;
   Seq prefix;  // everything up to here is held by one or the other
   for (const CopyExtent& copy : copies) {
     prefix = std::max(prefix, copy.complete_to);
     loss.last = std::max(loss.last, copy.last.seq);
   }
+  loss.last = std::max(loss.last, latest);
   // The furthest copy may be that of a learner which got nothing yet, while an earlier primary's has writes that were never committed.
   loss.nothing = loss.last == Seq{};
   if (loss.nothing) return loss;

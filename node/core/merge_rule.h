@@ -33,7 +33,9 @@ struct CopyExtent {
   Seq resumed_at;
 };
 CopyExtent ExtentOf(const PartitionMeta& meta);
-// What is known to be on none of them. The tail of a copy counts only if it is the furthest: another's may have been replaced.
-cluster::Loss LossOf(const std::vector<CopyExtent>& copies);
+// What is known to be on none of them, of all that was written up to the furthest end of a log and up to `latest`: the last write that is
+// known by a record only, because a learner got that with the history and never came so far with its log. The tail of a copy counts only
+// if it is the furthest: another's may have been replaced.
+cluster::Loss LossOf(const std::vector<CopyExtent>& copies, Seq latest);
 
 }  // namespace coffer::node

@@ -290,10 +290,13 @@ void SurvivorMerge::Begin(PartitionId partition, Job& job) {
   replica.ForgetEnd();
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
-  if (replica.CountLive("", "", &blocks, &bytes) == ReadOutcome::kFailed) {
-    return StopUnreadable("partition " + std::to_string(partition) + " is counted");
-  }
-  const cluster::Loss loss = LossOf(job.copies);
+  // A learner got records with the history that its log never came to: from a log that began before them, readers would not be shown them.
+  Seq latest;
+  const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordHeader& header) {
+    latest = std::max({latest, header.stamp.seq, header.deleted_by.seq});
+  });
+  if (counted == ReadOutcome::kFailed) return StopUnreadable("partition " + std::to_string(partition) + " is counted");
+  const cluster::Loss loss = job.loss = LossOf(job.copies, latest);
   StoreBatch batch;
   const Stamp stamp{job.term, ctx_.config.boot, loss.last};
   const Digest hash = Sha256({"coffer.merge.v1", ctx_.self.view(), std::to_string(job.term.value), replica.meta().last_hash.view()});
@@ -315,7 +318,7 @@ void SurvivorMerge::Begin(PartitionId partition, Job& job) {
 
 void SurvivorMerge::SayMerged(PartitionId partition, Job& job) {
   job.step = Step::kDone;
-  const cluster::Loss loss = LossOf(job.copies);
+  const cluster::Loss& loss = job.loss;
   wire::ChangeRequest request;
   request.set_partition(partition);
   request.set_term(job.term.value);

@@ -48,6 +48,7 @@ class SurvivorMerge {
     std::uint64_t call = 0;              // of the fetch under way
     Instant asked{};
     std::uint64_t set_aside = 0;
+    cluster::Loss loss;                  // known once all are taken in
   };
 
   Job* JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);

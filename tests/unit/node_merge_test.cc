@@ -235,7 +235,7 @@ TEST_CASE("L10: a deleted chunk stays deleted, whichever copy knows it") {  // L
 TEST_CASE("L10: what may be missing is said, and not less") {  // L10.6
   struct Case {
     std::vector<CopyExtent> copies;
-    std::uint64_t from, to, last;
+    std::uint64_t from, to, last, latest = 0;
   };
   const auto whole = [](Stamp last, std::uint64_t committed) { return CopyExtent{last, Seq(committed), Seq{}}; };
   const auto part = [](Stamp last, std::uint64_t complete, std::uint64_t resumed) { return CopyExtent{last, Seq(complete), Seq(resumed)}; };
@@ -245,14 +245,18 @@ TEST_CASE("L10: what may be missing is said, and not less") {  // L10.6
                         Case{{part(At(4, 70), 20, 55)}, 21, 55, 70},                        // only the learner
                         Case{{whole(At(3, 80), 60), part(At(4, 70), 0, 60)}, 71, 80, 80},   // a tail that may have been replaced
                         Case{{whole(At(3, 4), 0), whole(At(4, 0), 0)}, 1, 4, 4},            // such a tail, and a learner that got nothing yet
-                        Case{{part(At(5, 90), 30, 60), part(At(4, 70), 40, 50)}, 41, 60, 90}}) {
-    const auto loss = LossOf(c.copies);
+                        Case{{part(At(5, 90), 30, 60), part(At(4, 70), 40, 50)}, 41, 60, 90},
+                        Case{{whole(At(3, 50), 48), part(At(4, 70), 0, 55)}, 49, 75, 75, 75},  // a record of a write that no log came to
+                        Case{{whole(At(3, 50), 50), part(At(4, 70), 0, 50)}, 71, 75, 75, 75},
+                        Case{{whole(At(3, 50), 50), part(At(4, 70), 0, 50)}, 0, 0, 70, 70},
+                        Case{{whole(At(3, 0), 0), part(At(4, 0), 0, 0)}, 1, 5, 5, 5}}) {
+    const auto loss = LossOf(c.copies, Seq(c.latest));
     CHECK_FALSE(loss.nothing);
     CHECK(loss.from == Seq(c.from));
     CHECK(loss.to == Seq(c.to));
     CHECK(loss.last == Seq(c.last));
   }
-  CHECK(LossOf({{}, {}}).nothing);
+  CHECK(LossOf({{}, {}}, Seq{}).nothing);
 }
 
 TEST_CASE("L10: a removed member's history and a learner's live writes make one copy") {  // L10.1, L10.6
@@ -281,6 +285,25 @@ TEST_CASE("L10: a removed member's history and a learner's live writes make one 
   CHECK(s.meta().committed == Seq(15));
   CHECK(s.LogIsDurable());
   CHECK(s.told_durable > 0);
+}
+
+TEST_CASE("R5.3: a log that is merged begins behind every write that a record speaks of, so that readers are shown them") {  // L10.5, L10.6
+  const bool deleted = GENERATE(false, true);
+  Survivors s;
+  s.Hold(s.mine, {Chunk(1, "old", At(3, 1))});
+  s.Extent(s.mine, {.last = At(3, 12), .committed = Seq(12)});
+  // The learner's log came to write 15; the record it had fetched already.
+  s.Hold(s.other, {deleted ? DeletedChunk(2, "new", At(3, 2), At(5, 20)) : Chunk(2, "new", At(5, 20))});
+  s.Extent(s.other, {.last = At(5, 15), .committed = Seq(12), .lacks_after = Seq(0), .lacks_to = Seq(12)});
+  for (int again = 0; again < 2; ++again) {
+    REQUIRE(s.Run());
+    CHECK(s.meta().last.seq == Seq(20));
+    CHECK(s.meta().committed == Seq(20));
+    CHECK(s.said().last() == 20);
+    CHECK(s.said().from() == 16);
+    CHECK(s.said().to() == 20);
+    CHECK(s.meta().lacks_to == Seq(20));  // it is known of this copy from now on
+  }
 }
 
 TEST_CASE("L10: it comes to the same whoever merges, and however often") {  // L10.5
