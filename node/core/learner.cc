@@ -298,6 +298,13 @@ bool LearnerResync::Superseded(PartitionId partition, const Job& job, const Reco
          replica.Find({key.zone, RecordKind::kChainDelete, key.id, 0}, &mark) == ReadOutcome::kFound;
 }
 
+// A registration that is purged leaves nothing behind that would say so: only the log tells that it went live since it was listed.
+bool LearnerResync::MayBePurged(PartitionId partition, const Job& job, const RecordKey& key) const {
+  const PartitionReplica& replica = ctx_.Replica(partition);
+  RecordHeader header;
+  return key.kind == RecordKind::kZone && replica.Find(key, &header) == ReadOutcome::kAbsent && replica.MayHaveChanged(key, Seq(job.as_of));
+}
+
 void LearnerResync::Merge(PartitionId partition, Job& job) {
   const wire::Listing listing = *std::exchange(job.listing, std::nullopt);
   job.started = false;
@@ -347,6 +354,12 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
   auto header = DecodeHeader(record.header());
   if (!key || !header || !RecordVerifies(*key, *header, *value)) return false;
   if (Superseded(partition, job, *key)) return true;
+  if (MayBePurged(partition, job, *key)) {
+    // Compared once more: the log may also have been pruned beyond that, and then it is unknown.
+    job.after.clear();
+    job.complete = false;
+    return true;
+  }
   const bool mark = header->value_gone || key->kind == RecordKind::kZoneDrop || key->kind == RecordKind::kChainDelete;
   ctx_.Replica(partition).NoteRecord(*key, *header);
   batch->changes.push_back(StoreBatch::PutRecord{partition, *key, *header, mark ? nullptr : value});

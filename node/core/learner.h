@@ -94,6 +94,7 @@ class LearnerResync {
   void BeginNext(PartitionId partition);
   bool Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value, StoreBatch* batch);
   bool Superseded(PartitionId partition, const Job& job, const RecordKey& key) const;
+  bool MayBePurged(PartitionId partition, const Job& job, const RecordKey& key) const;
   bool Live(const Job& job, const RecordHeader& header) const;
   bool ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const;
   void Finish(PartitionId partition, Job& job);

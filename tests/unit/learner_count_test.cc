@@ -60,6 +60,20 @@ class Learning {
     header.stamp = {Term(1), Boot(1), Seq(9)};
     Has(key, std::move(header));
   }
+  // A live write removes the registration of a zone.
+  void PurgesLive(const RecordKey& key) {
+    PartitionReplica& replica = ctx_.Replica(kPartition);
+    wire::Write write;
+    write.set_kind(wire::WRITE_KIND_PURGE_ZONE);
+    write.set_zone(key.zone.str());
+    write.set_id(key.id.str());
+    SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
+    write.set_hash(HashWrite(replica.meta().last_hash, write).str());
+    StoreBatch batch;
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+    ctx_.Persist(std::move(batch), [this, applied = replica.applied()] { ctx_.Replica(kPartition).DurableUpTo(applied); });
+    Take();
+  }
   void Has(const RecordKey& key, RecordHeader header) {
     StoreBatch batch;
     batch.changes.push_back(StoreBatch::PutRecord{kPartition, key, std::move(header), nullptr});
@@ -224,6 +238,32 @@ TEST_CASE("S5: a copy that was fetched does not take the place of what was writt
     l.WritesLive({key.zone, RecordKind::kChainDelete, key.id, 0}, {});
     l.AnswerFound(key, header, value);
     CHECK(l.Held(key).has_value() == !entry);  // a chunk of that id is none of the chain's
+  }
+}
+
+TEST_CASE("S5: a registration that was purged since it was listed is not taken, and whether it is there still is compared once more") {
+  const std::string value = "a zone";
+  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockOf('a'), 0};
+  const RecordHeader header{.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()};
+  Learning l;
+  l.Wait();
+  l.OfferOneRecord(EncodeKey(key));
+  REQUIRE(l.fetching());
+  SECTION("of another zone") {
+    l.PurgesLive({ZoneId{}, RecordKind::kZone, BlockOf('b'), 0});
+    l.AnswerFound(key, header, value);
+    CHECK(l.Held(key).has_value());
+    CHECK(l.done());
+  }
+  SECTION("of this zone") {
+    l.PurgesLive(key);
+    l.AnswerFound(key, header, value);
+    CHECK_FALSE(l.Held(key).has_value());
+    CHECK_FALSE(l.done());
+    l.OfferOneRecord(EncodeKey(key), Seq(1), Seq(1));  // made anew, say
+    l.AnswerFound(key, header, value);
+    CHECK(l.Held(key).has_value());
+    CHECK(l.done());
   }
 }
 
