@@ -326,6 +326,10 @@ void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
   if (finished) PutMeta(batch);
 }
 
+bool PartitionReplica::WillFinish(const RecordHeader& deleted) const {
+  return std::any_of(unfinished_.begin(), unfinished_.end(), [&](const wire::Write& w) { return StampOf(w.stamp()) == deleted.deleted_by; });
+}
+
 void PartitionReplica::Finish(const wire::Write& write, StoreBatch* batch) {
   const ZoneId zone = ZoneId::Must(write.zone());
   switch (write.kind()) {

@@ -73,9 +73,9 @@ class PartitionReplica {
   // under way is durable. A damaged record is shown with an empty header.
   ReadOutcome Scan(std::string_view after, std::string_view last,
                    const std::function<void(const RecordKey&, const RecordHeader&)>& visit) const;
-  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all headers on the way.
+  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all records on the way.
   ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
-                        const std::function<void(const RecordHeader&)>& each = nullptr) const;
+                        const std::function<void(const RecordKey&, const RecordHeader&)>& each = nullptr) const;
   // Whether a committed delete of the record's chain or zone, later than `after`, has erased it, or is doing so.
   bool Erased(const RecordKey& key, Seq after = {}) const;
   // The last such delete since this was made.
@@ -91,6 +91,8 @@ class PartitionReplica {
   // Everything up to `committed` is committed: finishes deletes, prunes the log. Never moves back.
   void Commit(Seq committed, StoreBatch* batch);
   Seq committed() const { return meta_.committed; }
+  // Whether the bytes of this deleted chunk go so: the write that deleted it is in our log, and not committed yet.
+  bool WillFinish(const RecordHeader& deleted) const;
   // Makes the mark durable by itself, unless a write has done so: who lacks what is committed is known by it, over restarts too (R4.6).
   void KeepCommitted(StoreBatch* batch);
   // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable(), which it is

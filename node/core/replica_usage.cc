@@ -26,7 +26,7 @@ ReadOutcome PartitionReplica::Scan(std::string_view after, std::string_view last
 }
 
 ReadOutcome PartitionReplica::CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
-                                        const std::function<void(const RecordHeader&)>& each) const {
+                                        const std::function<void(const RecordKey&, const RecordHeader&)>& each) const {
   *blocks = *bytes = 0;
   // Entries of a deleted chain, and all of a zone that was dropped, stay until the delete is committed; the mark comes before them.
   std::set<std::pair<ZoneId, BlockId>> deleted;
@@ -39,7 +39,7 @@ ReadOutcome PartitionReplica::CountLive(std::string_view after, std::string_view
     const bool entry = live && key.kind == RecordKind::kEntry && !deleted.contains({key.zone, key.id});
     *blocks += chunk || (entry && key.position == 0) ? 1 : 0;
     *bytes += chunk || entry ? header.size : 0;
-    if (each) each(header);
+    if (each) each(key, header);
   });
 }
 

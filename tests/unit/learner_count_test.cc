@@ -61,17 +61,13 @@ class Learning {
     Has(key, std::move(header));
   }
   // A live write removes the registration of a zone.
-  void PurgesLive(const RecordKey& key) {
-    PartitionReplica& replica = ctx_.Replica(kPartition);
-    wire::Write write;
-    write.set_kind(wire::WRITE_KIND_PURGE_ZONE);
-    write.set_zone(key.zone.str());
-    write.set_id(key.id.str());
-    SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
-    write.set_hash(HashWrite(replica.meta().last_hash, write).str());
+  void PurgesLive(const RecordKey& key) { AppliesLive(wire::WRITE_KIND_PURGE_ZONE, key, {}); }
+  // One deletes a chunk.
+  void DeletesLive(const RecordKey& key, const RecordHeader& header) { AppliesLive(wire::WRITE_KIND_DELETE_CHUNK, key, header); }
+  void Commits(Seq seq) {
     StoreBatch batch;
-    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
-    ctx_.Persist(std::move(batch), [this, applied = replica.applied()] { ctx_.Replica(kPartition).DurableUpTo(applied); });
+    ctx_.Replica(kPartition).Commit(seq, &batch);
+    ctx_.Persist(std::move(batch), [] {});
     Take();
   }
   void Has(const RecordKey& key, RecordHeader header) {
@@ -137,6 +133,21 @@ class Learning {
     fetched.set_as_of(as_of.value);
     learner_.OnFetched(kPrimary, fetched, bodies);
     Wait();
+  }
+  void AppliesLive(wire::WriteKind kind, const RecordKey& key, const RecordHeader& header) {
+    PartitionReplica& replica = ctx_.Replica(kPartition);
+    wire::Write write;
+    write.set_kind(kind);
+    write.set_zone(key.zone.str());
+    write.set_id(key.id.str());
+    write.add_items()->set_hash(header.hash.str());
+    write.mutable_items(0)->set_size(header.size);
+    SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
+    write.set_hash(HashWrite(replica.meta().last_hash, write).str());
+    StoreBatch batch;
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+    ctx_.Persist(std::move(batch), [this, applied = replica.applied()] { ctx_.Replica(kPartition).DurableUpTo(applied); });
+    Take();
   }
   void Take() {
     Hear();
@@ -287,6 +298,32 @@ TEST_CASE("R5.3 S6: what was written in a log that was given up is fetched, thou
   l.LogReaches(Seq(92));
   l.OfferTheSame(key, header, Seq(92));
   CHECK(l.fetching() == fetched);
+}
+
+TEST_CASE("R10.2: the bytes of a chunk go with what deleted it, or once all is there if no log tells of that any more") {
+  const RecordKey key = ChunkAt('a');
+  RecordHeader header{.stamp = {Term(1), Boot(1), Seq(1)}, .hash = Sha256({"deleted"}), .size = 7};
+  const RecordHeader live = header;
+  header.deleted = true;
+  Learning l;
+  SECTION("deleted in an earlier choice's log, not committed then") {
+    header.deleted_by = {Term(1), Boot(1), Seq(3)};
+    l.Has(key, header);
+    l.LogReaches(Seq(5));
+    l.OfferTheSame(key, header, Seq(5));
+    REQUIRE(l.done());
+    CHECK(l.Held(key)->value_gone);
+  }
+  SECTION("deleted live") {
+    l.Has(key, live);
+    l.LogReaches(Seq(5));
+    l.DeletesLive(key, live);
+    l.OfferTheSame(key, header, Seq(6));
+    REQUIRE(l.done());
+    CHECK_FALSE(l.Held(key)->value_gone);
+    l.Commits(Seq(6));
+    CHECK(l.Held(key)->value_gone);
+  }
 }
 
 TEST_CASE("S2a: a learner that is chosen anew while it waits for the disk to count does not say that it has everything") {
