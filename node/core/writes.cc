@@ -67,26 +67,27 @@ void Writes::RefuseOrAwait(Request r, const google::rpc::Status& refusal) {
   if (!waits) AnswerRefusal(ctx_, held->waiter, refusal);
 }
 
-void Writes::Order(Request& r, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response) {
-  const auto refusal = primaries_.Order(r.partition, std::move(write), std::move(bodies), r.waiter,
-                                        [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); });
+Primaries::Done Writes::Answering(const Request& r, wire::DataResponse response) {
+  return [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); };
+}
+
+void Writes::Order(Request& r, wire::Write write, std::vector<Payload> bodies, Primaries::Done done) {
+  const auto refusal = primaries_.Order(r.partition, std::move(write), std::move(bodies), r.waiter, std::move(done));
   if (refusal) AnswerRefusal(ctx_, r.waiter, *refusal);
 }
 
-void Writes::Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response) {
+void Writes::Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, Primaries::Done done) {
   if (primaries_.StandingOf(r.partition, seq) == Primaries::Standing::kOrderAgain) {
     write.set_repeat(true);
-    return Order(r, std::move(write), std::move(bodies), std::move(response));
+    return Order(r, std::move(write), std::move(bodies), std::move(done));
   }
   RULE("R6.1 waits");
-  if (Planted(Bug::kRepeatUnacknowledged)) return Answer(ctx_, r.waiter, response);
-  primaries_.WhenAcknowledged(r.partition, seq, r.waiter,
-                              [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); });
+  if (Planted(Bug::kRepeatUnacknowledged)) return done();
+  primaries_.WhenAcknowledged(r.partition, seq, r.waiter, std::move(done));
 }
 
 void Writes::AnswerCommitted(Request& r, Seq seq, wire::DataResponse response) {
-  primaries_.WhenCommitted(r.partition, seq, r.waiter,
-                           [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); });
+  primaries_.WhenCommitted(r.partition, seq, r.waiter, Answering(r, std::move(response)));
 }
 
 bool Writes::Unconfirmed(Request& r) {
@@ -141,7 +142,7 @@ void Writes::PutChunk(Request r) {
   wire::DataResponse response = Response(r);
   if (outcome == ReadOutcome::kAbsent) {
     response.set_already_existed(false);
-    return Order(r, std::move(write), r.bodies, std::move(response));
+    return Order(r, std::move(write), r.bodies, Answering(r, std::move(response)));
   }
   if (header.deleted) {
     *response.mutable_status() = Refuse(Code::kFailedPrecondition, "CHUNK_DELETED",
@@ -156,19 +157,17 @@ void Writes::PutChunk(Request r) {
   }
   response.set_already_existed(true);
   if (hooks_.lost(r.partition, key)) return Restore(r, key, std::move(write), std::move(response));
-  Repeat(r, header.stamp.seq, std::move(write), r.bodies, std::move(response));
+  Repeat(r, header.stamp.seq, std::move(write), r.bodies, Answering(r, std::move(response)));
 }
 
 // The bytes were just shown to be those that no copy has any more: written again everywhere, as a repeated write is.
 void Writes::Restore(Request& r, const RecordKey& key, wire::Write write, wire::DataResponse response) {
   RULE("R6.5");
   write.set_repeat(true);
-  const auto refusal = primaries_.Order(r.partition, std::move(write), r.bodies, r.waiter,
-                                        [this, waiter = r.waiter, response = std::move(response), partition = r.partition, key] {
-                                          hooks_.restored(partition, key);
-                                          Answer(ctx_, waiter, response);
-                                        });
-  if (refusal) AnswerRefusal(ctx_, r.waiter, *refusal);
+  Order(r, std::move(write), r.bodies, [this, waiter = r.waiter, response = std::move(response), partition = r.partition, key] {
+    hooks_.restored(partition, key);
+    Answer(ctx_, waiter, response);
+  });
 }
 
 void Writes::DeleteChunk(Request r) {
@@ -185,15 +184,15 @@ void Writes::DeleteChunk(Request r) {
   auto* item = write.add_items();
   item->set_hash(header.hash.str());
   item->set_size(header.size);
-  if (header.deleted) return Repeat(r, header.deleted_by.seq, std::move(write), {}, Response(r));
+  // Repeated or not: who asked first may have gone before it was acknowledged, and then nobody was told.
+  Primaries::Done done = [this, waiter = r.waiter, response = Response(r), zone = r.zone, chunk = *id] {
+    TellRouters(ctx_, zone, chunk);
+    Answer(ctx_, waiter, response);
+  };
+  if (header.deleted) return Repeat(r, header.deleted_by.seq, std::move(write), {}, std::move(done));
   write.set_removed_blocks(1);
   write.set_removed_bytes(header.size);
-  const auto refusal = primaries_.Order(r.partition, std::move(write), {}, r.waiter,
-                                        [this, waiter = r.waiter, response = Response(r), zone = r.zone, chunk = *id] {
-                                          TellRouters(ctx_, zone, chunk);
-                                          Answer(ctx_, waiter, response);
-                                        });
-  if (refusal) AnswerRefusal(ctx_, r.waiter, *refusal);
+  Order(r, std::move(write), {}, std::move(done));
 }
 
 void Writes::Conflict(Request& r, const ChainEnd& end) {
@@ -248,7 +247,7 @@ void Writes::Append(Request r) {
     item->set_size(r.bodies[i]->size());
   }
   FillHead(op.position() + r.bodies.size(), previous, response.mutable_head()->mutable_head());
-  if (end.length == op.position() && end.hash == *predecessor) return Order(r, std::move(write), r.bodies, std::move(response));
+  if (end.length == op.position() && end.hash == *predecessor) return Order(r, std::move(write), r.bodies, Answering(r, std::move(response)));
   if (Unconfirmed(r)) return;
   if (op.position() + r.bodies.size() > end.length) return Conflict(r, end);
   // A repeat finds its own entries in place: the hash of the last one names all before it.
@@ -259,7 +258,7 @@ void Writes::Append(Request r) {
   if (found == ReadOutcome::kAbsent || header.hash != previous) return Conflict(r, end);
   RULE("R6.2 own entry");
   response.mutable_head()->set_already_existed(true);
-  Repeat(r, header.stamp.seq, std::move(write), r.bodies, std::move(response));
+  Repeat(r, header.stamp.seq, std::move(write), r.bodies, Answering(r, std::move(response)));
 }
 
 void Writes::DeleteChain(Request r) {
@@ -277,7 +276,7 @@ void Writes::DeleteChain(Request r) {
     RecordHeader mark;
     const RecordKey mark_key{r.zone, RecordKind::kChainDelete, *chain, 0};
     if (Troubled(r, replica.Find(mark_key, &mark), mark_key)) return;
-    return Repeat(r, mark.stamp.seq, std::move(write), {}, Response(r));
+    return Repeat(r, mark.stamp.seq, std::move(write), {}, Answering(r, Response(r)));
   }
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
@@ -287,7 +286,7 @@ void Writes::DeleteChain(Request r) {
   if (Unreadable(r, replica.CountLive(after, last, &blocks, &bytes))) return;
   write.set_removed_blocks(1);
   write.set_removed_bytes(bytes);
-  Order(r, std::move(write), {}, Response(r));
+  Order(r, std::move(write), {}, Answering(r, Response(r)));
 }
 
 bool Writes::ZoneGone(Request& r, const ZoneId& zone, bool* gone) {
@@ -327,9 +326,9 @@ void Writes::CreateZone(Request r) {
   *response.mutable_zones()->add_zones() = write.zone_record();
   if (same) {
     RULE("R6.3 made again");
-    return Repeat(r, header.stamp.seq, std::move(write), {}, std::move(response));
+    return Repeat(r, header.stamp.seq, std::move(write), {}, Answering(r, std::move(response)));
   }
-  if (outcome == ReadOutcome::kAbsent) return Order(r, std::move(write), {}, std::move(response));
+  if (outcome == ReadOutcome::kAbsent) return Order(r, std::move(write), {}, Answering(r, std::move(response)));
   response.clear_result();
   *response.mutable_status() = Refuse(Code::kAlreadyExists, "ZONE_EXISTS",
                                       "a zone named \"" + zone.name() + "\" exists, or is being deleted still; nothing was created");
@@ -370,13 +369,13 @@ void Writes::DropZone(Request r) {
   RecordHeader mark;
   const ReadOutcome outcome = replica.Find(key, &mark);
   if (Troubled(r, outcome, key)) return;
-  if (outcome == ReadOutcome::kFound) return Repeat(r, mark.stamp.seq, std::move(write), {}, Response(r));
+  if (outcome == ReadOutcome::kFound) return Repeat(r, mark.stamp.seq, std::move(write), {}, Answering(r, Response(r)));
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
   if (Unreadable(r, replica.CountLive(r.zone.view(), r.zone.str() + std::string(64, '\xff'), &blocks, &bytes))) return;
   write.set_removed_blocks(blocks);
   write.set_removed_bytes(bytes);
-  Order(r, std::move(write), {}, Response(r));
+  Order(r, std::move(write), {}, Answering(r, Response(r)));
 }
 
 void Writes::PurgeZone(const wire::ZoneRecord& zone, const Waiter& waiter, Primaries::Done done) {

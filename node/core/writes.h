@@ -52,10 +52,10 @@ class Writes {
   void DeleteZone(Request r);
   void DropZone(Request r);
 
-  // Orders the write, and answers with `response` once it may be acknowledged.
-  void Order(Request& r, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
-  // The same entry stands there since `seq`: answers once that is acknowledged, ordering it again if it lacks a copy (R6).
-  void Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, wire::DataResponse response);
+  // Orders the write; `done` runs once it may be acknowledged.
+  void Order(Request& r, wire::Write write, std::vector<Payload> bodies, Primaries::Done done);
+  // The same entry stands there since `seq`: `done` runs once that is acknowledged; it is ordered again if it lacks a copy (R6).
+  void Repeat(Request& r, Seq seq, wire::Write write, std::vector<Payload> bodies, Primaries::Done done);
   // The same bytes came for a chunk that is damaged on every copy (R6.5).
   void Restore(Request& r, const RecordKey& key, wire::Write write, wire::DataResponse response);
   // Answers once everything up to `seq` is committed: a refusal must not rest on what may still be cut off.
@@ -73,6 +73,7 @@ class Writes {
   bool ZoneGone(Request& r, const ZoneId& zone, bool* gone);
   void Conflict(Request& r, const ChainEnd& end);
   wire::DataResponse Response(const Request& r) const { return AnswerTo(ctx_, r.waiter); }
+  Primaries::Done Answering(const Request& r, wire::DataResponse response);
 
   Context& ctx_;
   Primaries& primaries_;
