@@ -8,6 +8,7 @@
 #include "cluster/sha256.h"
 #include "node/core/record_check.h"
 #include "node/core/replica.h"
+#include "node/core/write_keys.h"
 
 namespace coffer::node {
 namespace {
@@ -220,6 +221,7 @@ void SurvivorMerge::MakeWhole(PartitionId partition, Job& job) {
   StoreBatch batch;
   ZoneId dropped;
   bool any_dropped = false;
+  bool readable = true;
   std::set<std::pair<ZoneId, BlockId>> deleted;
   // Entries come newest first. A chain stands from its beginning to the first place where an entry does not follow the one before.
   std::optional<ScannedRecord> above;
@@ -258,18 +260,42 @@ void SurvivorMerge::MakeWhole(PartitionId partition, Job& job) {
       batch.changes.push_back(StoreBatch::EraseRecord{partition, key});
     } else if (key.kind == RecordKind::kEntry) {
       entry(record);
+    } else if (key.kind == RecordKind::kZone) {
+      readable = MarkDropped(partition, key, &batch);
     } else if (record.header.deleted && !record.header.value_gone) {
       RecordHeader header = record.header;
       header.value_gone = true;
       batch.changes.push_back(StoreBatch::DropValue{partition, key, std::move(header)});
     }
-    return true;
+    return readable;
   });
   close();
-  if (outcome == ReadOutcome::kFailed) {
+  if (outcome == ReadOutcome::kFailed || !readable) {
     return StopUnreadable("the survivors of partition " + std::to_string(partition) + " are merged");
   }
   Write(partition, job, std::move(batch), &SurvivorMerge::Begin);
+}
+
+// Zones are dropped for a committed deletion only, the registry's own blocks among them, and before the registration is purged. A survivor
+// that was removed before may bring it back; it is not erased here, because other partitions may have blocks of the zone still: their drop
+// is asked for again, and then it is purged.
+bool SurvivorMerge::MarkDropped(PartitionId partition, const RecordKey& key, StoreBatch* batch) {
+  RecordHeader header, drop;
+  Payload value;
+  wire::ZoneRecord zone;
+  const auto read = ctx_.store.Read(partition, key, &header, &value);
+  if (read != ReadOutcome::kFound) return read != ReadOutcome::kFailed;
+  if (!value || !zone.ParseFromString(*value) || zone.deleting()) return true;
+  const auto id = ZoneId::From(zone.id());
+  if (!id) return true;
+  const auto dropped = ctx_.store.Lookup(partition, DropKey(*id), &drop);  // a damaged mark is one
+  if (dropped == ReadOutcome::kFailed || dropped == ReadOutcome::kAbsent) return dropped == ReadOutcome::kAbsent;
+  RULE("L10.3 zone");
+  zone.set_deleting(true);
+  const auto going = std::make_shared<const std::string>(zone.SerializeAsString());
+  batch->changes.push_back(StoreBatch::PutRecord{
+      partition, key, {.stamp = std::max(header.stamp, drop.stamp), .hash = Sha256({*going}), .size = going->size()}, going});
+  return true;
 }
 
 void SurvivorMerge::CutChain(PartitionId partition, Job& job, const RecordKey& first, std::uint64_t end, StoreBatch* batch) {

@@ -60,6 +60,8 @@ class SurvivorMerge {
   void SetAside(PartitionId partition, Job& job, const RecordKey& key, const RecordHeader& header, const Payload& value);
   // What is here is made whole, counted, and made the beginning of a log.
   void MakeWhole(PartitionId partition, Job& job);
+  // A registration of a zone that was dropped here is going. False: the disk gave up.
+  bool MarkDropped(PartitionId partition, const RecordKey& key, StoreBatch* batch);
   void CutChain(PartitionId partition, Job& job, const RecordKey& first, std::uint64_t end, StoreBatch* batch);
   void Begin(PartitionId partition, Job& job);
   void Write(PartitionId partition, Job& job, StoreBatch batch, void (SurvivorMerge::*then)(PartitionId, Job&));

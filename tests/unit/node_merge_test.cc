@@ -42,6 +42,15 @@ Record DeletedChunk(std::uint8_t n, const std::string& value, Stamp stamp, Stamp
 Record Mark(RecordKind kind, std::uint8_t n, Stamp stamp) {
   return {{kZone, kind, kind == RecordKind::kZoneDrop ? BlockId{} : Id(n), 0}, {.stamp = stamp}, nullptr};
 }
+// The registration of kZone.
+Record Registration(bool deleting, Stamp stamp) {
+  wire::ZoneRecord zone;
+  zone.set_id(kZone.str());
+  zone.set_name("a zone");
+  zone.set_deleting(deleting);
+  const std::string value = zone.SerializeAsString();
+  return {{ZoneId{}, RecordKind::kZone, Id(5), 0}, {.stamp = stamp, .hash = Sha256({value}), .size = value.size()}, std::make_shared<const std::string>(value)};
+}
 // The entry at `position` behind an entry of this hash.
 Record Entry(std::uint8_t chain, std::uint64_t position, const Digest& predecessor, const std::string& body, Stamp stamp) {
   Record record{{kZone, RecordKind::kEntry, Id(chain), position}, {.stamp = stamp, .size = body.size()}, std::make_shared<const std::string>(body)};
@@ -368,6 +377,23 @@ TEST_CASE("L10: what a delete covers on one copy goes, though another still has 
   CHECK_FALSE(s.Dropped());
   CHECK(zone.Records(zone.mine).size() == 1);
   CHECK(zone.meta().blocks == 0);
+}
+
+TEST_CASE("L10: a zone that was dropped is being deleted, though a survivor has its registration from before that") {  // L10.3
+  const Record before = Registration(false, At(3, 1));
+  const Record going = Registration(true, At(3, 2));
+  Survivors s;
+  const bool dropped = GENERATE(true, false);
+  const bool mine = GENERATE(true, false);
+  if (dropped) s.Hold(mine ? s.other : s.mine, {Mark(RecordKind::kZoneDrop, 0, At(5, 20))});  // and purged it then
+  s.Hold(mine ? s.mine : s.other, {before});
+  s.Extent(mine ? s.other : s.mine, {.last = At(5, 21), .committed = Seq(21)});
+  for (int again = 0; again < 2; ++again) {
+    REQUIRE(s.Run());
+    const auto records = s.Records(s.mine);
+    CHECK(records.size() == (dropped ? 2 : 1));
+    CHECK(records.at(EncodeKey(before.key)) == *(dropped ? going : before).value);
+  }
 }
 
 TEST_CASE("L10: a record that does not verify gives way to the survivor's good one, and never the other way") {  // L10.2
