@@ -135,8 +135,10 @@ void LearnerResync::Tick() {
   tally_.Tick();
 }
 
-// One step: whatever comes next and is not waiting for an answer. `started`: an answer is awaited.
+// One step: whatever comes next and is not waiting for an answer. `started`: an answer is awaited. Not before the log begins, nor after
+// it was begun for a later choice, of which nothing but its start has come: what that lacks is not known to be here (L10.6).
 void LearnerResync::Continue(PartitionId partition, Job& job) {
+  if (!log_started_(partition, job.choice)) return;
   job.begun = true;
   if (job.ranges || job.listing) return OnAdvanced(partition);
   if (job.started) return;
@@ -432,7 +434,8 @@ void LearnerResync::Finish(PartitionId partition, Job& job) {
     if (it != jobs_.end() && Planted(Bug::kEarlierChoiceCounts)) return CountUp(partition, it->second);
     if (it == jobs_.end() || it->second.number != number) return;  // chosen anew meanwhile: nothing is compared yet (S2a)
     Job& job = it->second;
-    if (job.history && !job.done && job.complete && job.todo.empty() && job.fetch.empty()) CountUp(partition, job);
+    const bool all = job.complete && job.todo.empty() && job.fetch.empty();
+    if (job.history && !job.done && all && log_started_(partition, job.choice)) CountUp(partition, job);
   });
 }
 

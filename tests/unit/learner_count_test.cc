@@ -23,9 +23,14 @@ const NodeId kPrimary = NodeId::Must("the-primary-16by");
 // A learner of one partition, and its primary, for which the test speaks. What the learner writes is durable at once, unless the disk stands still.
 class Learning {
  public:
-  Learning() : ctx_(LearnerConfig(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) { Choose(1); }
+  Learning() : ctx_(LearnerConfig(), store_, 1), learner_(ctx_, [this](PartitionId, std::uint64_t choice) { return choice == log_of; }) { Choose(1); }
 
-  void Choose(std::uint64_t choice) { learner_.OnRole(kPrimary, ChosenRole(kPartition, choice)); }
+  // The log begins where this choice says, unless that is yet to come.
+  void Choose(std::uint64_t choice) {
+    log_of = choice;
+    ChooseOnly(choice);
+  }
+  void ChooseOnly(std::uint64_t choice) { learner_.OnRole(kPrimary, ChosenRole(kPartition, choice)); }
 
   // Long enough that whatever waits is tried again.
   void Wait() {
@@ -96,8 +101,12 @@ class Learning {
   }
   bool fetching() const { return fetch_call_ != 0; }
   bool done() const { return done_; }
+  int compared() const { return compared_; }
+  // Writes before the log may be missing.
+  bool lacks() const { return ctx_.replicas.at(kPartition)->meta().lacks_to != Seq{}; }
 
   bool disk_stands = false;
+  std::uint64_t log_of = 0;  // the choice that it was begun for
 
  private:
   // Of the partition, in the term and by the process that asked for the learner.
@@ -164,6 +173,7 @@ class Learning {
     for (const Outgoing& o : std::exchange(ctx_.out.send, {})) {
       const wire::Peer& said = o.message.header;
       if (said.has_fetch_request()) fetch_call_ = said.fetch_request().call();
+      compared_ += said.has_ranges_request() ? 1 : 0;
       done_ = done_ || said.has_history_done();
     }
   }
@@ -172,6 +182,7 @@ class Learning {
   Context ctx_;
   LearnerResync learner_;
   std::uint64_t fetch_call_ = 0;
+  int compared_ = 0;  // how often it asked what to compare with
   bool done_ = false;
 };
 
@@ -339,6 +350,48 @@ TEST_CASE("S2a: a learner that is chosen anew while it waits for the disk to cou
   l.Choose(2);  // something may have been written in between that it lacks
   l.DiskGoesOn();
   CHECK_FALSE(l.done());
+}
+
+TEST_CASE("S2a L10.6: what a later choice's log lacks is not taken to be there by what was compared for an earlier one") {
+  const bool chosen_anew = GENERATE(false, true);
+  Learning l;
+  const std::string key = EncodeKey(ChunkAt('a'));
+  l.LogReaches(Seq(4));
+  l.OfferOneRecord(key, Seq(4), Seq(4));
+  REQUIRE(l.fetching());
+  const auto starts = [&] {  // and the role is to come
+    if (chosen_anew) l.log_of = 2;
+  };
+  SECTION("it began before all was compared") {
+    starts();
+    l.AnswerGone(key, Seq(4));
+  }
+  SECTION("it began while that waited for the disk") {
+    l.disk_stands = true;
+    l.LogReaches(Seq(5));
+    l.AnswerGone(key, Seq(5));
+    starts();
+    l.DiskGoesOn();
+  }
+  CHECK(l.done() == !chosen_anew);
+  CHECK(l.lacks() == chosen_anew);
+}
+
+TEST_CASE("S2a I15: nothing is compared before the log begins, though what was fetched for an earlier choice becomes durable") {
+  const bool begun = GENERATE(false, true);
+  const std::string value = "fetched";
+  const RecordHeader header{.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()};
+  Learning l;
+  l.Wait();
+  l.OfferOneRecord(EncodeKey(ChunkAt('a')));
+  REQUIRE(l.fetching());
+  l.disk_stands = true;
+  l.AnswerFound(ChunkAt('a'), header, value);
+  const int before = l.compared();
+  l.ChooseOnly(2);
+  if (begun) l.log_of = 2;
+  l.DiskGoesOn();
+  CHECK(l.compared() - before == (begun ? 1 : 0));
 }
 
 }  // namespace
