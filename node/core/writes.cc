@@ -380,7 +380,7 @@ void Writes::DropZone(Request r) {
 
 void Writes::PurgeZone(const wire::ZoneRecord& zone, const Waiter& waiter, Primaries::Done done) {
   const PartitionId registry = cluster::RegistryPartition(ctx_.layout->partition_count());
-  if (!ctx_.IsPrimary(registry)) return;
+  if (primaries_.WhyNoWrites(registry, /*adds_data=*/false)) return;  // asked for again
   wire::Write write = NewWrite(wire::WRITE_KIND_PURGE_ZONE, ZoneId{}, Sha256({zone.name()}).view());
   const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({zone.name()}).view()), 0};
   RecordHeader header;

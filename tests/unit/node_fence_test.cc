@@ -383,5 +383,36 @@ TEST_CASE("R2.5 who waits for a write that the learner was not sent has to ask a
   CHECK_FALSE(acknowledged);
 }
 
+// Purges a zone, the blocks of which are dropped, as `side` leads the registry; whether that was ordered.
+template <class Primary>
+bool Purges(Primary& side) {
+  wire::ZoneRecord zone;
+  zone.set_id(std::string(ZoneId::kSize, 'z'));
+  zone.set_name("going");
+  zone.set_deleting(true);
+  const auto value = std::make_shared<const std::string>(zone.SerializeAsString());
+  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({zone.name()}).view()), 0};
+  side.store.Write({{StoreBatch::PutRecord{0, key, {.hash = Sha256({*value}), .size = value->size()}, value}}}, nullptr);
+  side.store.CompleteWrites();
+  Reads reads(side.ctx, side.primaries, [](PartitionId) { return std::nullopt; });
+  Writes writes(side.ctx, side.primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_marked = {}, .zone_deleted = {}});
+  const Seq before = side.ctx.Replica(0).last();
+  writes.PurgeZone(zone, {kThird, 1, side.ctx.now + std::chrono::seconds(5)}, [] {});
+  side.SyncAll();
+  return before < side.ctx.Replica(0).last();
+}
+
+TEST_CASE("R2 R4.1 the registration of a deleted zone, too, is purged only by a primary that is active, and can make min_copies copies") {
+  Leading l;
+  REQUIRE(l.Contacts(kTerm, 1));
+  CHECK_FALSE(Purges(l));
+  REQUIRE(l.Activates(kTerm, 1));
+  CHECK(Purges(l));
+  LeadingAlone alone(/*min_copies=*/2);
+  CHECK_FALSE(Purges(alone));
+  alone.FindLearner();
+  CHECK(Purges(alone));
+}
+
 }  // namespace
 }  // namespace coffer::node
