@@ -383,21 +383,25 @@ TEST_CASE("R2.5 who waits for a write that the learner was not sent has to ask a
   CHECK_FALSE(acknowledged);
 }
 
-// Purges a zone, the blocks of which are dropped, as `side` leads the registry; whether that was ordered.
-template <class Primary>
-bool Purges(Primary& side) {
+wire::ZoneRecord GoingZone(char id) {
   wire::ZoneRecord zone;
-  zone.set_id(std::string(ZoneId::kSize, 'z'));
-  zone.set_name("going");
+  zone.set_id(std::string(ZoneId::kSize, id));
+  zone.set_name("a name");
   zone.set_deleting(true);
-  const auto value = std::make_shared<const std::string>(zone.SerializeAsString());
-  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({zone.name()}).view()), 0};
+  return zone;
+}
+
+// Purges a zone, the blocks of which are dropped, as `side` leads the registry, where one is registered by that name; whether that was ordered.
+template <class Primary>
+bool Purges(Primary& side, const wire::ZoneRecord& registered = GoingZone('z')) {
+  const auto value = std::make_shared<const std::string>(registered.SerializeAsString());
+  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockId::Must(Sha256({registered.name()}).view()), 0};
   side.store.Write({{StoreBatch::PutRecord{0, key, {.hash = Sha256({*value}), .size = value->size()}, value}}}, nullptr);
   side.store.CompleteWrites();
   Reads reads(side.ctx, side.primaries, [](PartitionId) { return std::nullopt; });
   Writes writes(side.ctx, side.primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_marked = {}, .zone_deleted = {}});
   const Seq before = side.ctx.Replica(0).last();
-  writes.PurgeZone(zone, {kThird, 1, side.ctx.now + std::chrono::seconds(5)}, [] {});
+  writes.PurgeZone(GoingZone('z'), {kThird, 1, side.ctx.now + std::chrono::seconds(5)}, [] {});
   side.SyncAll();
   return before < side.ctx.Replica(0).last();
 }
@@ -412,6 +416,12 @@ TEST_CASE("R2 R4.1 the registration of a deleted zone, too, is purged only by a 
   CHECK_FALSE(Purges(alone));
   alone.FindLearner();
   CHECK(Purges(alone));
+}
+
+TEST_CASE("R6.3 the name of a zone that was deleted and purged may be that of a later one, which stays") {
+  LeadingAlone l(/*min_copies=*/1);
+  CHECK_FALSE(Purges(l, GoingZone('y')));
+  CHECK(Purges(l));
 }
 
 }  // namespace

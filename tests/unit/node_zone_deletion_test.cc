@@ -47,10 +47,17 @@ class Registry : public OneSide {
     REQUIRE(ctx.Replica(registry).committed() == Seq(1));
   }
 
+  // A second later.
+  void Tick() {
+    ctx.now += std::chrono::seconds(1);
+    deletion.Tick();
+  }
+
   const PartitionId registry = cluster::RegistryPartition(kPartitions);
   std::vector<wire::DataRequest> asked;  // partitions that are to drop the zone
+  int purges = 0;
   ZoneDeletion deletion{ctx, [this](wire::DataRequest r) { asked.push_back(std::move(r)); },
-                        [](const wire::ZoneRecord&, Waiter, std::function<void()>) {}, [](PartitionId, const RecordKey&) {}};
+                        [this](const wire::ZoneRecord&, Waiter, std::function<void()>) { ++purges; }, [](PartitionId, const RecordKey&) {}};
 };
 
 TEST_CASE("a zone's blocks stay while its deletion may be cut off, and go once it is committed") {
@@ -97,6 +104,31 @@ TEST_CASE("who leads the registry no more goes on with no deletion") {
   r.ctx.now += std::chrono::seconds(2);
   r.deletion.Tick();
   CHECK(r.asked.empty());
+}
+
+TEST_CASE("I10: a zone's registration goes once every partition has said that its blocks are dropped, and no refusal says that") {
+  Registry r;
+  r.Commit();
+  r.deletion.OnRegistryActive();
+  REQUIRE(r.asked.size() == kPartitions);
+  const auto answers = [&](const wire::DataRequest& request, int code, bool fenced) {
+    wire::DataResponse response;
+    response.set_call(request.call());
+    response.mutable_status()->set_code(code);
+    response.set_fenced(fenced);
+    r.deletion.OnResponse(response);
+    r.Tick();
+  };
+  const auto asked = std::exchange(r.asked, {});
+  answers(asked[0], 0, /*fenced=*/false);
+  answers(asked[1], 14, /*fenced=*/false);
+  CHECK(r.purges == 0);
+  answers(asked[1], 0, /*fenced=*/true);
+  CHECK(r.purges == 0);
+  REQUIRE_FALSE(r.asked.empty());
+  for (const auto& again : r.asked) CHECK(again.partition() == asked[1].partition());
+  answers(r.asked.back(), 0, /*fenced=*/false);
+  CHECK(r.purges == 1);
 }
 
 }  // namespace
