@@ -30,7 +30,11 @@ class Learning {
     log_of = choice;
     ChooseOnly(choice);
   }
-  void ChooseOnly(std::uint64_t choice) { learner_.OnRole(kPrimary, ChosenRole(kPartition, choice)); }
+  void ChooseOnly(std::uint64_t choice, Seq base = {}) {
+    wire::LearnerRole role = ChosenRole(kPartition, choice);
+    role.set_base(base.value);
+    learner_.OnRole(kPrimary, role);
+  }
 
   // Long enough that whatever waits is tried again.
   void Wait() {
@@ -69,6 +73,15 @@ class Learning {
   void PurgesLive(const RecordKey& key) { AppliesLive(wire::WRITE_KIND_PURGE_ZONE, key, {}); }
   // One deletes a chunk.
   void DeletesLive(const RecordKey& key, const RecordHeader& header) { AppliesLive(wire::WRITE_KIND_DELETE_CHUNK, key, header); }
+  // One puts a chunk.
+  void PutsLive(const RecordKey& key, const std::string& value) {
+    AppliesLive(wire::WRITE_KIND_PUT_CHUNK, key, {.hash = Sha256({value}), .size = value.size()}, {std::make_shared<const std::string>(value)});
+  }
+  void Damage(const RecordKey& key) { REQUIRE(store_.DamageRecord(kPartition, key, MemoryStore::Part::kHeader)); }
+  ReadOutcome Finds(const RecordKey& key) const {
+    RecordHeader header;
+    return store_.Lookup(kPartition, key, &header);
+  }
   void Commits(Seq seq) {
     StoreBatch batch;
     ctx_.Replica(kPartition).Commit(seq, &batch);
@@ -99,7 +112,10 @@ class Learning {
     disk_stands = false;
     Take();
   }
+  // The next answer is to the fetch of this number.
+  void AnswerCall(std::uint64_t call) { fetch_call_ = call; }
   bool fetching() const { return fetch_call_ != 0; }
+  std::uint64_t fetch_call() const { return fetch_call_; }
   bool done() const { return done_; }
   int compared() const { return compared_; }
   // Writes before the log may be missing.
@@ -143,7 +159,7 @@ class Learning {
     learner_.OnFetched(kPrimary, fetched, bodies);
     Wait();
   }
-  void AppliesLive(wire::WriteKind kind, const RecordKey& key, const RecordHeader& header) {
+  void AppliesLive(wire::WriteKind kind, const RecordKey& key, const RecordHeader& header, std::vector<Payload> bodies = {}) {
     PartitionReplica& replica = ctx_.Replica(kPartition);
     wire::Write write;
     write.set_kind(kind);
@@ -154,7 +170,7 @@ class Learning {
     SetStamp({Term(1), Boot(1), replica.last().Next()}, write.mutable_stamp());
     write.set_hash(HashWrite(replica.meta().last_hash, write).str());
     StoreBatch batch;
-    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), std::move(bodies), &batch));
     ctx_.Persist(std::move(batch), [this, applied = replica.applied()] { ctx_.Replica(kPartition).DurableUpTo(applied); });
     Take();
   }
@@ -311,6 +327,19 @@ TEST_CASE("R5.3 S6: what was written in a log that was given up is fetched, thou
   CHECK(l.fetching() == fetched);
 }
 
+TEST_CASE("S5: a record that does not verify, and was written since it was not listed, is left alone") {
+  const bool since = GENERATE(true, false);
+  const RecordKey key = ChunkAt('a');
+  Learning l;
+  l.LogReaches(Seq(5));
+  l.PutsLive(key, "live");
+  l.Damage(key);
+  const Seq as_of(since ? 5 : 6);
+  l.OfferOneRecord(EncodeKey(ChunkAt('b')), as_of, as_of);
+  REQUIRE(l.fetching());
+  CHECK(l.Finds(key) == (since ? ReadOutcome::kDamaged : ReadOutcome::kAbsent));
+}
+
 TEST_CASE("R10.2: the bytes of a chunk go with what deleted it, or once all is there if no log tells of that any more") {
   const RecordKey key = ChunkAt('a');
   RecordHeader header{.stamp = {Term(1), Boot(1), Seq(1)}, .hash = Sha256({"deleted"}), .size = 7};
@@ -392,6 +421,45 @@ TEST_CASE("S2a I15: nothing is compared before the log begins, though what was f
   if (begun) l.log_of = 2;
   l.DiskGoesOn();
   CHECK(l.compared() - before == (begun ? 1 : 0));
+}
+
+TEST_CASE("S2a: what the primary saw before it chose is not compared with") {
+  Learning l;
+  const std::string key = EncodeKey(ChunkAt('a'));
+  l.LogReaches(Seq(9));
+  l.log_of = 2;
+  l.ChooseOnly(2, Seq(7));
+  l.Wait();
+  SECTION("ranges") {
+    l.OfferOneRecord(key, Seq(6), Seq(7));
+    CHECK_FALSE(l.fetching());  // no listing was asked for
+  }
+  SECTION("a listing") {
+    l.OfferOneRecord(key, Seq(7), Seq(6));
+    CHECK_FALSE(l.fetching());
+  }
+  l.OfferOneRecord(key, Seq(7), Seq(7));
+  CHECK(l.fetching());
+}
+
+TEST_CASE("S2a: what was fetched for an earlier choice is not taken") {
+  const std::string value = "fetched";
+  const RecordKey key = ChunkAt('a');
+  const RecordHeader header{.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()};
+  Learning l;
+  l.Wait();
+  l.OfferOneRecord(EncodeKey(key));
+  const std::uint64_t earlier = l.fetch_call();
+  REQUIRE(earlier != 0);
+  l.Choose(2);
+  l.AnswerFound(key, header, value);
+  CHECK_FALSE(l.Held(key).has_value());
+  l.OfferOneRecord(EncodeKey(key));
+  l.AnswerCall(earlier);
+  l.AnswerFound(key, header, value);
+  CHECK_FALSE(l.Held(key).has_value());
+  l.AnswerFound(key, header, value);  // what is asked for again by now
+  CHECK(l.Held(key).has_value());
 }
 
 }  // namespace
