@@ -79,8 +79,21 @@ class Following : public Logged {
     return ctx.replicas.find(0) == ctx.replicas.end();
   }
   std::uint64_t LogStart() { return ctx.Replica(0).meta().log_start.value; }
+  // Whether it takes the word that it is chosen, or not any more.
+  bool Hears(std::uint64_t choice, bool chosen) {
+    wire::LearnerRole role;
+    role.set_term(kTerm);
+    role.set_boot(1);
+    role.set_choice(choice);
+    role.set_chosen(chosen);
+    heard_roles = 0;
+    followers.OnLearnerRole(kOther, role);
+    return heard_roles == 1;
+  }
 
-  Followers followers{ctx, {.newer_layout = [](const NodeId&, Epoch) {}, .learner_role = {}, .durable = [](PartitionId) {},
+  int heard_roles = 0;
+  Followers followers{ctx, {.newer_layout = [](const NodeId&, Epoch) {},
+                            .learner_role = [this](const NodeId&, const wire::LearnerRole&) { ++heard_roles; }, .durable = [](PartitionId) {},
                             .advanced = [](PartitionId) {}}};
 };
 
@@ -129,6 +142,19 @@ TEST_CASE("S2a the beginning of a log that was said of an earlier choice is not 
   f.Start(/*choice=*/1, 9);
   CHECK(f.LogStart() == 7);
   CHECK(f.Said().empty());
+}
+
+TEST_CASE("S2a that an earlier choice is withdrawn ends nothing once a later one has begun the log") {
+  Following f(/*learner=*/true);
+  f.Start(/*choice=*/1, 7);
+  CHECK(f.followers.LearnsFor(0, 1));
+  f.Start(/*choice=*/2, 9);
+  CHECK_FALSE(f.Hears(/*choice=*/1, /*chosen=*/false));
+  CHECK(f.followers.LearnsFor(0, 2));
+  CHECK_FALSE(f.Hears(/*choice=*/1, /*chosen=*/true));
+  CHECK(f.Hears(/*choice=*/2, /*chosen=*/true));
+  CHECK(f.Hears(/*choice=*/2, /*chosen=*/false));
+  CHECK_FALSE(f.followers.LearnsFor(0, 2));
 }
 
 TEST_CASE("R4.3 the beginning of a log that comes late takes nothing back") {

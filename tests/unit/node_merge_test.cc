@@ -7,6 +7,7 @@
 #include "node/core/survivor_merge.h"
 #include "node/memory_store.h"
 #include "test_support.h"
+#include "unit/node_sides.h"
 
 namespace coffer::node {
 namespace {
@@ -394,6 +395,31 @@ TEST_CASE("L10: a zone that was dropped is being deleted, though a survivor has 
     CHECK(records.size() == (dropped ? 2 : 1));
     CHECK(records.at(EncodeKey(before.key)) == *(dropped ? going : before).value);
   }
+}
+
+TEST_CASE("L10: who merges begins once what was on its way to its disk is there") {  // L10.1
+  OneSide side;
+  side.Adopt(9, {cluster::Group{0, {0}, Term(9), {0, 1}, {0, 1}}});
+  side.ctx.linked.insert(OneSide::kOther);
+  PartitionReplica& replica = side.ctx.Replica(0);
+  wire::Write write;
+  write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+  write.set_zone(kZone.str());
+  SetStamp(At(3, 1), write.mutable_stamp());
+  write.set_hash(HashWrite(Digest{}, write).str());
+  StoreBatch batch;
+  REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+  side.ctx.Persist(std::move(batch), [&replica, applied = replica.applied()] { replica.DurableUpTo(applied); });
+  SurvivorMerge merge(side.ctx, [](const wire::ChangeRequest&) {}, [](PartitionId) {});
+  const auto asks = [&] {
+    side.ctx.now += std::chrono::milliseconds(600);
+    merge.Tick();
+    return side.CountSaid([](const wire::Peer& m) { return m.has_list_request(); });
+  };
+  merge.StartTerm(0);
+  CHECK(asks() == 0);
+  side.SyncAll();
+  CHECK(asks() == 1);
 }
 
 TEST_CASE("L10: a record that does not verify gives way to the survivor's good one, and never the other way") {  // L10.2
