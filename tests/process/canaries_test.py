@@ -17,7 +17,8 @@ import socket
 import cluster
 from api import Api, Refused
 from canaries import PIECE, Canaries, forms, pieces
-from cluster import ClusterTest, environment, free_port, wait_until
+from cluster import ClusterTest, environment, wait_until
+from ports import free_port
 from proxy import ProxiedCluster, Proxy
 
 

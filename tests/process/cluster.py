@@ -1,6 +1,6 @@
 """Real processes on loopback: members of a cluster, the command line, and conditions to wait for.
 
-Each test has a folder of its own under /tmp and ports the system gave out. Nothing sleeps for a fixed time: everything waits for
+Each test has a folder of its own under /tmp and ports of its own (ports.py). Nothing sleeps for a fixed time: everything waits for
 a condition, and fails with the last thing seen when it does not come true.
 """
 import json
@@ -8,12 +8,13 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 import urllib.request
+
+from ports import free_port
 
 BIN = pathlib.Path(os.environ.get("COFFER_BIN", "build/bin")).resolve()
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -22,17 +23,6 @@ SLOWNESS = int(os.environ.get("COFFER_SLOWNESS", "1"))
 
 # Exit codes of `coffer`.
 OK, FAILURE, USAGE, NOT_FOUND, DEGRADED, UNAVAILABLE, TIMEOUT = 0, 1, 2, 3, 4, 5, 124
-
-
-def free_port(used=set()):
-    """A port of loopback that nobody has, and that no test of this process was given before."""
-    while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in used:
-            used.add(port)
-            return port
 
 
 def environment():

@@ -4,7 +4,8 @@ import random
 
 import cluster
 from api import Api, Refused
-from cluster import ClusterTest, free_port, metrics, wait_until
+from cluster import ClusterTest, metrics, wait_until
+from ports import free_port
 
 CHUNKS = 100
 SIZE = 40_000  # all of them are four times what memory holds

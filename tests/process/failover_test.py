@@ -10,6 +10,7 @@ from collections import Counter
 import cluster
 from cluster import ClusterTest
 from load import Load
+from ports import free_port
 from workers import Workers
 
 
@@ -78,7 +79,7 @@ class AllAtOnce(ClusterTest):
             member.kill()
         for member in c.members.values():
             if member.name != "node-1":
-                member.settings["listen"] = f"127.0.0.1:{cluster.free_port()}"
+                member.settings["listen"] = f"127.0.0.1:{free_port()}"
             member.settings["join"] = c["node-1"].settings["listen"]
         for member in c.members.values():
             member.start()
@@ -116,7 +117,7 @@ class Stopping(ClusterTest):
         """SIGTERM under load, with all that watches a member at work beside: metrics, probes, the status, secrets read again."""
         c = self.cluster()
         for member in c.members.values():
-            member.settings["metrics_listen"] = f"127.0.0.1:{cluster.free_port()}"
+            member.settings["metrics_listen"] = f"127.0.0.1:{free_port()}"
         c.start()
         workers = Workers(c)
         self.addCleanup(workers.close)

@@ -4,6 +4,7 @@ import subprocess
 
 import cluster
 from cluster import ClusterTest
+from ports import free_port
 
 
 class Growth(ClusterTest):
@@ -46,7 +47,7 @@ class Growth(ClusterTest):
         for name in ["node-1", "node-2", "node-3"]:
             self.assertGreater(c.member_status(name, status)["primaries"], 0.29 * status["partitions"])
         # The first one dies: all is still there, through a router of its own.
-        router = cluster.free_port()
+        router = free_port()
         c.add_member("router", role="router", public_listen=f"127.0.0.1:{router}", join=c["node-2"].settings["listen"]).start()
         c.router_port = router
         c.wait_members(4)
@@ -64,7 +65,7 @@ class Growth(ClusterTest):
         self.assertIn(str(folder / "cofferd.toml"), done.out)
         member = c.add_node("node-4")
         member.settings = {"config": str(folder / "cofferd.toml"), "role": "node", "public_listen": "none", "metrics_listen": "none",
-                           "listen": f"127.0.0.1:{cluster.free_port()}"}
+                           "listen": f"127.0.0.1:{free_port()}"}
         member.start()
         c.wait_members(5)
         c.wait_healthy()

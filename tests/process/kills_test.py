@@ -7,7 +7,8 @@ import time
 
 import cluster
 from api import Api
-from cluster import ClusterTest, free_port, wait_until
+from cluster import ClusterTest, wait_until
+from ports import free_port
 from workers import Workers
 
 # Rounds of each loop; the soak makes more.

@@ -3,7 +3,8 @@ fault matrix."""
 import subprocess
 
 import cluster
-from cluster import BIN, ClusterTest, environment, free_port, metrics, wait_until
+from cluster import BIN, ClusterTest, environment, metrics, wait_until
+from ports import free_port
 from proxy import ProxiedCluster, Proxy
 from workers import Workers
 

@@ -5,8 +5,9 @@ import time
 
 import cluster
 from api import Api, Refused, Roaming
-from cluster import ClusterTest, free_port, wait_until
+from cluster import ClusterTest, wait_until
 from library import Library
+from ports import free_port
 from workers import Workers
 
 ROUNDS = int(os.environ.get("COFFER_FAULT_ROUNDS", "1"))

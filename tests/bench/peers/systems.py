@@ -17,6 +17,7 @@ BUILD = pathlib.Path(os.environ.get("COFFER_BUILD", HERE.parents[2] / "build")).
 os.environ.setdefault("COFFER_BIN", str(BUILD / "bin"))
 sys.path.insert(0, str(HERE.parents[1] / "process"))
 import cluster as coffer_cluster  # noqa: E402
+from ports import free_port  # noqa: E402
 
 KIB = 1024
 PEER_LOAD = BUILD / "bin" / "peer_load"
@@ -113,7 +114,7 @@ class Redis(System):
         return "" if shutil.which("redis-server") else "redis-server"
 
     def start(self):
-        self.ports = [coffer_cluster.free_port(), coffer_cluster.free_port()]
+        self.ports = [free_port(), free_port()]
         for n, port in enumerate(self.ports):
             data = self.folder / str(n)
             data.mkdir()
@@ -146,7 +147,7 @@ class Etcd(System):
         return "" if shutil.which("etcd") else "etcd-server"
 
     def start(self):
-        ports = [(coffer_cluster.free_port(), coffer_cluster.free_port()) for _ in range(3)]
+        ports = [(free_port(), free_port()) for _ in range(3)]
         initial = ",".join(f"m{n}=http://127.0.0.1:{peer}" for n, (_, peer) in enumerate(ports))
         for n, (client, peer) in enumerate(ports):
             self.spawn("etcd", "--name", f"m{n}", "--data-dir", self.folder / str(n), "--log-level", "error",
@@ -182,7 +183,7 @@ class Ceph(System):
             raise Failed("ceph-cluster up failed: " + (self.folder / "log").read_text(errors="replace")[-400:])
 
     def start(self):
-        self.port = coffer_cluster.free_port()
+        self.port = free_port()
         self.ceph_cluster("up")
 
     def stop(self):
@@ -207,7 +208,7 @@ class Echo(System):
     WORKS = {"unary through one hop, 1": 1, "unary through one hop, 64": 64}
 
     def start(self):
-        ports = [coffer_cluster.free_port(), coffer_cluster.free_port()]
+        ports = [free_port(), free_port()]
         self.spawn(PEER_LOAD, "serve-echo", "--listen", f"127.0.0.1:{ports[0]}", stdin=subprocess.PIPE)
         self.spawn(PEER_LOAD, "serve-echo", "--listen", f"127.0.0.1:{ports[1]}", "--forward", f"127.0.0.1:{ports[0]}", stdin=subprocess.PIPE)
         self.address = f"127.0.0.1:{ports[1]}"
@@ -237,7 +238,7 @@ class Coffer(System):
     def start(self):
         try:
             self.cluster = coffer_cluster.Cluster(3)
-            port = coffer_cluster.free_port()
+            port = free_port()
             self.cluster.add_member("router-uncached", role="router", public_listen=f"127.0.0.1:{port}", cache_bytes="0B")
             self.cluster.agree_on_seeds()
             self.cluster.start()
