@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node/core/erasure.h"
 #include "node/core/record_check.h"
 #include "node/core/resync_source.h"
 #include "cluster/planted_bug.h"
@@ -447,11 +448,10 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
   const auto later = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq > replica.last(); };
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
-  // Deleted chunks whose bytes no commit would take: their deletes were ordered before our log began.
-  std::vector<std::pair<RecordKey, RecordHeader>> left_over;
+  LeftOver left_over(replica);
   const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordKey& key, const RecordHeader& header) {
     ahead = ahead || later(header.stamp) || (header.deleted && later(header.deleted_by));
-    if (header.deleted && !header.value_gone && !replica.WillFinish(header)) left_over.emplace_back(key, header);
+    left_over.See(key, header);
   });
   if (counted == ReadOutcome::kFailed || ahead) {
     job.started = true;  // again in a while
@@ -466,15 +466,12 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
   StoreBatch batch;
   ctx_.Replica(partition).SetLacking(Seq{}, Seq{});
   ctx_.Replica(partition).SetCounts(blocks, bytes, &batch);
-  // Before we count for anything those deletes are committed (R7.2). Should one be undone after all, we get the chunk anew like all we lack.
-  for (auto& [key, header] : left_over) {
-    header.value_gone = true;
-    ctx_.Replica(partition).NoteRecord(key, header);
-    batch.changes.push_back(StoreBatch::DropValue{partition, key, std::move(header)});
-  }
+  // Before we count for anything those deletes are committed (R7.2). Should one be undone after all, we get what it took like all we lack.
+  left_over.TakeAway(&ctx_.Replica(partition), &batch);
   job.done = true;
   // In order after everything that was fetched: when this is durable, all of it is.
-  ctx_.Persist(std::move(batch), [this, partition, number = job.number] {
+  ctx_.Persist(std::move(batch), [this, partition, number = job.number, applied = replica.applied()] {
+    ctx_.Replica(partition).DurableUpTo(applied);
     const auto it = jobs_.find(partition);
     if (it == jobs_.end() || it->second.number != number || !it->second.done) return;
     it->second.counted = true;

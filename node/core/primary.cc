@@ -335,7 +335,9 @@ void Primaries::Advance(PartitionId partition, Lead& lead) {
     if (replica.committed() < lead.progress.committed()) {
       StoreBatch batch;
       replica.Commit(lead.progress.committed(), &batch);
-      if (!batch.empty()) ctx_.Persist(std::move(batch), [] {});
+      if (!batch.empty()) {
+        ctx_.Persist(std::move(batch), [this, partition, applied = replica.applied()] { ctx_.Replica(partition).DurableUpTo(applied); });
+      }
       hooks_.committed(partition, lead.progress.committed());
     }
   }

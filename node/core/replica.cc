@@ -5,6 +5,7 @@
 #include "cluster/sha256.h"
 #include "cluster/planted_bug.h"
 #include "cluster/rule_mark.h"
+#include "node/core/erasure.h"
 #include "node/core/write_keys.h"
 
 namespace coffer::node {
@@ -14,13 +15,6 @@ std::string BigEndian(std::uint64_t v) {
   std::string out(8, '\0');
   for (int i = 7; i >= 0; --i, v >>= 8) out[static_cast<std::size_t>(i)] = static_cast<char>(v & 0xff);
   return out;
-}
-
-// One past the last key that begins with `prefix`.
-std::string AfterPrefix(std::string prefix) {
-  while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xff) prefix.pop_back();
-  if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
-  return prefix;
 }
 
 }  // namespace
@@ -73,12 +67,9 @@ void PartitionReplica::DurableUpTo(const Applied& applied) {
   const auto under_way = std::find_if(window_.begin(), window_.end(),
                                       [&](const WriteWithBodies& w) { return Seq(w.write->stamp().seq()) > durable_; });
   window_.erase(window_.begin(), under_way);
-  if (AllDurable()) {
-    records_.clear();
-    ends_.clear();
-    return;
-  }
-  std::erase_if(records_, [&](const auto& e) { return e.second.seq <= durable_; });
+  // Resync and commits change records beside the log: that the log is durable says nothing of those.
+  std::erase_if(records_, [&](const auto& e) { return e.second.change <= applied.changes; });
+  if (AllDurable()) return ends_.clear();
   std::erase_if(ends_, [&](const auto& e) { return e.second.seq <= durable_; });
 }
 
@@ -156,15 +147,14 @@ bool PartitionReplica::Erased(const RecordKey& key, Seq after) const {
   return committed(DropKey(key.zone)) || (key.kind == RecordKind::kEntry && committed(ChainDeleteKey(key.zone, key.id)));
 }
 
-void PartitionReplica::Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq) {
+void PartitionReplica::Overlay(const RecordKey& key, std::optional<RecordHeader> header) {
   if (key.kind == RecordKind::kZoneDrop) live_zone_.reset();
   if (key.kind == RecordKind::kEntry || key.kind == RecordKind::kChainDelete || key.kind == RecordKind::kZoneDrop) ForgetEnd();
-  records_[EncodeKey(key)] = {seq, std::move(header)};
+  records_[EncodeKey(key)] = {++changes_, std::move(header)};
 }
 
 void PartitionReplica::NoteRecord(const RecordKey& key, std::optional<RecordHeader> header) {
-  // Settled with the next write's durability at the latest; resync persists before it goes on.
-  Overlay(key, std::move(header), meta_.last.seq);
+  Overlay(key, std::move(header));
 }
 
 bool PartitionReplica::Store(const RecordKey& key, RecordHeader header, Payload value, bool only_if_absent,
@@ -179,7 +169,7 @@ bool PartitionReplica::Store(const RecordKey& key, RecordHeader header, Payload 
       return true;
     }
   }
-  Overlay(key, header, header.stamp.seq);
+  Overlay(key, header);
   batch->changes.push_back(StoreBatch::PutRecord{id_, key, std::move(header), std::move(value)});
   return true;
 }
@@ -261,7 +251,7 @@ bool PartitionReplica::ApplyDeleteChunk(const wire::Write& write, StoreBatch* ba
     header.deleted = true;
     header.deleted_by = stamp;
     header.value_gone = Planted(Bug::kDeleteFreesEarly);
-    Overlay(key, header, stamp.seq);
+    Overlay(key, header);
     batch->changes.push_back(StoreBatch::SetHeader{id_, key, header});
     if (header.value_gone) batch->changes.push_back(StoreBatch::DropValue{id_, key, header});
     return true;
@@ -301,13 +291,13 @@ void PartitionReplica::ApplyZone(const wire::Write& write, StoreBatch* batch) {
   RecordHeader present;
   if (write.repeat() && Find(key, &present) == ReadOutcome::kFound) return;
   if (write.kind() == wire::WRITE_KIND_PURGE_ZONE) {
-    Overlay(key, std::nullopt, Seq(write.stamp().seq()));
+    Overlay(key, std::nullopt);
     batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
     return;
   }
   auto value = std::make_shared<const std::string>(write.zone_record().SerializeAsString());
   RecordHeader header{.stamp = StampOf(write.stamp()), .hash = Sha256({*value}), .size = value->size()};
-  Overlay(key, header, header.stamp.seq);
+  Overlay(key, header);
   batch->changes.push_back(StoreBatch::PutRecord{id_, key, header, value});
 }
 
@@ -326,8 +316,8 @@ void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
   if (finished) PutMeta(batch);
 }
 
-bool PartitionReplica::WillFinish(const RecordHeader& deleted) const {
-  return std::any_of(unfinished_.begin(), unfinished_.end(), [&](const wire::Write& w) { return StampOf(w.stamp()) == deleted.deleted_by; });
+bool PartitionReplica::WillFinish(const Stamp& by) const {
+  return std::any_of(unfinished_.begin(), unfinished_.end(), [&](const wire::Write& w) { return StampOf(w.stamp()) == by; });
 }
 
 void PartitionReplica::Finish(const wire::Write& write, StoreBatch* batch) {
@@ -339,29 +329,24 @@ void PartitionReplica::Finish(const wire::Write& write, StoreBatch* batch) {
       if (Find(key, &header) == ReadOutcome::kFound && header.deleted && !header.value_gone) {
         RULE("R10.2 bytes go");
         if (Planted(Bug::kTombstoneEarly)) {
-          Overlay(key, std::nullopt, meta_.last.seq);
+          Overlay(key, std::nullopt);
           batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
           break;
         }
         header.value_gone = true;
-        Overlay(key, header, meta_.last.seq);
+        Overlay(key, header);
         batch->changes.push_back(StoreBatch::DropValue{id_, key, header});
       }
       break;
     }
-    case wire::WRITE_KIND_DELETE_CHAIN: {
-      std::string prefix = EncodeKey(EntryKey(zone, BlockId::Must(write.id()), 0));
-      prefix.resize(prefix.size() - 8);
+    case wire::WRITE_KIND_DELETE_CHAIN:
       last_erasure_ = Seq(write.stamp().seq());
-      batch->changes.push_back(StoreBatch::EraseRange{id_, prefix, AfterPrefix(prefix)});
+      batch->changes.push_back(EntriesOf(id_, zone, BlockId::Must(write.id())));
       break;
-    }
-    case wire::WRITE_KIND_DROP_ZONE: {
-      const std::string mark = EncodeKey(DropKey(zone));
+    case wire::WRITE_KIND_DROP_ZONE:
       last_erasure_ = Seq(write.stamp().seq());
-      batch->changes.push_back(StoreBatch::EraseRange{id_, mark + '\0', AfterPrefix(zone.str())});
+      batch->changes.push_back(BlocksOf(id_, zone));
       break;
-    }
     default:
       break;
   }

@@ -42,6 +42,7 @@ struct Applied {
   std::uint64_t incarnation = 0;  // of the replica: one is made anew when its partition was discarded
   std::uint64_t beginning = 0;    // how often its log was begun anew, or cut
   Seq last;                       // its last write
+  std::uint64_t changes = 0;      // how many changes of records, by writes or beside them
 };
 
 class PartitionReplica {
@@ -60,7 +61,7 @@ class PartitionReplica {
   Seq durable() const { return durable_; }
   // Every write, and the log's beginning or cut.
   bool AllDurable() const { return durable_ == meta_.last.seq && (begun_durable_ == begun_ || Planted(Bug::kLogBeginCounts)); }
-  Applied applied() const { return {incarnation_, begun_, meta_.last.seq}; }
+  Applied applied() const { return {incarnation_, begun_, meta_.last.seq, changes_}; }
   // What was applied then is durable and visible in the store. What an earlier incarnation applied is nothing to this one.
   void DurableUpTo(const Applied& applied);
 
@@ -91,8 +92,8 @@ class PartitionReplica {
   // Everything up to `committed` is committed: finishes deletes, prunes the log. Never moves back.
   void Commit(Seq committed, StoreBatch* batch);
   Seq committed() const { return meta_.committed; }
-  // Whether the bytes of this deleted chunk go so: the write that deleted it is in our log, and not committed yet.
-  bool WillFinish(const RecordHeader& deleted) const;
+  // Whether the delete of this stamp is finished so: it is in our log, and not committed yet.
+  bool WillFinish(const Stamp& by) const;
   // Makes the mark durable by itself, unless a write has done so: who lacks what is committed is known by it, over restarts too (R4.6).
   void KeepCommitted(StoreBatch* batch);
   // Becomes a learner whose log starts at `base`, whatever the partition held before. Only while AllDurable(), which it is
@@ -137,7 +138,7 @@ class PartitionReplica {
 
  private:
   struct Overlaid {
-    Seq seq;
+    std::uint64_t change = 0;            // its number: shown until that is durable
     std::optional<RecordHeader> header;  // nothing: erased
   };
   struct OverlaidEnd {
@@ -149,7 +150,7 @@ class PartitionReplica {
     BlockId chain;
     ChainEnd end;
   };
-  void Overlay(const RecordKey& key, std::optional<RecordHeader> header, Seq seq);
+  void Overlay(const RecordKey& key, std::optional<RecordHeader> header);
   bool Store(const RecordKey& key, RecordHeader header, Payload value, bool only_if_absent, StoreBatch* batch);
   bool ApplyRecords(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
   bool ApplyAppend(const wire::Write& write, const std::vector<Payload>& bodies, StoreBatch* batch);
@@ -176,7 +177,8 @@ class PartitionReplica {
   Seq last_erasure_;
   // A node has thousands of replicas, most of them at rest: vectors, since an empty deque of libstdc++ already takes 600 bytes.
   std::vector<WriteWithBodies> window_;           // applied, not yet durable; ascending
-  std::map<std::string, Overlaid> records_;       // by encoded key
+  std::map<std::string, Overlaid> records_;       // by encoded key; changed, and not durable yet
+  std::uint64_t changes_ = 0;                     // of records_, since this was made
   std::map<std::string, OverlaidEnd> ends_;       // by zone || chain
   // The end of the chain appended to last: who appends to a chain does so again, and the store would have to look for a delete and for
   // the last entry each time. Null: not known.

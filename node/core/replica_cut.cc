@@ -38,7 +38,7 @@ bool PartitionReplica::Undo(const wire::Write& write, const Stamp& kept, StoreBa
   auto erase_if_ours = [&](const RecordKey& key) {
     RecordHeader header;
     if (Find(key, &header) != ReadOutcome::kFound || header.stamp != stamp) return false;
-    Overlay(key, std::nullopt, meta_.last.seq);
+    Overlay(key, std::nullopt);
     batch->changes.push_back(StoreBatch::EraseRecord{id_, key});
     return true;
   };
@@ -65,7 +65,7 @@ bool PartitionReplica::Undo(const wire::Write& write, const Stamp& kept, StoreBa
         }
         header.deleted = header.value_gone = false;
         header.deleted_by = {};
-        Overlay(key, header, meta_.last.seq);
+        Overlay(key, header);
         batch->changes.push_back(StoreBatch::SetHeader{id_, key, header});
       }
       break;

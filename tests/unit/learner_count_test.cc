@@ -52,6 +52,23 @@ class Learning {
     digest.Add(EncodeKey(key), RecordHash(header));
     Offer(EncodeKey(key), digest.Finish().str(), RecordHash(header).str(), as_of, as_of);
   }
+  // All of it.
+  void HasTheSame(const std::vector<std::pair<RecordKey, RecordHeader>>& records, Seq as_of) {
+    RunDigest digest;
+    for (const auto& [key, header] : records) {
+      Has(key, header);
+      digest.Add(EncodeKey(key), RecordHash(header));
+    }
+    auto ranges = OfThePrimary<wire::Ranges>();
+    auto* range = ranges.add_ranges();
+    range->set_last_key(EncodeKey(records.back().first));
+    range->set_records(records.size());
+    range->set_digest(digest.Finish().str());
+    ranges.set_complete(true);
+    ranges.set_as_of(as_of.value);
+    learner_.OnRanges(kPrimary, std::move(ranges));
+    Wait();
+  }
   void AnswerGone(const std::string& key, Seq as_of) {
     wire::FetchedRecord gone;
     gone.set_key(key);
@@ -338,6 +355,18 @@ TEST_CASE("S5: a record that does not verify, and was written since it was not l
   l.OfferOneRecord(EncodeKey(ChunkAt('b')), as_of, as_of);
   REQUIRE(l.fetching());
   CHECK(l.Finds(key) == (since ? ReadOutcome::kDamaged : ReadOutcome::kAbsent));
+}
+
+TEST_CASE("R10.2: entries go with what deleted their chain, and blocks with their zone, or once all is there if no log tells of that any more") {
+  const RecordKey mark = GENERATE(RecordKey{ZoneOf('z'), RecordKind::kChainDelete, BlockOf('c'), 0}, RecordKey{ZoneOf('z'), RecordKind::kZoneDrop, BlockId{}, 0});
+  const RecordKey entry = EntryAt('c', 0);
+  const RecordHeader written{.stamp = {Term(1), Boot(1), Seq(1)}, .hash = Sha256({"an entry"}), .size = 8};
+  Learning l;
+  l.LogReaches(Seq(5));
+  l.HasTheSame({{mark, {.stamp = {Term(1), Boot(1), Seq(3)}}}, {entry, written}}, Seq(5));
+  REQUIRE(l.done());
+  CHECK(l.Held(mark));
+  CHECK_FALSE(l.Held(entry));
 }
 
 TEST_CASE("R10.2: the bytes of a chunk go with what deleted it, or once all is there if no log tells of that any more") {

@@ -339,6 +339,21 @@ TEST_CASE("what a replica had applied whose partition was discarded is nothing t
   CHECK(next.AllDurable());
 }
 
+TEST_CASE("what changed beside the log is shown until it is durable itself, though all of the log is (S5)") {
+  Appender a;
+  a.Append("x");
+  const Applied before = a.replica.applied();
+  const RecordKey fetched{ZoneId{}, RecordKind::kChunk, BlockId{}, 7};
+  a.replica.NoteRecord(fetched, RecordHeader{});
+  a.store.CompleteWrites();
+  a.replica.DurableUpTo(before);
+  CHECK(a.replica.AllDurable());
+  RecordHeader header;
+  CHECK(a.replica.Find(fetched, &header) == ReadOutcome::kFound);
+  a.replica.DurableUpTo(a.replica.applied());
+  CHECK(a.replica.Find(fetched, &header) == ReadOutcome::kAbsent);  // the store tells now
+}
+
 TEST_CASE("the log tells which records may have changed since a write") {
   Appender a;
   a.Append("one");
