@@ -16,7 +16,25 @@ constexpr Duration kMarkIsCommitted = std::chrono::milliseconds(2000);  // nearl
 
 }  // namespace
 
+std::set<PartitionId> ZoneDeletion::AllPartitions() const {
+  std::set<PartitionId> all;
+  for (PartitionId p = 0; p < ctx_.layout->partition_count(); ++p) all.insert(all.end(), p);
+  return all;
+}
+
+void ZoneDeletion::FollowForce() {
+  if (!ctx_.layout || ctx_.layout->forced_epoch == forced_) return;
+  forced_ = ctx_.layout->forced_epoch;
+  calls_.clear();
+  for (auto& [zone, job] : jobs_) {
+    job.left = AllPartitions();
+    job.asked.clear();
+    job.purge_at = {};
+  }
+}
+
 void ZoneDeletion::Begin(const wire::ZoneRecord& zone, const Waiter& waiter) {
+  FollowForce();
   if (jobs_.size() >= kZonesAtOnce && !jobs_.contains(ZoneId::Must(zone.id()))) {
     // It is marked in the registry, where it is found again; its asker hears nothing now, for it will happen.
     ++ctx_.counters.dropped;
@@ -26,7 +44,7 @@ void ZoneDeletion::Begin(const wire::ZoneRecord& zone, const Waiter& waiter) {
   Job& job = jobs_[ZoneId::Must(zone.id())];
   if (job.left.empty() && job.purge_at == Instant{}) {
     job.zone = zone;
-    for (PartitionId p = 0; p < ctx_.layout->partition_count(); ++p) job.left.insert(p);
+    job.left = AllPartitions();
   }
   if (waiter.call != 0 && job.waiters.size() < ctx_.config.max_waiting_per_partition) job.waiters.push_back(waiter);
   Ask(job);
@@ -91,6 +109,7 @@ void ZoneDeletion::Ask(Job& job) {
 }
 
 void ZoneDeletion::OnResponse(const wire::DataResponse& response) {
+  FollowForce();
   auto call = calls_.find(response.call());
   if (call == calls_.end()) return;
   const auto [zone, partition] = call->second;
@@ -111,6 +130,7 @@ void ZoneDeletion::OnResponse(const wire::DataResponse& response) {
 }
 
 void ZoneDeletion::Tick() {
+  FollowForce();
   if (ctx_.now >= look_at_) OnRegistryActive();
   for (auto next = jobs_.begin(); next != jobs_.end();) {
     const ZoneId zone = next->first;

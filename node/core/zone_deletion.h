@@ -50,12 +50,16 @@ class ZoneDeletion {
     Instant purge_at{};  // when the purge is ordered (again)
   };
   void Ask(Job& job);
+  // What partitions said before a forced layout may be among what that lost: they are asked once more.
+  void FollowForce();
+  std::set<PartitionId> AllPartitions() const;
 
   Context& ctx_;
   const std::function<void(wire::DataRequest)> to_self_;
   const std::function<void(const wire::ZoneRecord&, Waiter, std::function<void()>)> purge_;
   const std::function<void(PartitionId, const RecordKey&)> repair_;
   std::map<ZoneId, Job> jobs_;
+  Epoch forced_;              // the layout's, when that was looked at last
   Instant look_at_ = kNever;  // when the registry is looked through again
   std::map<std::uint64_t, std::pair<ZoneId, PartitionId>> calls_;
   std::uint64_t next_call_;  // no other process of ours has used it: its answers may still come

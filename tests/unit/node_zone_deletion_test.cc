@@ -131,5 +131,24 @@ TEST_CASE("I10: a zone's registration goes once every partition has said that it
   CHECK(r.purges == 1);
 }
 
+TEST_CASE("I10: what partitions said before a forced layout is asked once more, for that may have lost what they dropped") {
+  Registry r;
+  r.Commit();
+  r.deletion.OnRegistryActive();
+  REQUIRE(r.asked.size() == kPartitions);
+  const auto before = std::exchange(r.asked, {});
+  wire::DataResponse response;
+  response.set_call(before[0].call());
+  r.deletion.OnResponse(response);
+  auto forced = std::make_shared<cluster::Layout>(*r.ctx.layout);
+  forced->forced_epoch = forced->epoch = Epoch(forced->epoch.value + 1);
+  r.ctx.layout = forced;
+  response.set_call(before[1].call());
+  r.deletion.OnResponse(response);
+  r.Tick();
+  CHECK(r.purges == 0);
+  CHECK(r.asked.size() == kPartitions);
+}
+
 }  // namespace
 }  // namespace coffer::node
