@@ -28,6 +28,7 @@ StoreBatch::EraseRange BlocksOf(PartitionId partition, const ZoneId& zone) {
 }
 
 void LeftOver::See(const RecordKey& key, const RecordHeader& header) {
+  if (header.stamp == Stamp{}) return;  // it does not verify: what it would take away stays
   if (key.kind == RecordKind::kZoneDrop) {
     if (!replica_.WillFinish(header.stamp)) dropped_ = key.zone;
   } else if (dropped_ == key.zone) {
@@ -45,13 +46,14 @@ void LeftOver::TakeAway(PartitionReplica* replica, StoreBatch* batch) const {
   if (zones_.empty() && chains_.empty() && chunks_.empty()) return;
   RULE("R10.2 left over");
   const PartitionId partition = replica->id();
-  for (const ZoneId& zone : zones_) batch->changes.push_back(BlocksOf(partition, zone));
-  for (const auto& [zone, chain] : chains_) batch->changes.push_back(EntriesOf(partition, zone, chain));
   for (auto [key, header] : chunks_) {
     header.value_gone = true;
     replica->NoteRecord(key, header);
     batch->changes.push_back(StoreBatch::DropValue{partition, key, header});
   }
+  // At last: a long range is erased bit by bit if nothing of the batch comes behind it.
+  for (const ZoneId& zone : zones_) batch->changes.push_back(BlocksOf(partition, zone));
+  for (const auto& [zone, chain] : chains_) batch->changes.push_back(EntriesOf(partition, zone, chain));
 }
 
 }  // namespace coffer::node

@@ -225,6 +225,8 @@ void LearnerResync::OnAdvanced(PartitionId partition) {
   auto it = jobs_.find(partition);
   if (it == jobs_.end()) return;
   Job& job = it->second;
+  // For a log that was begun for a later choice what the listing says is too old: writes before it may be missing here.
+  if (!log_started_(partition, job.choice)) return;
   const PartitionReplica& replica = ctx_.Replica(partition);
   // A listing is compared only with a copy that has every live write the primary had when it looked.
   if (job.ranges && replica.durable().value >= job.ranges->as_of()) Compare(partition, job);
@@ -248,12 +250,12 @@ void LearnerResync::Compare(PartitionId partition, Job& job) {
     RunDigest digest;
     std::uint64_t records = 0;
     bool lost = false;
-    ctx_.store.Scan(partition, range.after, range.last_key, [&](const ScannedRecord& own) {
+    const auto scan = ctx_.store.Scan(partition, range.after, range.last_key, [&](const ScannedRecord& own) {
       digest.Add(EncodeKey(own.key), ListedHash(own));
       lost = lost || OfLostLog(job, own, ranges.as_of());
       return ++records <= theirs.records() && !lost;
     });
-    if (!lost && records == theirs.records() && digest.Finish().view() == theirs.digest()) {
+    if (scan == ReadOutcome::kFound && !lost && records == theirs.records() && digest.Finish().view() == theirs.digest()) {
       tally_.Count(range.records, range.bytes, job.primary, /*travelled=*/false);
     } else {
       job.todo.push_back(range);
@@ -371,7 +373,7 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
 
 void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
   Job* job = JobOf(from, fetched.partition(), fetched.term(), fetched.boot());
-  if (!job || fetched.call() != job->call || job->call == 0) return;
+  if (!job || fetched.call() != job->call || job->call == 0 || !log_started_(fetched.partition(), job->choice)) return;
   NothingAsked(*job);
   StoreBatch batch;
   std::size_t body = 0;

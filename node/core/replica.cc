@@ -317,6 +317,7 @@ void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
 }
 
 bool PartitionReplica::WillFinish(const Stamp& by) const {
+  if (by.seq <= meta_.committed) return false;
   return std::any_of(unfinished_.begin(), unfinished_.end(), [&](const wire::Write& w) { return StampOf(w.stamp()) == by; });
 }
 
