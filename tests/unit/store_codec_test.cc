@@ -1,7 +1,6 @@
 // Keys, headers and rows as bytes: what decodes is what was encoded, and nothing else decodes.
 #include <algorithm>
 
-#include "cluster/checksum.h"
 #include "node/byte_codec.h"
 #include "node/store_format.h"
 #include "test_support.h"
@@ -23,14 +22,6 @@ int CountSurvivors(const std::string& bytes, F still_valid) {
   survivors += still_valid(bytes + '\0');
   survivors += still_valid(bytes + 'x');
   return survivors;
-}
-
-TEST_CASE("the checksum is CRC32C", "[store]") {
-  CHECK(Crc32c({"123456789"}) == 0xe3069283u);
-  CHECK(Crc32c({"1234", "", "56789"}) == 0xe3069283u);
-  CHECK(Crc32c({}) == 0u);
-  CHECK(Crc32cBehind(Crc32c({"1234"}), "56789") == 0xe3069283u);
-  CHECK(Crc32cBehind(Crc32c({"1234"}), "") == Crc32c({"1234"}));
 }
 
 TEST_CASE("numbers have one encoding", "[store]") {
