@@ -27,6 +27,7 @@ enum class Bug {
   kPrunedSaysEmpty,         // a voter asked about an instance that is over says "nothing accepted" (A4)
   kWipedKeepsId,            // a node with an empty data folder comes back under its id (R8)
   kAckBeforeSync,           // a replica acknowledges what it has not synced (R2.1)
+  kTornBatchSkipped,        // a store reads on behind a batch that was torn (I4)
   kOtherBootCounted,        // answers to another boot of the primary are counted (R2.2)
   kLogBeginCounts,          // a log that is begun anew, or cut, counts as durable before that is so (R4.3)
   kEarlierChoiceCounts,     // what a learner handed to the disk for one choice says "done" for the next (S2a)

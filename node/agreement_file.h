@@ -8,44 +8,17 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "cluster/acceptor.h"
 #include "cluster/ids.h"
-#include "cluster/layout.h"
-#include "cluster/lineage.h"
+#include "node/agreement_slot.h"
 #include "proto/mutex.h"
 
 namespace coffer::node {
 
 class DiskFaults;
-
-struct AgreementFileState {
-  cluster::AgreementState agreement;
-  std::vector<cluster::ProposedAdd> adds;                   // rule R7
-  cluster::Lineage lineage;                                 // the last start is of the process that runs on the folder
-  std::map<NodeId, cluster::FolderMark> remembered;         // rule R8
-  // Of the process that runs on the folder; 0 before the first.
-  Boot boot() const { return lineage.empty() ? Boot(0) : lineage.back().boot; }
-  bool operator==(const AgreementFileState&) const = default;
-};
-
-// The bytes of one slot, and back. Nothing when they do not verify.
-struct AgreementSlot {
-  std::uint64_t sequence = 0;  // rises with every save
-  NodeId owner;
-  AgreementFileState state;
-};
-std::string EncodeAgreementSlot(const AgreementSlot& slot);
-// Bytes behind the slot are ignored: the file is longer.
-std::optional<AgreementSlot> DecodeAgreementSlot(std::string_view bytes);
-// Whether the bytes begin as a slot of a format this version does not know.
-bool IsNewerAgreementSlot(std::string_view bytes);
 
 class AgreementFile {
  public:
@@ -59,7 +32,7 @@ class AgreementFile {
   };
   struct Opened {
     std::unique_ptr<AgreementFile> file;  // only if kLoaded
-    AgreementFileState state;
+    NodeDurable state;
     Outcome outcome = Outcome::kFailed;
     std::string message;  // what happened; for kLoaded: empty, or which file was bad and has been repaired
   };
@@ -67,7 +40,7 @@ class AgreementFile {
   static Opened Open(const std::string& folder, const NodeId& owner,
                      DiskFaults* faults = nullptr) ABSL_NO_THREAD_SAFETY_ANALYSIS;  // nobody else has it yet
   // Makes both files, preallocated, with this state; what was there is overwritten.
-  static Opened Create(const std::string& folder, const NodeId& owner, const AgreementFileState& state,
+  static Opened Create(const std::string& folder, const NodeId& owner, const NodeDurable& state,
                        DiskFaults* faults = nullptr);
   ~AgreementFile();
 
@@ -78,7 +51,7 @@ class AgreementFile {
   };
   // Blocks until both files are durable. The first failure is final: every later save fails with it. Thread-safe; saves
   // become durable in the order of the calls.
-  Saved Save(const AgreementFileState& state);
+  Saved Save(const NodeDurable& state);
 
  private:
   struct Slot {
@@ -87,7 +60,7 @@ class AgreementFile {
     std::uint64_t allocated = 0;
   };
   AgreementFile(const std::string& folder, const NodeId& owner, DiskFaults* faults);
-  Saved SaveLocked(const AgreementFileState& state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Saved SaveLocked(const NodeDurable& state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Saved WriteSlot(Slot* slot, const std::string& bytes);
   Saved Reserve(Slot* slot, std::uint64_t bytes);
 

@@ -220,7 +220,7 @@ DataFolder::Problem DataFolder::MakeIdentity() {
   identity_.name = options_.name;
   identity_.has_store = false;
   // What was seen of others is true whatever became of us.
-  AgreementFileState fresh;
+  NodeDurable fresh;
   fresh.remembered = std::move(recovered_.remembered);
   auto opened = AgreementFile::Create(options_.path, identity_.id, fresh, options_.faults);
   if (opened.outcome != AgreementFile::Outcome::kLoaded) return Explain(opened.message, EIO);

@@ -82,7 +82,7 @@ class DataFolder {
   const NodeId& id() const { return identity_.id; }
   Boot boot() const { return recovered_.boot(); }
   // What the agreement file held, with the start that is running.
-  const AgreementFileState& recovered() const { return recovered_; }
+  const NodeDurable& recovered() const { return recovered_; }
   AgreementFile& agreement() { return *agreement_; }
   std::string store_path() const { return options_.path + "/store"; }
   std::string quarantine_path() const { return options_.path + "/quarantine"; }
@@ -131,7 +131,7 @@ class DataFolder {
   int lock_ = -1;
   Identity identity_;
   std::unique_ptr<AgreementFile> agreement_;
-  AgreementFileState recovered_;
+  NodeDurable recovered_;
   std::vector<std::string> notices_;
   Mutex peers_mutex_;
 };

@@ -43,6 +43,7 @@ class MemoryStore final : public Store {
 
   // Batches that are queued and not yet durable.
   std::size_t pending() const { return queue_.size(); }
+  const StoreBatch& Pending(std::size_t i) const { return queue_[i].batch; }
   // One group commit: the oldest `count` batches queued by now become durable and visible together, then their
   // callbacks run in order. What a callback writes is queued behind. After FailNextSync or a failure they are told
   // false instead.

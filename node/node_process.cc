@@ -97,9 +97,7 @@ void NodeProcess::StartCore() {
   self.set_certificate_name(options_.certificate_name);
   self.set_version(options_.version);
   self.set_boot(folder_->boot().value);
-  const AgreementFileState& recovered = folder_->recovered();
-  NodeDurable durable{recovered.agreement, recovered.adds, recovered.lineage, recovered.remembered};
-  auto core = std::make_unique<NodeCore>(std::move(config), std::move(durable), folder_->ReadPeers(), *store_, RandomSeed(),
+  auto core = std::make_unique<NodeCore>(std::move(config), folder_->recovered(), folder_->ReadPeers(), *store_, RandomSeed(),
                                          CoreDriver::Now());
   {
     MutexLock lock(mutex_);
@@ -263,7 +261,7 @@ void NodeProcess::Quarantine(const std::vector<QuarantinedWrite>& writes) {
 }
 
 bool NodeProcess::SaveDurable(const NodeDurable& durable) {
-  const auto saved = folder_->agreement().Save({durable.agreement, durable.adds, durable.lineage, durable.remembered});
+  const auto saved = folder_->agreement().Save(durable);
   if (saved.ok) return true;
   if (saved.trust_lost) folder_->MarkFailed(saved.message);
   Fail(saved.message, saved.trust_lost);

@@ -22,6 +22,7 @@
 #include "cluster/planner.h"
 #include "cluster/queue_fill.h"
 #include "google/rpc/status.pb.h"
+#include "node/agreement_slot.h"
 #include "node/core/read_task.h"
 #include "node/store.h"
 
@@ -48,19 +49,6 @@ struct NodeCoreConfig {
   bool default_zone = false;                           // make the zone "default" once the registry can be written
   std::uint64_t chain_tail_bytes = 4u << 20;           // ends of chains kept in memory for those who read them again
   std::uint64_t log_keep = 64;                         // committed writes kept in a partition's log
-};
-
-// What is found again after a restart.
-struct NodeDurable {
-  cluster::AgreementState agreement;
-  // Proposed adds this node stands by as primary: they count for acknowledgements, activation and confirmations until the
-  // partition's term changes (rule R7).
-  std::vector<cluster::ProposedAdd> adds;
-  // The starts of this node's data folder; the last is the running one.
-  cluster::Lineage lineage;
-  // What was seen of the other members' data folders (rule R8).
-  std::map<NodeId, cluster::FolderMark> remembered;
-  bool operator==(const NodeDurable&) const = default;
 };
 
 // A write that was cut off; goes to the quarantine file.

@@ -1,7 +1,7 @@
 // Rows, slots and keys as they are found on a disk. Raw bytes must be refused or understood; a body under a good checksum (what an
 // older or newer version may have written) reaches the parsers behind the checksum.
 #include "fuzz_target.h"
-#include "node/agreement_file.h"
+#include "node/agreement_slot.h"
 #include "node/data_folder.h"
 #include "node/leveldb_batch.h"
 #include "node/store_format.h"

@@ -29,6 +29,7 @@ const std::vector<std::pair<std::string, Bug>> kBugs{
     {"pruned-says-empty", Bug::kPrunedSaysEmpty},  // A4
     {"wiped-keeps-id", Bug::kWipedKeepsId},  // R8
     {"ack-before-sync", Bug::kAckBeforeSync},  // R2.1
+    {"torn-batch-skipped", Bug::kTornBatchSkipped},  // I4
     {"other-boot-counted", Bug::kOtherBootCounted},  // R2.2
     {"log-begin-counts", Bug::kLogBeginCounts},  // R4.3
     {"earlier-choice-counts", Bug::kEarlierChoiceCounts},  // S2a

@@ -166,18 +166,7 @@ void SimCluster::Kill(std::size_t i) {
   ++n.life;
   n.paused = false;
   n.deferred.clear();
-  // Any prefix of the batches, and any state of the agreement file that was on its way, may have reached the disk.
-  n.store.Crash(random_.Below(n.store.pending() + 1));
-  const std::size_t saved = random_.Below(n.saves.size() + 1);
-  if (saved > 0) {
-    const auto before = std::exchange(n.durable, n.saves[saved - 1].second);
-    if (on_durable) on_durable(i, before);
-  }
-  n.batches.clear();
-  n.saves.clear();
-  n.durable_tickets.clear();
-  n.batch_sync = n.save_sync = false;
-  if (on_batches) on_batches(i);
+  LoseUnsynced(i);
   BreakAll(i);
 }
 

@@ -1,7 +1,8 @@
 // A whole cluster in one thread: the shipping node cores over a simulated network, disk and clock, all from one seed.
 //
-// Every message goes through its real encoding. A killed node loses what was not synced: any prefix of the store's batches
-// and any one of the newer states of the agreement file may have reached the disk, independently, as in node/core_driver.h.
+// Every message goes through its real encoding. A killed node loses what was not synced, as when the power is lost: of the bytes of its
+// batches and of the agreement file's slots any sectors may have reached the disk, in any order and torn (sim_crash.cc). So any prefix of the
+// batches and any one of the newer states of the agreement file are found again, independently, as in node/core_driver.h.
 // It restarts with a raised boot counter and the same id, unless its disk was lost: then with a new one (rule R8).
 // Routers are processes like the nodes, linked to every one of them; they keep nothing, and every start is somebody new.
 #pragma once
@@ -278,6 +279,11 @@ class SimCluster {
 
   void NewIdentity(SimProcess& n);
   void AwaitLeft(std::size_t node, Instant until);
+  void LoseUnsynced(std::size_t node);
+  // The first `whole` batches reached the disk, the one behind them did not, or not all of it.
+  void LoseBatches(std::size_t node, std::size_t whole, Random* disk);
+  // The first `saved` states had their turn; the last of them reached the disk.
+  void LoseSaves(std::size_t node, std::size_t saved, Random* disk);
   void Carry(std::size_t node, node::NodeCore::Output output);
   void SyncBatches(std::size_t node);
   // How many of the oldest batches the disk takes.

@@ -14,7 +14,7 @@ using client::RetryClass;
 using std::chrono::milliseconds;
 
 constexpr Duration kDeadline = milliseconds(4000);
-constexpr Duration kPoll = milliseconds(10);
+constexpr Duration kLookAgain = milliseconds(10);
 
 NodeId IdOf(std::uint8_t number) {
   NodeId id;
@@ -69,7 +69,7 @@ void ZoneClient::Poll() {
     Act();
   }
   if (!going_ && Idle() && back_.empty()) return;
-  const Duration wait = caller_.Idle() && back_.empty() ? Duration(random_.Below(static_cast<std::uint64_t>(load_.think.count()) + 1)) : kPoll;
+  const Duration wait = caller_.Idle() && back_.empty() ? Duration(random_.Below(static_cast<std::uint64_t>(load_.think.count()) + 1)) : kLookAgain;
   cluster_.At(wait, [this] { Poll(); });
 }
 

@@ -18,8 +18,8 @@ namespace {
 using Outcome = AgreementFile::Outcome;
 const NodeId kOwner = NodeId::Must("0123456789abcdef");
 
-AgreementFileState RandomState(Random& random, std::size_t layout_bytes = 300) {
-  AgreementFileState state;
+NodeDurable RandomState(Random& random, std::size_t layout_bytes = 300) {
+  NodeDurable state;
   Boot boot(random.Below(1000));
   for (std::uint64_t i = random.Below(4); i > 0; --i) {
     boot = boot.Next();
@@ -57,7 +57,7 @@ struct Files {
   std::string a = folder.path() + "/agreement-a";
   std::string b = folder.path() + "/agreement-b";
   AgreementFile::Opened Open() { return AgreementFile::Open(folder.path(), kOwner); }
-  void Create(const AgreementFileState& state) {
+  void Create(const NodeDurable& state) {
     REQUIRE(AgreementFile::Create(folder.path(), kOwner, state).outcome == Outcome::kLoaded);
   }
 };
@@ -66,7 +66,7 @@ TEST_CASE("agreement file: what was saved is loaded", "[agreement_file]") {
   Files files;
   CHECK(files.Open().outcome == Outcome::kAbsent);
   Random random(1);
-  AgreementFileState state = RandomState(random);
+  NodeDurable state = RandomState(random);
   files.Create(state);
   for (int i = 0; i < 10; ++i) {
     auto opened = files.Open();
@@ -84,18 +84,18 @@ TEST_CASE("agreement file: a layout larger than what was preallocated is kept", 
   Files files;
   Random random(2);
   files.Create(RandomState(random));
-  AgreementFileState large = RandomState(random);
+  NodeDurable large = RandomState(random);
   large.agreement.layout = RandomBytes(random, 3u << 20);
   REQUIRE(files.Open().file->Save(large).ok);
   CHECK(files.Open().state == large);
-  const AgreementFileState small = RandomState(random);
+  const NodeDurable small = RandomState(random);
   REQUIRE(files.Open().file->Save(small).ok);
   CHECK(files.Open().state == small);
 }
 
 TEST_CASE("agreement file: every changed bit and every cut is noticed", "[agreement_file]") {
   Random random(3);
-  const AgreementFileState state = RandomState(random, 60);
+  const NodeDurable state = RandomState(random, 60);
   const std::string bytes = EncodeAgreementSlot({9, kOwner, state});
   REQUIRE(DecodeAgreementSlot(bytes)->state == state);
   CHECK(DecodeAgreementSlot(bytes + "zeros behind it")->sequence == 9);
@@ -110,7 +110,7 @@ TEST_CASE("agreement file: every changed bit and every cut is noticed", "[agreem
 TEST_CASE("agreement file: a bit flip anywhere in one file is repaired from the other", "[agreement_file]") {
   Files files;
   Random random(4);
-  const AgreementFileState state = RandomState(random, 40);
+  const NodeDurable state = RandomState(random, 40);
   files.Create(state);
   const std::string good = FileBytes(files.a);
   REQUIRE(good == FileBytes(files.b));
@@ -133,8 +133,8 @@ TEST_CASE("agreement file: a bit flip anywhere in one file is repaired from the 
 TEST_CASE("agreement file: a save cut at any byte leaves the old or the new state", "[agreement_file]") {
   Files files;
   Random random(5);
-  const AgreementFileState old_state = RandomState(random, 40);
-  AgreementFileState new_state = RandomState(random, 40);
+  const NodeDurable old_state = RandomState(random, 40);
+  NodeDurable new_state = RandomState(random, 40);
   files.Create(old_state);
   const std::string before = FileBytes(files.a);
   {
@@ -166,8 +166,8 @@ TEST_CASE("agreement file: a save cut at any byte leaves the old or the new stat
 TEST_CASE("agreement file: sectors written in any order leave the old or the new state", "[agreement_file]") {
   Files files;
   Random random(6);
-  AgreementFileState old_state = RandomState(random);
-  AgreementFileState new_state = RandomState(random);
+  NodeDurable old_state = RandomState(random);
+  NodeDurable new_state = RandomState(random);
   old_state.agreement.layout = RandomBytes(random, 5000);
   new_state.agreement.layout = RandomBytes(random, 5000);
   files.Create(old_state);
@@ -211,7 +211,7 @@ TEST_CASE("agreement file: both files bad means the votes are lost, and is said"
 TEST_CASE("agreement file: a file that is gone or empty is repaired from the other", "[agreement_file]") {
   Files files;
   Random random(8);
-  const AgreementFileState state = RandomState(random);
+  const NodeDurable state = RandomState(random);
   files.Create(state);
   SECTION("gone") {
     std::filesystem::remove(files.a);

@@ -76,7 +76,7 @@ TEST_CASE("data folder: an identity is made once, its boot counter rises with ev
 TEST_CASE("data folder: what is noted is found again", "[data_folder]") {
   Fixture f;
   const ClusterId cluster = ClusterId::Must("a cluster's id..");
-  AgreementFileState state;
+  NodeDurable state;
   {
     const auto folder = f.Open();
     std::string error;
