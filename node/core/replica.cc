@@ -305,8 +305,13 @@ void PartitionReplica::Commit(Seq committed, StoreBatch* batch) {
   committed = std::min(committed, meta_.last.seq);
   if (committed <= meta_.committed) return;
   meta_.committed = committed;
+  const auto begin = static_cast<std::ptrdiff_t>(batch->changes.size());
   auto next = unfinished_.begin();
   for (; next != unfinished_.end() && Seq(next->stamp().seq()) <= committed; ++next) Finish(*next, batch);
+  // At last: a long range is erased bit by bit if nothing of the batch is written behind it. What comes before a range now is of no record in
+  // it: nothing is deleted in a zone after its drop.
+  std::stable_partition(batch->changes.begin() + begin, batch->changes.end(),
+                        [](const auto& change) { return !std::holds_alternative<StoreBatch::EraseRange>(change); });
   bool finished = next != unfinished_.begin();
   unfinished_.erase(unfinished_.begin(), next);
   if (committed.value - std::min(committed.value, meta_.log_start.value) > 2 * log_keep_) {
