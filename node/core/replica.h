@@ -61,6 +61,8 @@ class PartitionReplica {
   Seq durable() const { return durable_; }
   // Every write, and the log's beginning or cut.
   bool AllDurable() const { return durable_ == meta_.last.seq && (begun_durable_ == begun_ || Planted(Bug::kLogBeginCounts)); }
+  // Likewise, and what was fetched, dropped or taken away beside the log: a scan of the store shows all that is here.
+  bool Settled() const { return AllDurable() && records_.empty(); }
   Applied applied() const { return {incarnation_, begun_, meta_.last.seq, changes_}; }
   // What was applied then is durable and visible in the store. What an earlier incarnation applied is nothing to this one.
   void DurableUpTo(const Applied& applied);

@@ -44,7 +44,7 @@ bool ResyncSource::Survives(const NodeId& from, PartitionId partition, std::uint
   if (!ctx_.layout || partition >= ctx_.layout->partition_count() || ctx_.group(partition).term != Term(term)) return false;
   const auto& group = ctx_.group(partition);
   const bool asked = std::find(group.survivors.begin(), group.survivors.end(), ctx_.self_index) != group.survivors.end();
-  return asked && ctx_.IdOf(group.primary) == from && ctx_.Replica(partition).AllDurable();
+  return asked && ctx_.IdOf(group.primary) == from && ctx_.Replica(partition).Settled();
 }
 
 void ResyncSource::OnRangesRequest(const NodeId& from, const wire::RangesRequest& request) {

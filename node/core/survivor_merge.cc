@@ -47,7 +47,7 @@ void SurvivorMerge::Tick() {
   for (auto& [partition, job] : jobs_) {
     if (job.step == Step::kDone) continue;
     if (++running > kPartitionsAtOnce) break;
-    if (job.step == Step::kWriting || !ctx_.Replica(partition).AllDurable()) continue;
+    if (job.step == Step::kWriting || !ctx_.Replica(partition).Settled()) continue;
     // Whoever does not answer may not know the layout yet, or be off: then only an operator can say that it is gone.
     if (job.step == Step::kAsking && ctx_.now - job.asked >= kAskAgain) {
       job.step = Step::kWaiting;

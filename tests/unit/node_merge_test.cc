@@ -402,13 +402,20 @@ TEST_CASE("L10: who merges begins once what was on its way to its disk is there"
   side.Adopt(9, {cluster::Group{0, {0}, Term(9), {0, 1}, {0, 1}}});
   side.ctx.linked.insert(OneSide::kOther);
   PartitionReplica& replica = side.ctx.Replica(0);
-  wire::Write write;
-  write.set_kind(wire::WRITE_KIND_DROP_ZONE);
-  write.set_zone(kZone.str());
-  SetStamp(At(3, 1), write.mutable_stamp());
-  write.set_hash(HashWrite(Digest{}, write).str());
   StoreBatch batch;
-  REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+  SECTION("a write of its log") {
+    wire::Write write;
+    write.set_kind(wire::WRITE_KIND_DROP_ZONE);
+    write.set_zone(kZone.str());
+    SetStamp(At(3, 1), write.mutable_stamp());
+    write.set_hash(HashWrite(Digest{}, write).str());
+    REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {}, &batch));
+  }
+  SECTION("what it fetched as a learner") {
+    const Record fetched = Chunk(1, "fetched", At(3, 1));
+    replica.NoteRecord(fetched.key, fetched.header);
+    batch.changes.push_back(StoreBatch::PutRecord{0, fetched.key, fetched.header, fetched.value});
+  }
   side.ctx.Persist(std::move(batch), [&replica, applied = replica.applied()] { replica.DurableUpTo(applied); });
   SurvivorMerge merge(side.ctx, [](const wire::ChangeRequest&) {}, [](PartitionId) {});
   const auto asks = [&] {

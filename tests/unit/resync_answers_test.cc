@@ -11,6 +11,7 @@
 #include "node/core/primary.h"
 #include "node/core/resync_source.h"
 #include "unit/node_sides.h"
+#include "unit/store_samples.h"
 
 namespace coffer::node {
 namespace {
@@ -30,31 +31,27 @@ class Holder : public OneSide {
     write.mutable_items(0)->set_size(value.size());
     return write;
   }
-  // The other member asks for the list of all records; nothing if that is not answered.
-  std::optional<wire::Listing> AskListing() {
-    wire::ListRequest request;
-    request.set_term(kTerm);
-    request.set_boot(1);
-    source.OnListRequest(kOther, request);
-    for (wire::Peer& said : Said()) {
-      if (said.has_listing()) return said.listing();
-    }
-    return std::nullopt;
-  }
-  std::optional<wire::Ranges> AskRanges() {
-    wire::RangesRequest request;
-    request.set_term(kTerm);
-    request.set_boot(1);
-    source.OnRangesRequest(kOther, request);
-    for (wire::Peer& said : Said()) {
-      if (said.has_ranges()) return said.ranges();
-    }
-    return std::nullopt;
-  }
+  // The other member asks for all there is; nothing if that is not answered.
+  std::optional<wire::Listing> AskListing() { return Ask(&ResyncSource::OnListRequest, &wire::Peer::has_listing, &wire::Peer::listing); }
+  std::optional<wire::Ranges> AskRanges() { return Ask(&ResyncSource::OnRangesRequest, &wire::Peer::has_ranges, &wire::Peer::ranges); }
 
   Primaries primaries{ctx, {.request_change = [](const wire::ChangeRequest&) {}, .committed = [](PartitionId, Seq) {},
                             .written = [](PartitionId) {}, .ended = [](PartitionId) {}, .repair = {}}};
   ResyncSource source{ctx, primaries, [](PartitionId, const RecordKey&) {}};
+
+ private:
+  template <class Request, class Answer>
+  std::optional<Answer> Ask(void (ResyncSource::*ask)(const NodeId&, const Request&), bool (wire::Peer::*is)() const,
+                            const Answer& (wire::Peer::*answer)() const) {
+    Request request;
+    request.set_term(kTerm);
+    request.set_boot(1);
+    (source.*ask)(kOther, request);
+    for (const wire::Peer& said : Said()) {
+      if ((said.*is)()) return (said.*answer)();
+    }
+    return std::nullopt;
+  }
 };
 
 // The one member of its group, and the other as its learner.
@@ -109,6 +106,7 @@ TEST_CASE("S3: a learner is answered once what it does not get live is visible t
 }
 
 TEST_CASE("L10.1: a survivor lists what it has once all of that is visible to the scan, and its log's end with it") {
+  const bool fetched = GENERATE(false, true);  // by a learner, beside its log
   Holder h;
   const std::string value = "value";
   wire::Write write = Holder::Put(value);
@@ -117,14 +115,23 @@ TEST_CASE("L10.1: a survivor lists what it has once all of that is visible to th
   StoreBatch batch;
   PartitionReplica& replica = h.ctx.Replica(0);
   REQUIRE(replica.Apply(std::make_shared<const wire::Write>(write), {std::make_shared<const std::string>(value)}, &batch));
-  h.ctx.Persist(std::move(batch), [&replica, applied = replica.applied()] { replica.DurableUpTo(applied); });
+  const auto persist = [&] { h.ctx.Persist(std::exchange(batch, {}), [&replica, applied = replica.applied()] { replica.DurableUpTo(applied); }); };
+  persist();
   h.Adopt(kTerm, {cluster::Group{1, {1}, Term(kTerm), {1}, {0, 1}}});
   CHECK_FALSE(h.AskListing());
+  if (fetched) {
+    const RecordHeader header{.stamp = {Term(1), Boot(1), Seq(1)}, .hash = Sha256({value}), .size = value.size()};
+    replica.NoteRecord(ChunkAt('f'), header);
+    batch.changes.push_back(StoreBatch::PutRecord{0, ChunkAt('f'), header, std::make_shared<const std::string>(value)});
+    persist();
+    REQUIRE(h.Sync());
+    CHECK_FALSE(h.AskListing());  // of the log all is durable
+  }
   h.SyncAll();
   const auto listing = h.AskListing();
   REQUIRE(listing);
   CHECK(listing->copy().last().seq() == 1);
-  CHECK(listing->records_size() == 1);
+  CHECK(listing->records_size() == (fetched ? 2 : 1));
 }
 
 TEST_CASE("S9: for a repair it is said in which term all was here when the record was read, and only by a member of in_sync, as long as that lasts") {
