@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "node/core/erasure.h"
-#include "node/core/record_check.h"
 #include "node/core/resync_source.h"
 #include "cluster/planted_bug.h"
 #include "cluster/rule_mark.h"
@@ -39,11 +38,16 @@ void LearnerResync::OnRole(const NodeId& primary, const wire::LearnerRole& role)
   it->second.history = role.history();
 }
 
-LearnerResync::Job* LearnerResync::JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {
-  auto it = jobs_.find(partition);
+LearnerResync::Job* LearnerResync::Going(PartitionId partition) {
+  const auto it = jobs_.find(partition);
   if (it == jobs_.end()) return nullptr;
   Job& job = it->second;
-  return job.primary == from && job.term == Term(term) && job.boot == Boot(boot) && job.history && !job.done ? &job : nullptr;
+  return job.history && !job.done && log_started_(partition, job.choice) ? &job : nullptr;
+}
+
+LearnerResync::Job* LearnerResync::JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {
+  Job* const job = Going(partition);
+  return job && job->primary == from && job->term == Term(term) && job->boot == Boot(boot) ? job : nullptr;
 }
 
 void LearnerResync::End(PartitionId partition) {
@@ -70,14 +74,13 @@ void LearnerResync::AskWaiting() {
     waiting_.pop_front();
     const auto it = jobs_.find(partition);
     if (it == jobs_.end() || !std::exchange(it->second.waits, false)) continue;
-    if (it->second.history && !it->second.done) Continue(partition, it->second);
+    if (Job* const job = Going(partition)) Continue(partition, *job);
   }
 }
 
 void LearnerResync::BeginNext(PartitionId partition) {
   for (auto it = jobs_.upper_bound(partition); it != jobs_.end(); ++it) {
-    if (it->second.begun || !it->second.history || !log_started_(it->first, it->second.choice)) continue;
-    return Continue(it->first, it->second);
+    if (!it->second.begun && Going(it->first)) return Continue(it->first, it->second);
   }
 }
 
@@ -118,13 +121,11 @@ void LearnerResync::Tick() {
   budget_ = rate == 0 ? 1e18 : std::min(budget_ + seconds * static_cast<double>(rate), static_cast<double>(rate) / 4);
   int running = 0;
   for (auto& [partition, job] : jobs_) {
-    // What is copied before the log begins would be counted again with the live writes that follow its begin (I15).
-    if (!job.history || !log_started_(partition, job.choice) || (job.done && ctx_.now - job.asked < kAskAgain)) continue;
-    if (job.done) {
+    if (job.done && ctx_.now - job.asked >= kAskAgain) {
       if (job.counted) SayDone(partition, job);
       job.asked = ctx_.now;
-      continue;
     }
+    if (!Going(partition)) continue;
     if (++running > ctx_.config.resync_partitions_at_once) break;
     if (job.started && ctx_.now - job.asked >= kAskAgain && !job.ranges && !job.listing) {
       NothingAsked(job);
@@ -136,10 +137,8 @@ void LearnerResync::Tick() {
   tally_.Tick();
 }
 
-// One step: whatever comes next and is not waiting for an answer. `started`: an answer is awaited. Not before the log begins, nor after
-// it was begun for a later choice, of which nothing but its start has come: what that lacks is not known to be here (L10.6).
+// One step of a job that goes on: whatever comes next and is not waiting for an answer. `started`: an answer is awaited.
 void LearnerResync::Continue(PartitionId partition, Job& job) {
-  if (!log_started_(partition, job.choice)) return;
   job.begun = true;
   if (job.ranges || job.listing) return OnAdvanced(partition);
   if (job.started) return;
@@ -222,158 +221,17 @@ void LearnerResync::OnListing(const NodeId& from, wire::Listing listing) {
 }
 
 void LearnerResync::OnAdvanced(PartitionId partition) {
-  auto it = jobs_.find(partition);
-  if (it == jobs_.end()) return;
-  Job& job = it->second;
-  // For a log that was begun for a later choice what the listing says is too old: writes before it may be missing here.
-  if (!log_started_(partition, job.choice)) return;
+  Job* const job = Going(partition);
+  if (!job) return;
   const PartitionReplica& replica = ctx_.Replica(partition);
   // A listing is compared only with a copy that has every live write the primary had when it looked.
-  if (job.ranges && replica.durable().value >= job.ranges->as_of()) Compare(partition, job);
-  else if (job.listing && replica.durable().value >= job.listing->as_of()) Merge(partition, job);
-}
-
-// What is here of a log that was given up, from beyond where the primary's was when it looked. Its like there bears the stamp of another write:
-// with ours, readers would not be shown it until our log had come so far (R5.3).
-bool LearnerResync::OfLostLog(const Job& job, const ScannedRecord& own, std::uint64_t as_of) {
-  const auto lost = [&](const Stamp& s) { return (s.term != job.term || s.boot != job.boot) && s.seq.value > as_of; };
-  return lost(own.header.stamp) || (own.header.deleted && lost(own.header.deleted_by));
-}
-
-void LearnerResync::Compare(PartitionId partition, Job& job) {
-  const wire::Ranges ranges = *std::exchange(job.ranges, std::nullopt);
-  job.started = false;
-  for (int i = 0; i < ranges.ranges_size(); ++i) {
-    const auto& theirs = ranges.ranges(i);
-    const bool open = ranges.complete() && i + 1 == ranges.ranges_size();
-    const Range range{job.after, open ? "" : theirs.last_key(), theirs.records(), theirs.bytes()};
-    RunDigest digest;
-    std::uint64_t records = 0;
-    bool lost = false;
-    const auto scan = ctx_.store.Scan(partition, range.after, range.last_key, [&](const ScannedRecord& own) {
-      digest.Add(EncodeKey(own.key), ListedHash(own));
-      lost = lost || OfLostLog(job, own, ranges.as_of());
-      return ++records <= theirs.records() && !lost;
-    });
-    if (scan == ReadOutcome::kFound && !lost && records == theirs.records() && digest.Finish().view() == theirs.digest()) {
-      tally_.Count(range.records, range.bytes, job.primary, /*travelled=*/false);
-    } else {
-      job.todo.push_back(range);
-    }
-    job.after = theirs.last_key();
-  }
-  job.complete = ranges.complete();
-  Continue(partition, job);
-}
-
-bool LearnerResync::Live(const Job& job, const RecordHeader& header) const {
-  auto live = [&](const Stamp& s) { return s.term == job.term && s.boot == job.boot && s.seq.value > job.as_of; };
-  return live(header.stamp) || (header.deleted && live(header.deleted_by));
-}
-
-// Whether a live write that the listing does not know of changed the record here. That write may be on its way to the disk still, and
-// what a scan shows older than it. Of a record that does not verify the log must tell.
-bool LearnerResync::ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const {
-  const PartitionReplica& replica = ctx_.Replica(partition);
-  RecordHeader header;
-  switch (replica.Find(key, &header)) {
-    case ReadOutcome::kFound:
-      if (!Live(job, header)) return false;
-      RULE("S5");
-      return true;
-    case ReadOutcome::kAbsent: return false;
-    case ReadOutcome::kDamaged: return replica.MayHaveChanged(key, Seq(job.as_of));
-    case ReadOutcome::kFailed: return true;
-  }
-  return true;
-}
-
-// Whether a fetched copy of the record comes too late: it changed live since, or what it belongs to is gone.
-bool LearnerResync::Superseded(PartitionId partition, const Job& job, const RecordKey& key) const {
-  const PartitionReplica& replica = ctx_.Replica(partition);
-  RecordHeader header;
-  if (replica.Find(key, &header) == ReadOutcome::kFound && Live(job, header)) return true;
-  if (key.kind != RecordKind::kZoneDrop && !key.zone.IsZero()) {
-    bool dropped = false;
-    replica.ZoneDropped(key.zone, &dropped);
-    if (dropped) return true;
-  }
-  RecordHeader mark;
-  return key.kind == RecordKind::kEntry &&
-         replica.Find({key.zone, RecordKind::kChainDelete, key.id, 0}, &mark) == ReadOutcome::kFound;
-}
-
-// A registration that is purged leaves nothing behind that would say so: only the log tells that it went live since it was listed.
-bool LearnerResync::MayBePurged(PartitionId partition, const Job& job, const RecordKey& key) const {
-  const PartitionReplica& replica = ctx_.Replica(partition);
-  RecordHeader header;
-  return key.kind == RecordKind::kZone && replica.Find(key, &header) == ReadOutcome::kAbsent && replica.MayHaveChanged(key, Seq(job.as_of));
-}
-
-void LearnerResync::Merge(PartitionId partition, Job& job) {
-  const wire::Listing listing = *std::exchange(job.listing, std::nullopt);
-  job.started = false;
-  job.as_of = listing.as_of();
-  Range& range = job.todo.front();
-  StoreBatch batch;
-  int next = 0;
-  auto take_missing = [&](std::string_view below) {
-    while (next < listing.records_size() && (below.empty() || listing.records(next).key() < below)) {
-      job.fetch.push_back(listing.records(next++));
-    }
-  };
-  ctx_.store.Scan(partition, listing.after(), listing.last_key(), [&](const ScannedRecord& own) {
-    const std::string key = EncodeKey(own.key);
-    take_missing(key);
-    const bool same_key = next < listing.records_size() && listing.records(next).key() == key;
-    if (!same_key) {
-      if (Planted(Bug::kMergedBack) || ChangedLive(partition, job, own.key)) return true;
-      RULE("R10.4");
-      RULE("S6");
-      ctx_.Replica(partition).NoteRecord(own.key, std::nullopt);
-      batch.changes.push_back(StoreBatch::EraseRecord{partition, own.key});
-      return true;
-    }
-    const auto& theirs = listing.records(next++);
-    const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash() && !OfLostLog(job, own, listing.as_of());
-    if (equal || ChangedLive(partition, job, own.key)) {
-      tally_.Count(1, theirs.size(), job.primary, /*travelled=*/false);
-    } else {
-      job.fetch.push_back(theirs);
-    }
-    return true;
-  });
-  take_missing("");
-  if (!batch.empty()) Persist(partition, std::move(batch), job.primary);
-  if (listing.last_key() == range.last_key) {
-    job.todo.pop_front();
-  } else {
-    range.after = listing.last_key();
-  }
-  Continue(partition, job);
-}
-
-bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value,
-                           StoreBatch* batch) {
-  const auto key = DecodeKey(record.key());
-  auto header = DecodeHeader(record.header());
-  if (!key || !header || !RecordVerifies(*key, *header, *value)) return false;
-  if (Superseded(partition, job, *key)) return true;
-  if (MayBePurged(partition, job, *key)) {
-    // Compared once more: the log may also have been pruned beyond that, and then it is unknown.
-    job.after.clear();
-    job.complete = false;
-    return true;
-  }
-  const bool mark = header->value_gone || key->kind == RecordKind::kZoneDrop || key->kind == RecordKind::kChainDelete;
-  ctx_.Replica(partition).NoteRecord(*key, *header);
-  batch->changes.push_back(StoreBatch::PutRecord{partition, *key, *header, mark ? nullptr : value});
-  return true;
+  if (job->ranges && replica.durable().value >= job->ranges->as_of()) Compare(partition, *job);
+  else if (job->listing && replica.durable().value >= job->listing->as_of()) Merge(partition, *job);
 }
 
 void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, const std::vector<Payload>& bodies) {
   Job* job = JobOf(from, fetched.partition(), fetched.term(), fetched.boot());
-  if (!job || fetched.call() != job->call || job->call == 0 || !log_started_(fetched.partition(), job->choice)) return;
+  if (!job || fetched.call() != job->call || job->call == 0) return;
   NothingAsked(*job);
   StoreBatch batch;
   std::size_t body = 0;
@@ -418,8 +276,7 @@ void LearnerResync::Persist(PartitionId partition, StoreBatch batch, const NodeI
     writing_ -= bytes;
     const auto from = sources_.find(source);
     if (bytes >= kTellingFetch && from != sources_.end()) from->second.window.Took(ctx_.now, ctx_.now - asked);
-    auto it = jobs_.find(partition);
-    if (it != jobs_.end() && it->second.history && !it->second.done) Continue(partition, it->second);
+    if (Job* const job = Going(partition)) Continue(partition, *job);
     AskWaiting();
   });
 }
@@ -435,10 +292,9 @@ void LearnerResync::Finish(PartitionId partition, Job& job) {
   ctx_.Persist(std::move(batch), [this, partition, number = job.number] {
     const auto it = jobs_.find(partition);
     if (it != jobs_.end() && Planted(Bug::kEarlierChoiceCounts)) return CountUp(partition, it->second);
-    if (it == jobs_.end() || it->second.number != number) return;  // chosen anew meanwhile: nothing is compared yet (S2a)
-    Job& job = it->second;
-    const bool all = job.complete && job.todo.empty() && job.fetch.empty();
-    if (job.history && !job.done && all && log_started_(partition, job.choice)) CountUp(partition, job);
+    Job* const job = Going(partition);
+    if (!job || job->number != number) return;  // chosen anew meanwhile: nothing is compared yet (S2a)
+    if (job->complete && job->todo.empty() && job->fetch.empty()) CountUp(partition, *job);
   });
 }
 

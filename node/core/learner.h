@@ -74,6 +74,10 @@ class LearnerResync {
     Instant asked{};
   };
 
+  // The job of a partition, if it goes on: not before our log begins, since live writes would be counted twice that were copied before (I15), nor
+  // after it was begun for a later choice, of which nothing but that has come: what that log lacks is not known to be here (L10.6).
+  Job* Going(PartitionId partition);
+  // The one that this answers.
   Job* JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot);
   void Continue(PartitionId partition, Job& job);
   static bool OfLostLog(const Job& job, const ScannedRecord& own, std::uint64_t as_of);
