@@ -27,16 +27,13 @@ StoreBatch::EraseRange BlocksOf(PartitionId partition, const ZoneId& zone) {
   return {partition, EncodeKey(DropKey(zone)) + '\0', AfterPrefix(zone.str())};
 }
 
-void LeftOver::See(const RecordKey& key, const RecordHeader& header) {
-  if (header.stamp == Stamp{}) return;  // it does not verify: what it would take away stays
-  if (key.kind == RecordKind::kZoneDrop) {
-    if (!replica_.WillFinish(header.stamp)) dropped_ = key.zone;
-  } else if (dropped_ == key.zone) {
+void LeftOver::See(const RecordKey& key, const RecordHeader& header, const Covered& covered) {
+  // By a mark that does not verify nothing goes.
+  const auto left = [this](const std::optional<Stamp>& by) { return by && *by != Stamp{} && !replica_.WillFinish(*by); };
+  if (left(covered.by_zone)) {
     zones_.insert(key.zone);
-  } else if (key.kind == RecordKind::kChainDelete) {
-    if (!replica_.WillFinish(header.stamp)) deleted_.emplace(key.zone, key.id);
-  } else if (key.kind == RecordKind::kEntry) {
-    if (deleted_.contains({key.zone, key.id})) chains_.emplace(key.zone, key.id);
+  } else if (left(covered.by_chain)) {
+    chains_.emplace(key.zone, key.id);
   } else if (header.deleted && !header.value_gone && !replica_.WillFinish(header.deleted_by)) {
     chunks_.emplace_back(key, header);
   }

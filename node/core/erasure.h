@@ -1,7 +1,6 @@
 // What deletes take away besides the record they mark: the bytes of a chunk, the entries of a chain, all blocks of a zone (R10.2).
 #pragma once
 
-#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -21,16 +20,14 @@ class LeftOver {
   explicit LeftOver(const PartitionReplica& replica) : replica_(replica) {}
 
   // Every record of the partition, in the order of the keys.
-  void See(const RecordKey& key, const RecordHeader& header);
+  void See(const RecordKey& key, const RecordHeader& header, const Covered& covered);
   void TakeAway(PartitionReplica* replica, StoreBatch* batch) const;
 
  private:
   const PartitionReplica& replica_;
-  std::optional<ZoneId> dropped_;                      // the zone that was dropped last
-  std::set<std::pair<ZoneId, BlockId>> deleted_;       // chains
   std::vector<std::pair<RecordKey, RecordHeader>> chunks_;
-  std::set<std::pair<ZoneId, BlockId>> chains_;        // of those deleted, which have entries
-  std::set<ZoneId> zones_;                             // of those dropped, which have blocks
+  std::set<std::pair<ZoneId, BlockId>> chains_;  // of those deleted, which have entries
+  std::set<ZoneId> zones_;                       // of those dropped, which have blocks
 };
 
 }  // namespace coffer::node

@@ -307,9 +307,9 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;
   LeftOver left_over(replica);
-  const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordKey& key, const RecordHeader& header) {
+  const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordKey& key, const RecordHeader& header, const Covered& covered) {
     ahead = ahead || later(header.stamp) || (header.deleted && later(header.deleted_by));
-    left_over.See(key, header);
+    left_over.See(key, header, covered);
   });
   if (counted == ReadOutcome::kFailed || ahead) {
     job.started = true;  // again in a while

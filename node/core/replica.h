@@ -36,6 +36,12 @@ struct ChainEnd {
   bool deleted = false;
 };
 
+// What took a record away, and may not have done so yet: its zone's drop, its chain's delete. The stamp of a mark that does not verify is zero.
+struct Covered {
+  std::optional<Stamp> by_zone;
+  std::optional<Stamp> by_chain;  // of an entry
+};
+
 // What a replica had applied when something was handed to the disk. Once that is durable, so is all this: the disk takes everything in
 // order. It says nothing of a log that was begun, or cut, later, though that may have the same numbers.
 struct Applied {
@@ -76,9 +82,10 @@ class PartitionReplica {
   // under way is durable. A damaged record is shown with an empty header.
   ReadOutcome Scan(std::string_view after, std::string_view last,
                    const std::function<void(const RecordKey&, const RecordHeader&)>& visit) const;
-  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all records on the way.
+  // The live chunks and chains among them, and the bytes of their values: what the counters should say (I15). `each` sees all records on the
+  // way, with the writes by which marks that came before cover them.
   ReadOutcome CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
-                        const std::function<void(const RecordKey&, const RecordHeader&)>& each = nullptr) const;
+                        const std::function<void(const RecordKey&, const RecordHeader&, const Covered&)>& each = nullptr) const;
   // Whether a committed delete of the record's chain or zone, later than `after`, has erased it, or is doing so.
   bool Erased(const RecordKey& key, Seq after = {}) const;
   // The last such delete since this was made.

@@ -1,6 +1,7 @@
 // What a partition's live blocks amount to, counted anew through the writes that are still under way.
+#include <map>
 #include <optional>
-#include <set>
+#include <utility>
 
 #include "node/core/replica.h"
 
@@ -26,20 +27,25 @@ ReadOutcome PartitionReplica::Scan(std::string_view after, std::string_view last
 }
 
 ReadOutcome PartitionReplica::CountLive(std::string_view after, std::string_view last, std::uint64_t* blocks, std::uint64_t* bytes,
-                                        const std::function<void(const RecordKey&, const RecordHeader&)>& each) const {
+                                        const std::function<void(const RecordKey&, const RecordHeader&, const Covered&)>& each) const {
   *blocks = *bytes = 0;
   // Entries of a deleted chain, and all of a zone that was dropped, stay until the delete is committed; the mark comes before them.
-  std::set<std::pair<ZoneId, BlockId>> deleted;
-  std::optional<ZoneId> dropped;
+  std::map<std::pair<ZoneId, BlockId>, Stamp> deleted;
+  std::optional<std::pair<ZoneId, Stamp>> dropped;
   return Scan(after, last, [&](const RecordKey& key, const RecordHeader& header) {
-    if (key.kind == RecordKind::kZoneDrop) dropped = key.zone;
-    if (key.kind == RecordKind::kChainDelete) deleted.emplace(key.zone, key.id);
-    const bool live = dropped != key.zone;
+    Covered covered;
+    if (dropped && dropped->first == key.zone) covered.by_zone = dropped->second;
+    if (key.kind == RecordKind::kZoneDrop) dropped = {key.zone, header.stamp};
+    if (key.kind == RecordKind::kChainDelete) deleted[{key.zone, key.id}] = header.stamp;
+    if (key.kind == RecordKind::kEntry) {
+      if (const auto mark = deleted.find({key.zone, key.id}); mark != deleted.end()) covered.by_chain = mark->second;
+    }
+    const bool live = !covered.by_zone && !covered.by_chain;
     const bool chunk = live && key.kind == RecordKind::kChunk && !header.deleted;
-    const bool entry = live && key.kind == RecordKind::kEntry && !deleted.contains({key.zone, key.id});
+    const bool entry = live && key.kind == RecordKind::kEntry;
     *blocks += chunk || (entry && key.position == 0) ? 1 : 0;
     *bytes += chunk || entry ? header.size : 0;
-    if (each) each(key, header);
+    if (each) each(key, header, covered);
   });
 }
 

@@ -318,7 +318,7 @@ void SurvivorMerge::Begin(PartitionId partition, Job& job) {
   std::uint64_t bytes = 0;
   // A learner got records with the history that its log never came to: from a log that began before them, readers would not be shown them.
   Seq latest;
-  const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordKey&, const RecordHeader& header) {
+  const auto counted = replica.CountLive("", "", &blocks, &bytes, [&](const RecordKey&, const RecordHeader& header, const Covered&) {
     latest = std::max({latest, header.stamp.seq, header.deleted_by.seq});
   });
   if (counted == ReadOutcome::kFailed) return StopUnreadable("partition " + std::to_string(partition) + " is counted");
