@@ -145,6 +145,13 @@ const MemoryStore::Row* MemoryStore::Find(PartitionId partition, const RecordKey
   return it == p->records.end() ? nullptr : &it->second;
 }
 
+bool MemoryStore::ReadFails() const {
+  if (!read_errors_) return false;
+  if (sound_reads_ == 0) return true;
+  --sound_reads_;
+  return false;
+}
+
 // As a disk store: a value that should be there and is not, or has another size, is damage.
 ReadOutcome MemoryStore::ValueOf(const Row& row, Payload* value) {
   *value = nullptr;
@@ -163,7 +170,7 @@ bool MemoryStore::ReadPromptly(const std::function<void()>& reads, std::uint64_t
 }
 
 ReadOutcome MemoryStore::Lookup(PartitionId partition, const RecordKey& key, RecordHeader* header) const {
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   const Row* row = Find(partition, key);
   if (!row) return ReadOutcome::kAbsent;
   if (row->header_damaged) return ReadOutcome::kDamaged;
@@ -173,7 +180,7 @@ ReadOutcome MemoryStore::Lookup(PartitionId partition, const RecordKey& key, Rec
 
 ReadOutcome MemoryStore::Read(PartitionId partition, const RecordKey& key, RecordHeader* header, Payload* value) const {
   *value = nullptr;
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   const Row* row = Find(partition, key);
   if (!row) return ReadOutcome::kAbsent;
   if (row->header_damaged) return ReadOutcome::kDamaged;
@@ -183,7 +190,7 @@ ReadOutcome MemoryStore::Read(PartitionId partition, const RecordKey& key, Recor
 
 ReadOutcome MemoryStore::Scan(PartitionId partition, std::string_view after, std::string_view last,
                               const std::function<bool(const ScannedRecord&)>& visit) const {
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   const Partition* p = Find(partition);
   if (!p) return ReadOutcome::kFound;
   auto it = after.empty() ? p->records.begin() : p->records.upper_bound(after);
@@ -198,7 +205,7 @@ ReadOutcome MemoryStore::Scan(PartitionId partition, std::string_view after, std
 
 ReadOutcome MemoryStore::LastEntry(PartitionId partition, const ZoneId& zone, const BlockId& chain, RecordKey* key,
                                    RecordHeader* header) const {
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   const Partition* p = Find(partition);
   if (!p) return ReadOutcome::kAbsent;
   const std::string prefix = ChainPrefix(zone, chain);
@@ -213,7 +220,7 @@ ReadOutcome MemoryStore::LastEntry(PartitionId partition, const ZoneId& zone, co
 ReadOutcome MemoryStore::ReadEntries(
     PartitionId partition, const ZoneId& zone, const BlockId& chain, std::uint64_t from, std::uint64_t to,
     bool backwards, const EntryVisitor& visit) const {
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   const Partition* p = Find(partition);
   if (!p || from >= to) return ReadOutcome::kFound;
   // Stored newest first: the range is [key of to - 1, key of from].
@@ -240,7 +247,7 @@ ReadOutcome MemoryStore::ReadEntries(
 }
 
 ReadOutcome MemoryStore::ReadLog(PartitionId partition, Seq from, Seq to, std::vector<LogRecord>* records) const {
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   const Partition* p = Find(partition);
   if (!p) return ReadOutcome::kFound;
   for (auto it = p->log.lower_bound(from); it != p->log.end() && it->first <= to; ++it) {
@@ -262,7 +269,7 @@ void MemoryStore::VisitLog(PartitionId partition, Seq to, const std::function<vo
 }
 
 ReadOutcome MemoryStore::ReadMetas(const std::function<void(PartitionId, const PartitionMeta&)>& visit) const {
-  if (read_errors_) return ReadOutcome::kFailed;
+  if (ReadFails()) return ReadOutcome::kFailed;
   ReadOutcome outcome = ReadOutcome::kFound;
   for (const auto& [id, partition] : partitions_) {
     if (!partition.meta) continue;

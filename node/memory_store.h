@@ -70,9 +70,10 @@ class MemoryStore final : public Store {
   bool DamageLog(PartitionId partition, Seq seq);
   // The meta line no longer verifies. False: there is none.
   bool DamageMeta(PartitionId partition);
-  // Every read ends in kFailed while set.
-  void SetReadErrors(bool on) {
+  // Every read ends in kFailed while set, but for the first `sound` ones.
+  void SetReadErrors(bool on, std::size_t sound = 0) {
     read_errors_ = on;
+    sound_reads_ = sound;
     all_changed_ = ++changes_;
   }
   void SetFull(bool full) { full_ = full; }
@@ -116,6 +117,7 @@ class MemoryStore final : public Store {
   Partition& Changing(PartitionId partition, RecordKind kind);
   const Partition* Find(PartitionId partition) const;
   const Row* Find(PartitionId partition, const RecordKey& key) const;
+  bool ReadFails() const;
   static ReadOutcome ValueOf(const Row& row, Payload* value);
 
   std::deque<Queued> queue_;
@@ -125,6 +127,7 @@ class MemoryStore final : public Store {
   bool fail_next_sync_ = false;
   bool failed_ = false;
   bool read_errors_ = false;
+  mutable std::size_t sound_reads_ = 0;  // that are left while read_errors_
   bool full_ = false;
   bool slow_ = false;
   Duration since_last_sync_{};

@@ -245,8 +245,7 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
       break;
     }
     if (record.found()) {
-      if (body >= bodies.size() || !Accept(fetched.partition(), *job, record, bodies[body], &batch)) {
-        tally_.SetError("a record of partition " + std::to_string(fetched.partition()) + " from " + ctx_.NameOf(from) + " does not verify");
+      if (!Accept(fetched.partition(), *job, record, body < bodies.size() ? bodies[body] : nullptr, &batch)) {
         sound = false;
         break;
       }
@@ -258,7 +257,7 @@ void LearnerResync::OnFetched(const NodeId& from, const wire::Fetched& fetched, 
     }
     job->fetch.pop_front();
   }
-  // After damage the asking pauses for a while (`asked` stands): the source repairs from another copy meanwhile.
+  // After damage the asking pauses for a while (`asked` stands): the source repairs from another copy meanwhile. So it does where our disk gave up.
   job->started = !sound;
   if (sound) tally_.SetError({});
   const PartitionId partition = fetched.partition();
@@ -311,16 +310,13 @@ void LearnerResync::CountUp(PartitionId partition, Job& job) {
     ahead = ahead || later(header.stamp) || (header.deleted && later(header.deleted_by));
     left_over.See(key, header, covered);
   });
-  if (counted == ReadOutcome::kFailed || ahead) {
+  if (counted == ReadOutcome::kFailed) return CompareAnew(partition, job);  // never "done" over records that can't be read
+  if (ahead) {
     job.started = true;  // again in a while
     job.asked = ctx_.now;
-    if (counted != ReadOutcome::kFailed) return;
-    // Never "done" over records that can't be read: compare once more, and say why it takes so long.
-    tally_.SetError("partition " + std::to_string(partition) + " can't be read on this node's disk");
-    job.after.clear();
-    job.complete = false;
     return;
   }
+  tally_.SetError({});
   StoreBatch batch;
   ctx_.Replica(partition).SetLacking(Seq{}, Seq{});
   ctx_.Replica(partition).SetCounts(blocks, bytes, &batch);

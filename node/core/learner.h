@@ -83,6 +83,7 @@ class LearnerResync {
   static bool OfLostLog(const Job& job, const ScannedRecord& own, std::uint64_t as_of);
   void Compare(PartitionId partition, Job& job);
   void Merge(PartitionId partition, Job& job);
+  void CompareAnew(PartitionId partition, Job& job);
   void AskRanges(PartitionId partition, Job& job);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);
@@ -96,11 +97,12 @@ class LearnerResync {
   void AskWaiting();
   // One partition is done: the next one behind it begins.
   void BeginNext(PartitionId partition);
+  // False: it does not verify, or the disk here gave up, and was said to. `value` may be null.
   bool Accept(PartitionId partition, Job& job, const wire::FetchedRecord& record, const Payload& value, StoreBatch* batch);
-  bool Superseded(PartitionId partition, const Job& job, const RecordKey& key) const;
+  std::optional<bool> Superseded(PartitionId partition, const Job& job, const RecordKey& key) const;
   bool MayBePurged(PartitionId partition, const Job& job, const RecordKey& key) const;
   bool Live(const Job& job, const RecordHeader& header) const;
-  bool ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const;
+  std::optional<bool> ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const;
   void Finish(PartitionId partition, Job& job);
   void CountUp(PartitionId partition, Job& job);
   void SayDone(PartitionId partition, const Job& job);

@@ -1,4 +1,6 @@
 // What a learner makes of what its primary says it has: which records differ, and which of its own are newer than the primary's look (S5, S6).
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "node/core/learner.h"
 #include "node/core/record_check.h"
 #include "node/core/resync_source.h"
+#include "node/core/write_keys.h"
 
 namespace coffer::node {
 
@@ -49,8 +52,9 @@ bool LearnerResync::Live(const Job& job, const RecordHeader& header) const {
 }
 
 // Whether a live write that the listing does not know of changed the record here. That write may be on its way to the disk still, and
-// what a scan shows older than it. Of a record that does not verify the log must tell.
-bool LearnerResync::ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const {
+// what a scan shows older than it. Nothing: a later listing must tell, since the disk gave up, or the record does not verify, and of what
+// changed it the log may say that it came since.
+std::optional<bool> LearnerResync::ChangedLive(PartitionId partition, const Job& job, const RecordKey& key) const {
   const PartitionReplica& replica = ctx_.Replica(partition);
   RecordHeader header;
   switch (replica.Find(key, &header)) {
@@ -59,25 +63,41 @@ bool LearnerResync::ChangedLive(PartitionId partition, const Job& job, const Rec
       RULE("S5");
       return true;
     case ReadOutcome::kAbsent: return false;
-    case ReadOutcome::kDamaged: return replica.MayHaveChanged(key, Seq(job.as_of));
-    case ReadOutcome::kFailed: return true;
+    case ReadOutcome::kDamaged:
+      if (replica.MayHaveChanged(key, Seq(job.as_of))) return std::nullopt;
+      return false;
+    case ReadOutcome::kFailed: return std::nullopt;
   }
-  return true;
+  return std::nullopt;
 }
 
-// Whether a fetched copy of the record comes too late: it changed live since, or what it belongs to is gone.
-bool LearnerResync::Superseded(PartitionId partition, const Job& job, const RecordKey& key) const {
+// Whether a fetched copy of the record comes too late: it changed live since, or what it belongs to is gone. Nothing: the disk gave up. What
+// does not verify here was not written live since it was compared: it would verify.
+std::optional<bool> LearnerResync::Superseded(PartitionId partition, const Job& job, const RecordKey& key) const {
   const PartitionReplica& replica = ctx_.Replica(partition);
   RecordHeader header;
-  if (replica.Find(key, &header) == ReadOutcome::kFound && Live(job, header)) return true;
-  if (key.kind != RecordKind::kZoneDrop && !key.zone.IsZero()) {
-    bool dropped = false;
-    replica.ZoneDropped(key.zone, &dropped);
-    if (dropped) return true;
-  }
+  const auto own = replica.Find(key, &header);
+  auto zone_drop = ReadOutcome::kAbsent;
+  auto chain_delete = ReadOutcome::kAbsent;
+  bool dropped = false;
   RecordHeader mark;
-  return key.kind == RecordKind::kEntry &&
-         replica.Find({key.zone, RecordKind::kChainDelete, key.id, 0}, &mark) == ReadOutcome::kFound;
+  if (key.kind != RecordKind::kZoneDrop && !key.zone.IsZero()) zone_drop = replica.ZoneDropped(key.zone, &dropped);
+  if (key.kind == RecordKind::kEntry) chain_delete = replica.Find(ChainDeleteKey(key.zone, key.id), &mark);
+  for (const auto outcome : {own, zone_drop, chain_delete}) {
+    if (outcome == ReadOutcome::kFailed) return std::nullopt;
+  }
+  return (own == ReadOutcome::kFound && Live(job, header)) || dropped || chain_delete == ReadOutcome::kFound;
+}
+
+// What is here can't be told: compared once more in a while, and it is said why it takes so long.
+void LearnerResync::CompareAnew(PartitionId partition, Job& job) {
+  tally_.SetError("partition " + std::to_string(partition) + " can't be read on this node's disk");
+  job.todo.clear();
+  job.fetch.clear();
+  job.after.clear();
+  job.complete = false;
+  job.started = true;
+  job.asked = ctx_.now;
 }
 
 // A registration that is purged leaves nothing behind that would say so: only the log tells that it went live since it was listed.
@@ -99,29 +119,33 @@ void LearnerResync::Merge(PartitionId partition, Job& job) {
       job.fetch.push_back(listing.records(next++));
     }
   };
-  ctx_.store.Scan(partition, listing.after(), listing.last_key(), [&](const ScannedRecord& own) {
+  bool told = true;
+  const auto scan = ctx_.store.Scan(partition, listing.after(), listing.last_key(), [&](const ScannedRecord& own) {
     const std::string key = EncodeKey(own.key);
     take_missing(key);
-    const bool same_key = next < listing.records_size() && listing.records(next).key() == key;
-    if (!same_key) {
-      if (Planted(Bug::kMergedBack) || ChangedLive(partition, job, own.key)) return true;
+    const bool listed = next < listing.records_size() && listing.records(next).key() == key;
+    const bool equal = listed && !own.damaged && ListedHash(own).view() == listing.records(next).hash() && !OfLostLog(job, own, listing.as_of());
+    const auto stays = equal ? true : ChangedLive(partition, job, own.key);
+    if (!stays) {
+      told = false;
+      return false;
+    }
+    if (listed) {
+      const auto& theirs = listing.records(next++);
+      if (*stays) tally_.Count(1, theirs.size(), job.primary, /*travelled=*/false);
+      else job.fetch.push_back(theirs);
+    } else if (!*stays && !Planted(Bug::kMergedBack)) {
       RULE("R10.4");
       RULE("S6");
       ctx_.Replica(partition).NoteRecord(own.key, std::nullopt);
       batch.changes.push_back(StoreBatch::EraseRecord{partition, own.key});
-      return true;
-    }
-    const auto& theirs = listing.records(next++);
-    const bool equal = !own.damaged && ListedHash(own).view() == theirs.hash() && !OfLostLog(job, own, listing.as_of());
-    if (equal || ChangedLive(partition, job, own.key)) {
-      tally_.Count(1, theirs.size(), job.primary, /*travelled=*/false);
-    } else {
-      job.fetch.push_back(theirs);
     }
     return true;
   });
-  take_missing("");
   if (!batch.empty()) Persist(partition, std::move(batch), job.primary);
+  // What is fetched for a mark that stays here by mistake would not be taken.
+  if (scan != ReadOutcome::kFound || !told) return CompareAnew(partition, job);
+  take_missing("");
   if (listing.last_key() == range.last_key) {
     job.todo.pop_front();
   } else {
@@ -134,8 +158,17 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
                            StoreBatch* batch) {
   const auto key = DecodeKey(record.key());
   auto header = DecodeHeader(record.header());
-  if (!key || !header || !RecordVerifies(*key, *header, *value)) return false;
-  if (Superseded(partition, job, *key)) return true;
+  const std::string of = " of partition " + std::to_string(partition);
+  if (!key || !header || !value || !RecordVerifies(*key, *header, *value)) {
+    tally_.SetError("a record" + of + " from " + ctx_.NameOf(job.primary) + " does not verify");
+    return false;
+  }
+  const auto superseded = Superseded(partition, job, *key);
+  if (!superseded) {
+    tally_.SetError("records" + of + " can't be read on this node's disk");
+    return false;
+  }
+  if (*superseded) return true;
   if (MayBePurged(partition, job, *key)) {
     // Compared once more: the log may also have been pruned beyond that, and then it is unknown.
     job.after.clear();

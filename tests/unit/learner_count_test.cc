@@ -133,19 +133,6 @@ TEST_CASE("R5.3 S6: what was written in a log that was given up is fetched, thou
   CHECK(l.fetching() == fetched);
 }
 
-TEST_CASE("S5: a record that does not verify, and was written since it was not listed, is left alone") {
-  const bool since = GENERATE(true, false);
-  const RecordKey key = ChunkAt('a');
-  Learning l;
-  l.LogReaches(Seq(5));
-  l.PutsLive(key, "live");
-  l.Damage(key);
-  const Seq as_of(since ? 5 : 6);
-  l.OfferOneRecord(EncodeKey(ChunkAt('b')), as_of, as_of);
-  REQUIRE(l.fetching());
-  CHECK(l.Finds(key) == (since ? ReadOutcome::kDamaged : ReadOutcome::kAbsent));
-}
-
 TEST_CASE("R10.2: entries go with what deleted their chain, and blocks with their zone, or once all is there if no log tells of that any more") {
   const RecordKey mark = GENERATE(RecordKey{ZoneOf('z'), RecordKind::kChainDelete, BlockOf('c'), 0}, RecordKey{ZoneOf('z'), RecordKind::kZoneDrop, BlockId{}, 0});
   const RecordKey entry = EntryAt('c', 0);

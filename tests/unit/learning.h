@@ -46,12 +46,31 @@ class Learning {
     }
   }
   // The primary's log had come to these writes when it looked.
-  void OfferOneRecord(const std::string& key, Seq compared = {}, Seq listed = {}) { Offer(key, "", "", compared, listed); }
+  void OfferOneRecord(const std::string& key, Seq compared = {}, Seq listed = {}) {
+    OfferRanges(key, 1, "", compared);
+    List({{key, ""}}, listed);
+  }
   // What is here as `header` says, the primary has, too, by their hashes.
   void OfferTheSame(const RecordKey& key, const RecordHeader& header, Seq as_of) {
     RunDigest digest;
     digest.Add(EncodeKey(key), RecordHash(header));
-    Offer(EncodeKey(key), digest.Finish().str(), RecordHash(header).str(), as_of, as_of);
+    OfferRanges(EncodeKey(key), 1, digest.Finish().str(), as_of);
+    List({{EncodeKey(key), RecordHash(header).str()}}, as_of);
+  }
+  // The primary has nothing.
+  void OfferNothing(Seq as_of) { OfferRanges("", 0, RunDigest().Finish().str(), as_of); }
+  // What it has, by its hash, of what was asked for.
+  void List(const std::vector<std::pair<std::string, std::string>>& records, Seq as_of) {
+    auto listing = OfThePrimary<wire::Listing>();
+    for (const auto& [key, hash] : records) {
+      auto* record = listing.add_records();
+      record->set_key(key);
+      record->set_hash(hash);
+    }
+    listing.set_last_key(list_to_);
+    listing.set_as_of(as_of.value);
+    learner_.OnListing(kPrimary, std::move(listing));
+    Wait();
   }
   // All of it.
   void HasTheSame(const std::vector<std::pair<RecordKey, RecordHeader>>& records, Seq as_of) {
@@ -60,14 +79,7 @@ class Learning {
       Has(key, header);
       digest.Add(EncodeKey(key), RecordHash(header));
     }
-    auto ranges = OfThePrimary<wire::Ranges>();
-    auto* range = ranges.add_ranges();
-    range->set_last_key(EncodeKey(records.back().first));
-    range->set_records(records.size());
-    range->set_digest(digest.Finish().str());
-    ranges.set_complete(true);
-    ranges.set_as_of(as_of.value);
-    learner_.OnRanges(kPrimary, std::move(ranges));
+    OfferRanges(EncodeKey(records.back().first), records.size(), digest.Finish().str(), as_of);
     Wait();
   }
   void AnswerGone(const std::string& key, Seq as_of) {
@@ -94,6 +106,15 @@ class Learning {
   // One puts a chunk.
   void PutsLive(const RecordKey& key, const std::string& value) {
     AppliesLive(wire::WRITE_KIND_PUT_CHUNK, key, {.hash = Sha256({value}), .size = value.size()}, {std::make_shared<const std::string>(value)});
+  }
+  // No read succeeds but the first `sound` ones.
+  void DiskFails(std::size_t sound = 0) { store_.SetReadErrors(true, sound); }
+  void DiskIsWell() { store_.SetReadErrors(false); }
+  // Of what holds resync up, if anything does.
+  std::string error() const {
+    wire::ResyncReport report;
+    learner_.tally().Fill(&report);
+    return report.last_error();
   }
   void Damage(const RecordKey& key) { REQUIRE(store_.DamageRecord(kPartition, key, MemoryStore::Part::kHeader)); }
   ReadOutcome Finds(const RecordKey& key) const {
@@ -157,22 +178,16 @@ class Learning {
     message.set_boot(1);
     return message;
   }
-  void Offer(const std::string& key, const std::string& digest, const std::string& hash, Seq compared, Seq listed) {
+  void OfferRanges(const std::string& last_key, std::uint64_t records, const std::string& digest, Seq as_of) {
     auto ranges = OfThePrimary<wire::Ranges>();
     auto* range = ranges.add_ranges();
-    range->set_last_key(key);
-    range->set_records(1);
+    range->set_last_key(last_key);
+    range->set_records(records);
     range->set_digest(digest);
     ranges.set_complete(true);
-    ranges.set_as_of(compared.value);
+    ranges.set_as_of(as_of.value);
     learner_.OnRanges(kPrimary, std::move(ranges));
     Take();
-    auto listing = OfThePrimary<wire::Listing>();
-    listing.add_records()->set_key(key);
-    listing.mutable_records(0)->set_hash(hash);
-    listing.set_as_of(listed.value);
-    learner_.OnListing(kPrimary, std::move(listing));
-    Wait();
   }
   void Answer(const wire::FetchedRecord& record, Seq as_of, const std::vector<Payload>& bodies) {
     auto fetched = OfThePrimary<wire::Fetched>();
@@ -213,6 +228,7 @@ class Learning {
       const wire::Peer& said = o.message.header;
       if (said.has_fetch_request()) fetch_call_ = said.fetch_request().call();
       compared_ += said.has_ranges_request() ? 1 : 0;
+      if (said.has_list_request()) list_to_ = said.list_request().last_key();
       done_ = done_ || said.has_history_done();
     }
   }
@@ -221,6 +237,7 @@ class Learning {
   Context ctx_;
   LearnerResync learner_;
   std::uint64_t fetch_call_ = 0;
+  std::string list_to_;  // where the last listing that was asked for ends
   int compared_ = 0;  // how often it asked what to compare with
   bool done_ = false;
 };
