@@ -144,8 +144,21 @@ void LearnerResync::Continue(PartitionId partition, Job& job) {
   if (job.started) return;
   if (!job.fetch.empty()) return AskFetch(partition, job);
   if (!job.todo.empty()) return AskListing(partition, job);
+  if (!job.complete && !job.after.empty()) return AskRanges(partition, job);
+  // What is on its way to the disk no scan shows. It may have been fetched, or dropped, for an earlier choice or term, of which our log's begin,
+  // behind it on the way, does not make sure where the primary's log is empty: as_of is 0 then, and so is durable().
+  if (unsettled_.contains(partition)) return;
   if (!job.complete) return AskRanges(partition, job);
-  if (!unsettled_.contains(partition)) Finish(partition, job);
+  if (job.doubted > 0) return ListRegistrations(partition, job);
+  Finish(partition, job);
+}
+
+// Those that were taken though they may be purged go if the primary lacks them by then. The rest is here, so that this comes to an end.
+void LearnerResync::ListRegistrations(PartitionId partition, Job& job) {
+  RULE("S5 registrations");
+  job.base = std::max(job.base, std::exchange(job.doubted, 0));
+  job.todo.push_back({.after = "", .last_key = ZoneId{}.str() + std::string(64, '\xff')});
+  AskListing(partition, job);
 }
 
 void LearnerResync::AskRanges(PartitionId partition, Job& job) {

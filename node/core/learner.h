@@ -65,6 +65,7 @@ class LearnerResync {
     std::optional<wire::Ranges> ranges;      // waiting for live writes up to as_of
     std::optional<wire::Listing> listing;    // likewise
     std::deque<wire::ListedRecord> fetch;    // to be fetched
+    std::uint64_t doubted = 0;               // registrations were taken that may have been purged by a write up to this one; 0: none were
     std::uint64_t as_of = 0;                 // of the listing the fetches belong to
     std::uint64_t gone_as_of = 0;            // by this write records that were listed were gone when they were to be fetched
     std::uint64_t call = 0;                  // fetch under way; 0: none
@@ -85,6 +86,7 @@ class LearnerResync {
   void Merge(PartitionId partition, Job& job);
   void CompareAnew(PartitionId partition, Job& job);
   void AskRanges(PartitionId partition, Job& job);
+  void ListRegistrations(PartitionId partition, Job& job);
   void AskListing(PartitionId partition, Job& job);
   void AskFetch(PartitionId partition, Job& job);
   // Writes what was fetched from a source, `bytes` of values asked for at `asked`, or what the primary lacks; goes on when it is durable.

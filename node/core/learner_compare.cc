@@ -100,7 +100,8 @@ void LearnerResync::CompareAnew(PartitionId partition, Job& job) {
   job.asked = ctx_.now;
 }
 
-// A registration that is purged leaves nothing behind that would say so: only the log tells that it went live since it was listed.
+// A registration that is purged leaves nothing behind that would say so: only the log tells that it went live since it was listed, and where
+// much is written the log is soon pruned beyond that. Such a one is taken all the same: who left it out would ask for it again and again.
 bool LearnerResync::MayBePurged(PartitionId partition, const Job& job, const RecordKey& key) const {
   const PartitionReplica& replica = ctx_.Replica(partition);
   RecordHeader header;
@@ -169,12 +170,7 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
     return false;
   }
   if (*superseded) return true;
-  if (MayBePurged(partition, job, *key)) {
-    // Compared once more: the log may also have been pruned beyond that, and then it is unknown.
-    job.after.clear();
-    job.complete = false;
-    return true;
-  }
+  if (MayBePurged(partition, job, *key)) job.doubted = ctx_.Replica(partition).last().value;
   const bool mark = header->value_gone || key->kind == RecordKind::kZoneDrop || key->kind == RecordKind::kChainDelete;
   ctx_.Replica(partition).NoteRecord(*key, *header);
   batch->changes.push_back(StoreBatch::PutRecord{partition, *key, *header, mark ? nullptr : value});

@@ -93,6 +93,27 @@ TEST_CASE("S2a I15: nothing is compared before the log begins, though what was f
   CHECK(l.compared() - before == (begun ? 1 : 0));
 }
 
+TEST_CASE("S2a S6: nothing is compared while what was fetched for an earlier choice is on its way to the disk, though the primary's log is empty") {
+  const std::string value = "fetched";
+  const RecordKey key = ChunkAt('a');
+  Learning l;
+  l.Wait();
+  l.OfferOneRecord(EncodeKey(key));
+  REQUIRE(l.fetching());
+  l.disk_stands = true;
+  l.AnswerFound(key, {.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()}, value);
+  l.Choose(2);
+  const int before = l.compared();
+  l.Wait();
+  CHECK(l.compared() == before);
+  l.DiskGoesOn();
+  CHECK(l.compared() == before + 1);
+  l.OfferNothing(Seq{});  // what had come was of a write that was given up
+  l.List({}, Seq{});
+  CHECK(l.done());
+  CHECK_FALSE(l.Held(key).has_value());
+}
+
 TEST_CASE("S2a: what the primary saw before it chose is not compared with") {
   Learning l;
   const std::string key = EncodeKey(ChunkAt('a'));

@@ -85,30 +85,50 @@ TEST_CASE("S5: a copy that was fetched does not take the place of what was writt
   }
 }
 
-TEST_CASE("S5: a registration that was purged since it was listed is not taken, and whether it is there still is compared once more") {
+TEST_CASE("S5: a registration that may have been purged since it was listed is taken, and goes if it is not listed once more") {
   const std::string value = "a zone";
   const RecordKey key{ZoneId{}, RecordKind::kZone, BlockOf('a'), 0};
   const RecordHeader header{.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()};
+  const std::pair listed{EncodeKey(key), RecordHash(header).str()};
   Learning l;
-  l.Wait();
-  l.OfferOneRecord(EncodeKey(key));
+  l.LogReaches(Seq(5));
+  l.OfferOneRecord(listed.first, Seq(5), Seq(5));
   REQUIRE(l.fetching());
-  SECTION("of another zone") {
-    l.PurgesLive({ZoneId{}, RecordKind::kZone, BlockOf('b'), 0});
-    l.AnswerFound(key, header, value);
-    CHECK(l.Held(key).has_value());
-    CHECK(l.done());
+  const bool purged = GENERATE(false, true);
+  const bool told = GENERATE(false, true);
+  if (told) {  // by the log
+    l.PurgesLive(purged ? key : RecordKey{ZoneId{}, RecordKind::kZone, BlockOf('b'), 0});
+  } else {
+    l.LogReaches(Seq(6));
   }
-  SECTION("of this zone") {
-    l.PurgesLive(key);
-    l.AnswerFound(key, header, value);
-    CHECK_FALSE(l.Held(key).has_value());
-    CHECK_FALSE(l.done());
-    l.OfferOneRecord(EncodeKey(key), Seq(1), Seq(1));  // made anew, say
-    l.AnswerFound(key, header, value);
-    CHECK(l.Held(key).has_value());
-    CHECK(l.done());
-  }
+  const std::uint64_t fetch = l.fetch_call();
+  l.AnswerFound(key, header, value);
+  CHECK(l.Held(key));
+  CHECK(l.done() == (told && !purged));
+  if (l.done()) return;
+  l.LogReaches(Seq(9));
+  l.List({listed}, Seq(5));  // said before the purge
+  CHECK_FALSE(l.done());
+  l.List(purged ? std::vector<std::pair<std::string, std::string>>{} : std::vector{listed}, Seq(6));
+  CHECK(l.done());
+  CHECK(l.fetch_call() == fetch);  // nothing is asked for twice
+  CHECK(l.Held(key).has_value() == !purged);
+}
+
+TEST_CASE("S5: a registration that may have been purged is looked for once it is on the disk") {
+  const std::string value = "a zone";
+  const RecordKey key{ZoneId{}, RecordKind::kZone, BlockOf('a'), 0};
+  Learning l;
+  l.LogReaches(Seq(5));
+  l.OfferOneRecord(EncodeKey(key), Seq(5), Seq(5));
+  l.LogReaches(Seq(6));
+  l.disk_stands = true;
+  l.AnswerFound(key, {.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()}, value);
+  const int before = l.listed();
+  l.Wait();
+  CHECK(l.listed() == before);
+  l.DiskGoesOn();
+  CHECK(l.listed() == before + 1);
 }
 
 TEST_CASE("R5.3 S6: what was written in a log that was given up is fetched, though the primary has the same, where readers would not be shown it") {

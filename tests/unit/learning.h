@@ -162,6 +162,7 @@ class Learning {
   std::uint64_t fetch_call() const { return fetch_call_; }
   bool done() const { return done_; }
   int compared() const { return compared_; }
+  int listed() const { return listed_; }
   // Writes before the log may be missing.
   bool lacks() const { return ctx_.replicas.at(kPartition)->meta().lacks_to != Seq{}; }
 
@@ -228,7 +229,10 @@ class Learning {
       const wire::Peer& said = o.message.header;
       if (said.has_fetch_request()) fetch_call_ = said.fetch_request().call();
       compared_ += said.has_ranges_request() ? 1 : 0;
-      if (said.has_list_request()) list_to_ = said.list_request().last_key();
+      if (said.has_list_request()) {
+        list_to_ = said.list_request().last_key();
+        ++listed_;
+      }
       done_ = done_ || said.has_history_done();
     }
   }
@@ -239,6 +243,7 @@ class Learning {
   std::uint64_t fetch_call_ = 0;
   std::string list_to_;  // where the last listing that was asked for ends
   int compared_ = 0;  // how often it asked what to compare with
+  int listed_ = 0;    // and for a listing
   bool done_ = false;
 };
 
