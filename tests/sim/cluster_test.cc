@@ -2,6 +2,7 @@
 
 #include "sim/scenario.h"
 #include "sim/sim_steps.h"
+#include "tests/rounds.h"
 
 namespace coffer::sim {
 namespace {
@@ -32,8 +33,8 @@ TEST_CASE("three nodes that start together end at plain modulo") {
 }
 
 TEST_CASE("a killed node is replaced, returns, and nothing acknowledged is lost") {
-  for (std::uint64_t seed = 10; seed < 30; ++seed) {
-    SimCluster c(seed, 24);
+  for (int seed = 10; seed < 10 + Rounds(12); ++seed) {
+    SimCluster c(static_cast<std::uint64_t>(seed), 24);
     FormCluster(c, 3);
     SimClient client(c, 1);
     Load(c, client, seconds(2));
@@ -75,7 +76,7 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t usual) {
 
 TEST_CASE("random kills and cuts under load") {
   const std::uint64_t first = FromEnvironment("COFFER_SEED", 100);
-  const std::uint64_t count = FromEnvironment("COFFER_SEEDS", 20);
+  const std::uint64_t count = FromEnvironment("COFFER_SEEDS", Rounds(12));
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SimCluster c(seed, 12);
     FormCluster(c, 3 + seed % 3);
@@ -131,8 +132,8 @@ TEST_CASE("random kills and cuts under load") {
 // Two storage nodes and a witness. Everybody wants to go on without the one that is away, and nobody hears a promise; then that one is
 // back, and the other is gone with its disk.
 TEST_CASE("L5 what is proposed follows what becomes of the members: it never removes who lives in favour of who died meanwhile") {
-  for (std::uint64_t seed = 200; seed < 210; ++seed) {
-    SimCluster c(seed, 6);
+  for (int seed = 200; seed < 200 + Rounds(10); ++seed) {
+    SimCluster c(static_cast<std::uint64_t>(seed), 6);
     c.AddNode();
     c.AddNode();
     c.AddNode(2);

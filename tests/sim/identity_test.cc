@@ -1,5 +1,6 @@
 // Data folders that were put back from a copy. R8, I2, I4, I13; faults 9, 10.
 #include "sim/sim_steps.h"
+#include "tests/rounds.h"
 
 namespace coffer::sim {
 namespace {
@@ -64,8 +65,8 @@ TEST_CASE("R8.1: a folder put back from a copy is refused, however often it was 
 }
 
 TEST_CASE("R8.6: a copy made of a running node is refused, though the node was not started again in between") {
-  for (std::uint64_t seed = 50; seed < 55; ++seed) {
-    SimCluster c(seed, 12);
+  for (int seed = 50; seed < 50 + Rounds(5); ++seed) {
+    SimCluster c(static_cast<std::uint64_t>(seed), 12);
     FormCluster(c, 3);
     SimClient client(c, 1);
     const std::size_t victim = c.random().Below(3);
@@ -84,8 +85,8 @@ TEST_CASE("R8.6: a copy made of a running node is refused, though the node was n
 }
 
 TEST_CASE("R8: a folder moved as it was, and a member away while the others start again and again, are no old copies") {
-  for (std::uint64_t seed = 70; seed < 74; ++seed) {
-    SimCluster c(seed, 12);
+  for (int seed = 70; seed < 70 + Rounds(4); ++seed) {
+    SimCluster c(static_cast<std::uint64_t>(seed), 12);
     FormCluster(c, 3);
     SimClient client(c, 1);
     Load(c, client, seconds(2));

@@ -12,6 +12,7 @@
 #include "agreement_fixture.h"
 #include "cluster/random.h"
 #include "coffer/internal/v1/layout.pb.h"
+#include "rounds.h"
 #include "test_support.h"
 
 namespace coffer::cluster {
@@ -375,7 +376,7 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
 
 TEST_CASE("A1 to A18: at most one layout per epoch, promises never fall, and a healed quorum goes on") {
   const std::uint64_t first = FromEnvironment("COFFER_SEED", 1);
-  const std::uint64_t count = FromEnvironment("COFFER_SEEDS", 4000);
+  const std::uint64_t count = FromEnvironment("COFFER_SEEDS", Rounds(4000));
   std::uint64_t epochs = 0;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     INFO("repeat with COFFER_SEED=" << seed << " COFFER_SEEDS=1");

@@ -10,6 +10,7 @@
 
 #include "node/disk_env.h"
 #include "node/group_writer.h"
+#include "rounds.h"
 #include "test_support.h"
 #include "unit/store_samples.h"
 #include "unit/temporary_folder.h"
@@ -81,7 +82,7 @@ class Written {
 
 TEST_CASE("groups past the page cache and through it, wherever they begin, leave each other alone", "[value_log]") {
   Random random(21);
-  for (int round = 0; round < 30; ++round) {
+  for (int round = 0; round < Rounds(30); ++round) {
     Written w(5000);
     for (int i = 0; i < 12; ++i) {
       w.Append(random, 1 + random.Below(20'000));

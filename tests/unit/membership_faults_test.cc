@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "gossip_harness.h"
+#include "rounds.h"
 #include "test_support.h"
 
 namespace coffer::cluster {
@@ -16,7 +17,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 using Cut = GossipWorld::Cut;
 
-constexpr int kSeeds = 5;
+constexpr int kSeeds = Rounds(5);
 
 // Time until everybody alive sees the state; more than the limit if they do not.
 Duration TimeUntil(GossipWorld* world, int of, Liveness state, Duration limit) {

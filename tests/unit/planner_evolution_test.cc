@@ -7,6 +7,7 @@
 #include "cluster/placement.h"
 #include "cluster/random.h"
 #include "planner_world.h"
+#include "rounds.h"
 #include "test_support.h"
 
 namespace coffer::cluster {
@@ -179,9 +180,9 @@ class Evolution {
 TEST_CASE(
     "random joins, deaths, returns, losses of disks, drains and forgettings: always legal and safe, always comes to "
     "rest") {
-  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+  for (int seed = 0; seed < Rounds(400); ++seed) {
     INFO("seed " << seed);
-    Evolution evolution(seed);
+    Evolution evolution(static_cast<std::uint64_t>(seed));
     evolution.Run(60);
     evolution.Heal();
   }

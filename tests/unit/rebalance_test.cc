@@ -10,6 +10,7 @@
 #include "cluster/random.h"
 #include "cluster/shares.h"
 #include "layout_fixtures.h"
+#include "rounds.h"
 #include "test_support.h"
 
 namespace coffer::cluster {
@@ -166,7 +167,7 @@ TEST_CASE("leaving moves what the leaver held; its primaries go to their replica
 
 TEST_CASE("reweighting moves the difference and no more") {
   Random random(4);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < Rounds(60); ++round) {
     const auto n = static_cast<std::uint32_t>(2 + random.Below(12));
     std::vector<Member> members = TestMembers(n);
     const std::vector<Goal> before = FreshGoals(members, kPartitions);
@@ -180,7 +181,7 @@ TEST_CASE("reweighting to extremes stays close to a bound that is then out of re
   // A node that is to hold nearly one copy of everything must be let into almost every partition, also into those whose
   // two holders may not give: each of these costs a second move, which the bound does not know.
   Random random(4);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < Rounds(200); ++round) {
     const auto n = static_cast<std::uint32_t>(2 + random.Below(12));
     std::vector<Member> members = TestMembers(n);
     const std::vector<Goal> before = FreshGoals(members, kPartitions);
@@ -259,7 +260,7 @@ TEST_CASE("recovery is spread over all survivors, as sources and as destinations
 
 TEST_CASE("failure domains: two copies never share one while there are two") {
   Random random(6);
-  for (int round = 0; round < 80; ++round) {
+  for (int round = 0; round < Rounds(80); ++round) {
     std::vector<Member> members = TestMembers(static_cast<std::uint32_t>(2 + random.Below(9)));
     const auto domains = 1 + random.Below(4);
     for (Member& member : members) {
@@ -397,9 +398,9 @@ TEST_CASE("nobody takes data: what is there stays") {
 }
 
 TEST_CASE("small clusters of any shape: from anything to fair shares in one step") {
-  for (std::uint64_t seed = 0; seed < 20000; ++seed) {
+  for (int seed = 0; seed < Rounds(20000); ++seed) {
     INFO("seed " << seed);
-    Random random(seed);
+    Random random(static_cast<std::uint64_t>(seed));
     std::vector<Member> members = TestMembers(static_cast<std::uint32_t>(2 + random.Below(10)));
     const auto partitions = static_cast<std::uint32_t>(members.size() + random.Below(40));
     for (Member& member : members) {

@@ -4,6 +4,7 @@
 #include "cluster/placement.h"
 #include "cluster/random.h"
 #include "router/core/errors.h"
+#include "tests/rounds.h"
 #include "tests/test_support.h"
 
 using namespace coffer;
@@ -182,12 +183,12 @@ TEST_CASE("a front that takes no more holds a watch back, without losing anythin
 }
 
 TEST_CASE("watches survive failovers without loss or repetition") {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (int seed = 1; seed <= Rounds(20); ++seed) {
     INFO("seed " << seed);
-    RouterWorld world(3, 4, seed);
+    RouterWorld world(3, 4, static_cast<std::uint64_t>(seed));
     world.AddZone("shop");
     world.Settle();
-    Random random(seed * 31);
+    Random random(static_cast<std::uint64_t>(seed) * 31);
     std::vector<Writer> writers;
     std::vector<std::vector<CallId>> watches(4);
     for (int c = 0; c < 4; ++c) writers.emplace_back(world, Id(c));
