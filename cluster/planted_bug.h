@@ -31,6 +31,7 @@ enum class Bug {
   kOtherBootCounted,        // answers to another boot of the primary are counted (R2.2)
   kLogBeginCounts,          // a log that is begun anew, or cut, counts as durable before that is so (R4.3)
   kEarlierChoiceCounts,     // what a learner handed to the disk for one choice says "done" for the next (S2a)
+  kEarlierChoiceTaken,      // what a learner was sent for one choice is compared, and taken, beside the log of the next (S2a)
   kProgressKept,            // a member goes on from its contact of an earlier term, and reports what it held then (R4.2, R4.3)
   kHighestOverGap,          // a replica names its highest position, over a gap (R4.3)
   kContactOnlyExtends,      // first contact never cuts a member's tail (R4.2)

@@ -42,7 +42,8 @@ LearnerResync::Job* LearnerResync::Going(PartitionId partition) {
   const auto it = jobs_.find(partition);
   if (it == jobs_.end()) return nullptr;
   Job& job = it->second;
-  return job.history && !job.done && log_started_(partition, job.choice) ? &job : nullptr;
+  const bool started = log_started_(partition, job.choice) || Planted(Bug::kEarlierChoiceTaken);
+  return job.history && !job.done && started ? &job : nullptr;
 }
 
 LearnerResync::Job* LearnerResync::JobOf(const NodeId& from, PartitionId partition, std::uint64_t term, std::uint64_t boot) {

@@ -99,6 +99,7 @@ void FaultInjector::Router(const std::string& what, const std::vector<std::int64
 
 void FaultInjector::Network(const std::string& what, std::size_t n, std::size_t m, const std::vector<std::int64_t>& arguments) {
   if (what == "mute") cluster_.Mute(static_cast<int>(arguments[0]), cluster_.now() + microseconds(arguments[1]));
+  if (what == "hold") cluster_.Hold(static_cast<int>(arguments[0]), cluster_.now() + microseconds(arguments[1]));
   if (what == "lose") cluster_.faults.lose_per_mille = static_cast<int>(arguments[0]);
   if (what == "heal") MendAll();
   if (SimCluster::IsRouter(n) && SimCluster::IsRouter(m)) return;  // both ends of what a router sent to a client

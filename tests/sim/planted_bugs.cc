@@ -33,6 +33,7 @@ const std::vector<std::pair<std::string, Bug>> kBugs{
     {"other-boot-counted", Bug::kOtherBootCounted},  // R2.2
     {"log-begin-counts", Bug::kLogBeginCounts},  // R4.3
     {"earlier-choice-counts", Bug::kEarlierChoiceCounts},  // S2a
+    {"earlier-choice-taken", Bug::kEarlierChoiceTaken},  // S2a
     {"progress-kept", Bug::kProgressKept},  // R4.2, R4.3
     {"highest-over-gap", Bug::kHighestOverGap},  // R4.3, R4.4
     {"contact-only-extends", Bug::kContactOnlyExtends},  // R4.2

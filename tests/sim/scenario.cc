@@ -80,7 +80,7 @@ const std::map<std::string, std::string>& FaultArguments() {
   static const std::map<std::string, std::string> arguments{
       {"kill", "n"},        {"start", "n"},      {"restart", "n"},   {"move", "n"},       {"pause", "ns"},
       {"cut", "nm"},        {"mend", "nm"},      {"deafen", "nm"},   {"isolate", "n"},    {"reconnect", "n"},
-      {"split", "i"},       {"heal", ""},        {"delay", "nms"},   {"stall", "nms"},    {"mute", "ks"},      {"slow", "ni"},
+      {"split", "i"},       {"heal", ""},        {"delay", "nms"},   {"stall", "nms"},    {"mute", "ks"},       {"hold", "ks"},      {"slow", "ni"},
       {"hang", "ns"},       {"full", "ni"},      {"failsync", "n"},  {"wipe", "n"},       {"flip", "n"},
       {"clock", "nsi"},     {"power", ""},       {"startall", ""},   {"drain", "n"},      {"undrain", "n"},
       {"forget", "n"},      {"reweight", "ni"},  {"add", ""},        {"mincopies", "i"},  {"lose", "i"},

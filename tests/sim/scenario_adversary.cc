@@ -291,6 +291,47 @@ class Adversary {
     }
   }
 
+  // A learner has puts that the last process of its primary lost with its disk's queue, and compares. Then replication does not get through
+  // for a while, in which some of those are put again, and it is chosen anew over a link that stands. The start of the new choice overtakes
+  // the role, so that there is still a listing of the choice before; and the disks stand still at the moment in which that is acted upon,
+  // so that what it does to the records is not seen yet when the role comes and all is compared again (S2a).
+  void OvertakeRoles() {
+    Stage(2);
+    scenario_.set("witness", 1);
+    scenario_.set("partitions", 1);
+    scenario_.set("clients", 16);
+    scenario_.set("chains", 2);
+    scenario_.set("ids", 150);
+    scenario_.set("deletes", 100);
+    scenario_.set("think_ms", 120);
+    scenario_.set("patience_ms", 100);
+    scenario_.set("log_keep", 8);
+    for (const char* none : {"lose", "repeat", "late"}) scenario_.set(none, 0);
+    At(200 * kMs, "mincopies", {1});
+    At(300 * kMs, "kill", {1});
+    At(3400 * kMs, "mute", {*KindNumber("ranges"), 1200 * kMs});
+    At(3500 * kMs, "start", {1});
+    for (std::int64_t at = 4500 * kMs; at < end_; at += 1200 * kMs) {
+      const std::int64_t hang = (2000 + Below(600)) * kMs;
+      At(at - 100 * kMs, "mute", {*KindNumber("ranges"), hang + 100 * kMs});
+      At(at, "hang", {0, hang});
+      At(at += hang - 10 * kMs, "restart", {0});
+      At(at, "slow", {1, 80});
+      At(at += 5000 * kMs, "slow", {1, 1});
+      At(at, "mute", {*KindNumber("ranges"), 4000 * kMs});
+      At(at, "kill", {1});
+      At(at += 2000 * kMs, "start", {1});
+    }
+    for (std::int64_t i = 0, number = 0; i < 6; ++i) {
+      const std::int64_t lost = (500 + Below(450)) * kMs;
+      On("list_request", number += 1 + Below(10), "mute", {*KindNumber("replicate"), lost});
+      On("list_request", number, "hold", {*KindNumber("learner_role"), lost + (150 + Below(200)) * kMs});
+      const std::int64_t stands = lost + (10 + Below(20)) * kMs;
+      On("list_request", number, "hang", {kReceiver, 500 * kMs}, stands);
+      On("list_request", number, "hang", {kSender, 500 * kMs}, stands + (20 + Below(60)) * kMs);
+    }
+  }
+
   // Survivors of a force that disagree: a primary that is cut off orders writes that never count, the others go on without it, the last
   // in_sync member dies for good, and the one that was cut off is back (L10.2).
   void ForceTheDivided() {
@@ -401,6 +442,7 @@ const std::vector<std::pair<std::string, Adversary::Aim>> Adversary::kAims{
     {"much-to-fill", &Adversary::ForceAndFillMuch},  {"old-folders", &Adversary::PutOldFoldersBack},
     {"operators", &Adversary::Operate},              {"long-waits", &Adversary::WaitLong},
     {"spoiled-logs", &Adversary::SpoilTheLog},       {"anew-choices", &Adversary::ChooseAnew},
+    {"overtaken-roles", &Adversary::OvertakeRoles},
 };
 
 // Those that any run may be given.

@@ -201,7 +201,9 @@ class SimCluster {
   void Stall(std::size_t from, std::size_t to, Instant until) { stalled_[{from, to}] = until; }
   // Messages of this kind between nodes are lost until then.
   void Mute(int kind, Instant until) { muted_[kind] = until; }
-  void Unmute() { muted_.clear(), stalled_.clear(); }
+  // Messages of this kind between nodes arrive then, in their order, and what is sent after them arrives before.
+  void Hold(int kind, Instant until) { held_[kind] = until; }
+  void Unmute() { muted_.clear(), stalled_.clear(), held_.clear(); }
   // A node sends a message of this kind to a node, or to a client (then both ends are the sender).
   std::function<void(int kind, std::size_t from, std::size_t to)> on_send;
   // A message from a client (which is no member) to a node; answers go to its handler under `clients`.
@@ -328,6 +330,7 @@ class SimCluster {
   std::set<std::pair<std::size_t, std::size_t>> blocked_;             // (from, to)
   std::map<std::pair<std::size_t, std::size_t>, Duration> extra_delay_;  // (from, to)
   std::map<int, Instant> muted_;
+  std::map<int, Instant> held_;
   std::map<std::pair<std::size_t, std::size_t>, Instant> stalled_;
   std::unordered_map<std::uint64_t, Instant> last_arrival_;
   std::optional<std::string> violation_;

@@ -153,6 +153,12 @@ void SimCluster::Deliver(const NodeId& from, const NodeId& to, PeerMessage messa
       const auto muted = muted_.find(message.header.kind_case());
       if (muted != muted_.end() && now_ < muted->second) return;
     }
+    const auto held = held_.find(message.header.kind_case());
+    if (held != held_.end() && now_ < held->second) {
+      return AtNode(*b, held->second, [this, a = *a, b = *b, generation, copy = FromTheWire(message.header.SerializeAsString(), message.bodies)]() mutable {
+        Arrive(a, b, generation, std::move(copy));
+      });
+    }
     const auto stalled = stalled_.find({*a, *b});
     if (stalled != stalled_.end() && now_ < stalled->second && Fenced(message.header.kind_case())) {
       return Push(stalled->second, [this, a = *a, to, copy = FromTheWire(message.header.SerializeAsString(), message.bodies)]() mutable {
