@@ -148,7 +148,7 @@ void LearnerResync::Continue(PartitionId partition, Job& job) {
   if (!job.complete && !job.after.empty()) return AskRanges(partition, job);
   // What is on its way to the disk no scan shows. It may have been fetched, or dropped, for an earlier choice or term, of which our log's begin,
   // behind it on the way, does not make sure where the primary's log is empty: as_of is 0 then, and so is durable().
-  if (unsettled_.contains(partition)) return;
+  if (unsettled_.contains(partition) && (job.complete || !Planted(Bug::kEarlierChoiceTaken))) return;
   if (!job.complete) return AskRanges(partition, job);
   if (job.doubted > 0) return ListRegistrations(partition, job);
   Finish(partition, job);

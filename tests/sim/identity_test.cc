@@ -34,8 +34,8 @@ void ExpectRefused(SimCluster& c, SimClient& client, std::size_t victim) {
 }
 
 TEST_CASE("R8.1: a folder put back from a copy is refused, however often it was started since, though all restart at once") {
-  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
-    SimCluster c(seed, 12);
+  for (int seed = 1; seed <= Rounds(12); ++seed) {
+    SimCluster c(static_cast<std::uint64_t>(seed), 12);
     FormCluster(c, 3);
     SimClient client(c, 1);
     Load(c, client, seconds(2));
@@ -48,7 +48,7 @@ TEST_CASE("R8.1: a folder put back from a copy is refused, however often it was 
     for (std::size_t i = 0; i < 3; ++i) c.Kill(i);
     c.PutFolder(victim, copy);
     // Starts that nobody sees make its boot counter as high as what the others remember, or higher.
-    for (std::uint64_t n = seed % 4; n > 0; --n) {
+    for (int n = seed % 4; n > 0; --n) {
       c.Start(victim);
       c.RunFor(milliseconds(c.random().Below(7000)));
       c.Kill(victim);
