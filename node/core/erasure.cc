@@ -29,14 +29,22 @@ StoreBatch::EraseRange BlocksOf(PartitionId partition, const ZoneId& zone) {
 
 void LeftOver::See(const RecordKey& key, const RecordHeader& header, const Covered& covered) {
   // By a mark that does not verify nothing goes.
-  const auto left = [this](const std::optional<Stamp>& by) { return by && *by != Stamp{} && !replica_.WillFinish(*by); };
+  const auto left = [this](const std::optional<Stamp>& by) { return by && *by != Stamp{} && !WillFinish(*by); };
   if (left(covered.by_zone)) {
     zones_.insert(key.zone);
   } else if (left(covered.by_chain)) {
     chains_.emplace(key.zone, key.id);
-  } else if (header.deleted && !header.value_gone && !replica_.WillFinish(header.deleted_by)) {
+  } else if (header.deleted && !header.value_gone && !WillFinish(header.deleted_by)) {
     chunks_.emplace_back(key, header);
   }
+}
+
+bool LeftOver::WillFinish(const Stamp& by) {
+  if (asked_ != by) {
+    asked_ = by;
+    will_finish_ = replica_.WillFinish(by);
+  }
+  return will_finish_;
 }
 
 void LeftOver::TakeAway(PartitionReplica* replica, StoreBatch* batch) const {

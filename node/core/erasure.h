@@ -24,7 +24,11 @@ class LeftOver {
   void TakeAway(PartitionReplica* replica, StoreBatch* batch) const;
 
  private:
+  bool WillFinish(const Stamp& by);
+
   const PartitionReplica& replica_;
+  std::optional<Stamp> asked_;  // one mark may cover many records: what was last asked, and
+  bool will_finish_ = false;    // the answer
   std::vector<std::pair<RecordKey, RecordHeader>> chunks_;
   std::set<std::pair<ZoneId, BlockId>> chains_;  // of those deleted, which have entries
   std::set<ZoneId> zones_;                       // of those dropped, which have blocks

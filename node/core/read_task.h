@@ -23,6 +23,7 @@ struct ReadTask {
   Epoch epoch;                // for the response
   std::uint64_t tail_ticket = 0;  // chain reads: the core wants to keep what is read (ChainTails::Expect)
   Term complete_term;         // fetches for a repair: the term in which all of the partition is here; 0: it may not be
+  bool for_merge = false;     // fetches: who asks merges the survivors of a force
 };
 
 // A record that did not verify.

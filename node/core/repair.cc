@@ -134,8 +134,11 @@ void Repairs::Mend(const Id& id, Repair& repair, RecordHeader header, const Payl
   if (CloseErased(id)) return;
   StoreBatch batch;
   const Payload kept = header.value_gone ? nullptr : value;
+  PartitionReplica& replica = ctx_.Replica(repair.partition);
+  replica.NoteRecord(repair.key, header);  // a merge after a force waits for it (L10.1)
   batch.changes.push_back(StoreBatch::PutRecord{repair.partition, repair.key, std::move(header), kept});
-  ctx_.Persist(std::move(batch), [this, id] {
+  ctx_.Persist(std::move(batch), [this, id, applied = replica.applied()] {
+    ctx_.Replica(id.first).DurableUpTo(applied);
     auto it = repairs_.find(id);
     if (it == repairs_.end()) return;
     ++ctx_.counters.repaired_blocks;

@@ -124,13 +124,15 @@ void ResyncSource::OnListRequest(const NodeId& from, const wire::ListRequest& re
 
 void ResyncSource::OnFetchRequest(const NodeId& from, wire::FetchRequest request) {
   if (!ctx_.layout || request.partition() >= ctx_.layout->partition_count()) return;
-  if (request.term() != 0 && !Survives(from, request.partition(), request.term()) &&
+  const bool merges = request.term() != 0 && Survives(from, request.partition(), request.term());
+  if (request.term() != 0 && !merges &&
       !Serves(from, request.partition(), request.term(), request.boot())) {
     return;
   }
   ReadTask task;
   task.reply_to = from;
   task.asked = ctx_.now;
+  task.for_merge = merges;
   if (request.term() == 0 && ctx_.group(request.partition()).InSync(ctx_.self_index)) {
     task.complete_term = ctx_.group(request.partition()).term;
     task.limit = ctx_.Replica(request.partition()).committed();

@@ -150,10 +150,17 @@ void SurvivorMerge::Take(PartitionId partition, Job& job, const RecordKey& key, 
   const Payload stored = HasValue(theirs, key) ? value : nullptr;
   RecordHeader mine;
   Payload own;
-  const auto outcome = ctx_.store.Read(partition, key, &mine, &own);
+  PartitionReplica& replica = ctx_.Replica(partition);
+  auto outcome = ctx_.store.Read(partition, key, &mine, &own);
+  // A delete counts, whatever became of the bytes.
+  if (outcome == ReadOutcome::kDamaged && ctx_.store.Lookup(partition, key, &mine) == ReadOutcome::kFound && mine.deleted) {
+    mine.value_gone = true;
+    outcome = ReadOutcome::kFound;
+  }
+  // What is put is shown at once: a repair that is under way must not bring back what it finds here, and another merge waits for it.
   if (outcome != ReadOutcome::kFound) {
     RULE("L10.1 taken in");
-    if (key.kind == RecordKind::kZoneDrop) ctx_.Replica(partition).NoteRecord(key, theirs);  // it remembers zones that are not dropped
+    replica.NoteRecord(key, theirs);
     batch->changes.push_back(StoreBatch::PutRecord{partition, key, std::move(theirs), stored});
     return;
   }
@@ -165,12 +172,14 @@ void SurvivorMerge::Take(PartitionId partition, Job& job, const RecordKey& key, 
       return;
     case MergedRecord::kTheirs:
       if (verdict.conflict) SetAside(partition, job, key, mine, own);
+      replica.NoteRecord(key, theirs);
       batch->changes.push_back(StoreBatch::PutRecord{partition, key, std::move(theirs), stored});
       return;
     case MergedRecord::kDelete:
       RULE("L10.2 deleted");
       mine.deleted = mine.value_gone = true;
       mine.deleted_by = theirs.deleted_by;
+      replica.NoteRecord(key, mine);
       batch->changes.push_back(StoreBatch::DropValue{partition, key, std::move(mine)});
       return;
   }
@@ -265,6 +274,7 @@ void SurvivorMerge::MakeWhole(PartitionId partition, Job& job) {
     } else if (record.header.deleted && !record.header.value_gone) {
       RecordHeader header = record.header;
       header.value_gone = true;
+      ctx_.Replica(partition).NoteRecord(key, header);
       batch.changes.push_back(StoreBatch::DropValue{partition, key, std::move(header)});
     }
     return readable;
@@ -293,8 +303,9 @@ bool SurvivorMerge::MarkDropped(PartitionId partition, const RecordKey& key, Sto
   RULE("L10.3 zone");
   zone.set_deleting(true);
   const auto going = std::make_shared<const std::string>(zone.SerializeAsString());
-  batch->changes.push_back(StoreBatch::PutRecord{
-      partition, key, {.stamp = std::max(header.stamp, drop.stamp), .hash = Sha256({*going}), .size = going->size()}, going});
+  const RecordHeader marked{.stamp = std::max(header.stamp, drop.stamp), .hash = Sha256({*going}), .size = going->size()};
+  ctx_.Replica(partition).NoteRecord(key, marked);
+  batch->changes.push_back(StoreBatch::PutRecord{partition, key, marked, going});
   return true;
 }
 

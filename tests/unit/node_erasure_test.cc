@@ -202,4 +202,29 @@ TEST_CASE("S9: what a committed delete has erased is not written back by a repai
   CHECK(node.repairs.CountLost() == 0);
 }
 
+TEST_CASE("L10.1: what a repair mends counts as on its way until the disk has it, so that a merge lists it") {
+  Serving node(/*alone=*/false);
+  const RecordKey key = EntryKey(kZone, kChain, 0);
+  RecordHeader header;
+  Payload value;
+  REQUIRE(node.store.Read(0, key, &header, &value) == ReadOutcome::kFound);
+  REQUIRE(node.store.DamageRecord(0, key, MemoryStore::Part::kValue));
+  node.Said();
+  node.repairs.Start(0, key);
+  wire::Fetched fetched;
+  for (const wire::Peer& message : node.Said()) {
+    if (message.has_fetch_request()) fetched.set_call(message.fetch_request().call());
+  }
+  auto* record = fetched.add_records();
+  record->set_key(EncodeKey(key));
+  record->set_found(true);
+  record->set_header(EncodeHeader(header));
+  REQUIRE(node.ctx.Replica(0).Settled());
+  node.repairs.OnFetched(OneSide::kOther, fetched, {value});
+  CHECK_FALSE(node.ctx.Replica(0).Settled());
+  node.SyncAll();
+  CHECK(node.ctx.Replica(0).Settled());
+  CHECK(node.Holds(0));
+}
+
 }  // namespace coffer::node

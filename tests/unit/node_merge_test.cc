@@ -156,10 +156,26 @@ class Survivors {
     return config;
   }
 
+  // What is on its way to the disk is shown already, and counts as on its way.
+  void CheckShown(const StoreBatch& batch) {
+    for (const auto& change : batch.changes) {
+      const auto* put = std::get_if<StoreBatch::PutRecord>(&change);
+      const auto* drop = std::get_if<StoreBatch::DropValue>(&change);
+      if (!put && !drop) continue;
+      const RecordHeader& header = put ? put->header : drop->header;
+      RecordHeader shown;
+      CHECK(context_.Replica(0).Find(put ? put->key : drop->key, &shown) == ReadOutcome::kFound);
+      CHECK(RecordHash(shown) == RecordHash(header));
+      CHECK(shown.stamp == header.stamp);
+      CHECK_FALSE(context_.Replica(0).Settled());
+    }
+  }
+
   bool Step(int& most) {
     auto out = std::exchange(context_.out, {});
     for (auto& write : out.quarantine) aside.push_back(std::move(write));
     for (auto& persist : out.persist) {
+      CheckShown(std::get<StoreBatch>(persist.what));
       mine.Write(std::move(std::get<StoreBatch>(persist.what)), nullptr);
       mine.CompleteWrites();
       auto then = std::move(context_.continuations.front());
@@ -200,6 +216,7 @@ class Survivors {
     REQUIRE(asked.has_fetch_request());
     ReadTask task;
     *task.request.mutable_fetch_request() = asked.fetch_request();
+    task.for_merge = true;
     auto result = RunRead(other, std::move(task));
     merge_.OnFetched(kOther, result.answer.header.fetched(), result.answer.bodies);
   }
@@ -438,6 +455,22 @@ TEST_CASE("L10: a record that does not verify gives way to the survivor's good o
   REQUIRE(s.Run());
   CHECK(s.Records(s.mine).at(EncodeKey(ChunkKey(1))) == "good");
   CHECK(s.Records(s.mine).at(EncodeKey(ChunkKey(2))) == "good too");
+}
+
+TEST_CASE("L10: a chunk that was deleted on one survivor stays deleted, though its bytes do not verify") {  // L10.2
+  Survivors s;
+  const bool here = GENERATE(true, false);
+  MemoryStore& one = here ? s.mine : s.other;
+  Record deleted = Chunk(1, "bytes", At(3, 1));
+  deleted.header.deleted = true;
+  deleted.header.deleted_by = At(3, 2);
+  s.Hold(one, {deleted});
+  s.Hold(here ? s.other : s.mine, {Chunk(1, "bytes", At(3, 1))});
+  one.DamageRecord(0, ChunkKey(1), MemoryStore::Part::kValue);
+  REQUIRE(s.Run());
+  RecordHeader header;
+  REQUIRE(s.mine.Lookup(0, ChunkKey(1), &header) == ReadOutcome::kFound);
+  CHECK(header.deleted);
 }
 
 TEST_CASE("L10: nothing on any survivor is an empty partition, and said") {

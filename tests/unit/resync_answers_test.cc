@@ -134,6 +134,27 @@ TEST_CASE("L10.1: a survivor lists what it has once all of that is visible to th
   CHECK(listing->records_size() == (fetched ? 2 : 1));
 }
 
+TEST_CASE("L10.2: a survivor's deletes are told to a merge whatever became of the bytes, to a learner they are not") {
+  wire::FetchRequest request;
+  request.set_term(kTerm);
+  request.set_boot(1);
+  request.add_keys(EncodeKey(ChunkAt('f')));
+  SECTION("a merge") {
+    Holder h;
+    h.Adopt(kTerm, {cluster::Group{1, {1}, Term(kTerm), {1}, {0, 1}}});
+    h.source.OnFetchRequest(OneSide::kOther, request);
+    REQUIRE(h.ctx.out.reads.size() == 1);
+    CHECK(h.ctx.out.reads[0].for_merge);
+  }
+  SECTION("a learner") {
+    Leading h;
+    h.ChooseLearner();
+    h.source.OnFetchRequest(OneSide::kOther, request);
+    REQUIRE(h.ctx.out.reads.size() == 1);
+    CHECK_FALSE(h.ctx.out.reads[0].for_merge);
+  }
+}
+
 TEST_CASE("S9: for a repair it is said in which term all was here when the record was read, and only by a member of in_sync, as long as that lasts") {
   const auto group = [](cluster::MemberIndex primary, std::uint64_t term) { return cluster::Group{primary, {primary}, Term(term), {0, 1}}; };
   const bool member = GENERATE(true, false);
