@@ -266,30 +266,39 @@ bool DataFolder::NoteStore(std::string* error) {
   return problem.ok();
 }
 
-std::vector<wire::MemberFacts> DataFolder::ReadPeers() const {
-  int error = 0;
-  const auto bytes = ReadWholeFile(File("members"), &error);
-  const auto body = bytes ? OpenRow(kMembersKey, *bytes) : std::nullopt;
-  if (!body) return {};
+std::string EncodePeers(const std::vector<wire::MemberFacts>& peers) {
+  ByteWriter body;
+  body.Varint(std::min<std::uint64_t>(peers.size(), kMostPeers));
+  for (std::size_t i = 0; i < peers.size() && i < kMostPeers; ++i) body.Text(peers[i].SerializeAsString());
+  return SealRow(kMembersKey, body.bytes());
+}
+
+std::optional<std::vector<wire::MemberFacts>> DecodePeers(std::string_view bytes) {
+  const auto body = OpenRow(kMembersKey, bytes);
+  if (!body) return std::nullopt;
   ByteReader in(*body);
   const std::uint64_t count = in.Varint();
-  if (count > kMostPeers) return {};
+  if (count > kMostPeers) return std::nullopt;
   std::vector<wire::MemberFacts> peers;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::string_view facts = in.Text();
     wire::MemberFacts peer;
-    if (!in.ok() || !peer.ParseFromArray(facts.data(), static_cast<int>(facts.size()))) return {};
+    if (!in.ok() || !peer.ParseFromArray(facts.data(), static_cast<int>(facts.size()))) return std::nullopt;
     peers.push_back(std::move(peer));
   }
   return peers;
 }
 
+std::vector<wire::MemberFacts> DataFolder::ReadPeers() const {
+  int error = 0;
+  const auto bytes = ReadWholeFile(File("members"), &error);
+  return (bytes ? DecodePeers(*bytes) : std::nullopt).value_or(std::vector<wire::MemberFacts>{});
+}
+
 bool DataFolder::WritePeers(const std::vector<wire::MemberFacts>& peers) {
-  ByteWriter body;
-  body.Varint(std::min<std::uint64_t>(peers.size(), kMostPeers));
-  for (std::size_t i = 0; i < peers.size() && i < kMostPeers; ++i) body.Text(peers[i].SerializeAsString());
+  const std::string bytes = EncodePeers(peers);
   MutexLock lock(peers_mutex_);
-  return ReplaceFile(File("members"), SealRow(kMembersKey, body.bytes()), options_.faults).ok();
+  return ReplaceFile(File("members"), bytes, options_.faults).ok();
 }
 
 void DataFolder::MarkFailed(const std::string& reason) {

@@ -51,6 +51,10 @@ struct DataFolderOptions {
   DiskFaults* faults = nullptr;  // tests
 };
 
+// The bytes of the file of members seen, and back. Nothing when they do not verify, or are none.
+std::string EncodePeers(const std::vector<wire::MemberFacts>& peers);
+std::optional<std::vector<wire::MemberFacts>> DecodePeers(std::string_view bytes);
+
 // Not moveable. Calls are for one thread, except MarkFailed, WritePeers and agreement().Save().
 class DataFolder {
  public:

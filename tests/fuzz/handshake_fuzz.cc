@@ -1,10 +1,15 @@
 // What a stranger can say before it has proven anything.
 #include "fuzz_target.h"
 #include "proto/link/handshake.h"
+#include "proto/link/join_token.h"
 
 using namespace coffer;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // A token comes as text, from a file.
+  if (const auto token = link::ParseJoinToken(fuzz::Text(data, size))) {
+    fuzz::Require(link::ParseJoinToken(link::FormatJoinToken(*token)).has_value(), "a token survives the way back");
+  }
   fuzz::Choices choices(fuzz::Text(data, size));
   if (choices.Byte() % 2 == 0) {
     link::AcceptorHandshake acceptor("the secret of the cluster");

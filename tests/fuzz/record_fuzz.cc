@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto row = [&](Space space, std::string_view of) {
     return sealed ? SealRow(StoredKey(space, partition, of), bytes) : std::string(bytes);
   };
-  switch (what % 8) {
+  switch (what % 9) {
     case 0:
       if (const auto found = DecodeHeaderRow(partition, key, row(Space::kHeader, key))) {
         fuzz::Require(DecodeHeader(EncodeHeader(found->header)).has_value(), "a header survives the way back");
@@ -50,6 +50,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 7:
       if (const auto header = DecodeHeader(bytes)) {
         fuzz::Require(DecodeHeader(EncodeHeader(*header)).has_value(), "a header survives the way back");
+      }
+      break;
+    case 8:
+      if (const auto peers = DecodePeers(sealed ? SealRow("members", bytes) : std::string(bytes))) {
+        fuzz::Require(DecodePeers(EncodePeers(*peers)).has_value(), "members survive the way back");
       }
       break;
   }
