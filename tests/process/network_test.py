@@ -145,18 +145,16 @@ class Partitions(NetworkTest):
         workers = self.work(c)
         others = ["node-1", "node-3", "router"]
         with workers:
-            for _ in range(ROUNDS):
+            for cuts in [[("node-2", other) for other in others], [(other, "node-2") for other in others]] * ROUNDS:
                 workers.wait_progress(50)
-                for other in others:
-                    c.deaf("node-2", to=other)
-                workers.wait_progress(50)
-                c.heal()
-                c.wait_healthy()
-                for other in others:
-                    c.deaf(other, to="node-2")
+                terms = self.watch_terms(c)
+                for one, other in cuts:
+                    c.deaf(one, to=other)
                 workers.wait_progress(50)
                 c.heal()
                 c.wait_healthy()
+                self.check_changes(terms, 2 * MOST_CHANGES, "with its end")
+                terms.close()
         workers.verify(self)
 
     def test_two_that_do_not_see_each_other(self):
@@ -187,6 +185,7 @@ class Partitions(NetworkTest):
         workers = self.work(c)
         with workers:
             workers.wait_progress(50)
+            terms = self.watch_terms(c)
             for one in ["node-1", "node-2", "router"]:
                 for other in ["node-3", "node-4"]:
                     c.cut(one, other)
@@ -194,6 +193,7 @@ class Partitions(NetworkTest):
             c.heal()
             c.wait_healthy()
             workers.wait_progress(50)
+            self.check_changes(terms, 2 * MOST_CHANGES, "with its end")
         workers.verify(self)
 
     def test_ring(self):
@@ -202,12 +202,14 @@ class Partitions(NetworkTest):
         workers = self.work(c)
         with workers:
             workers.wait_progress(50)
+            terms = self.watch_terms(c)
             c.cut("node-1", "node-3")
             c.cut("node-2", "node-4")
             self.last_for(8)
             c.heal()
             c.wait_healthy()
             workers.wait_progress(50)
+            self.check_changes(terms, 2 * MOST_CHANGES, "with its end")
         workers.verify(self)
 
     def test_router_between(self):
