@@ -108,7 +108,7 @@ TEST_CASE("large values of data messages take the second stream, replication nev
   AwaitBulkLane(b, a, NodeOf(1));  // the accepting side uses it too
 
   const auto bulk = a.hub->stats().bulk_messages_sent;
-  const std::size_t before = b.recorder.messages.size();
+  const std::size_t before = Count(b.recorder, b.recorder.messages);
   for (std::uint64_t i = 0; i < 200; ++i) {
     REQUIRE(a.hub->Send(NodeOf(2), Replication(i, {std::string(i % 3 == 0 ? 200000 : 10, 'r')})));
   }
