@@ -61,6 +61,7 @@ class Runner {
       identities_.Over(id);
       acks_.DiskLost();
     };
+    cluster_.on_folder_put = [this] { acks_.DiskLost(); };
     cluster_.on_message = [this](const NodeId& from, const NodeId& to, const PeerMessage& message) { Report(acks_.Sent(from, to, message)); };
     for (int i = 0; i < scenario.knob("clients"); ++i) {
       clients_.push_back(std::make_unique<LoadClient>(cluster_, load_, static_cast<std::uint8_t>(200 + i), LoadClient::Kind::kDirect));

@@ -198,6 +198,7 @@ void SimCluster::PutFolder(std::size_t i, const SimFolder& folder) {
   ++n.life;  // for whoever remembers what was on its disk
   n.durable = folder.durable;
   n.boot = n.durable.lineage.back().boot.value;
+  if (on_folder_put) on_folder_put();
 }
 
 void SimCluster::Wipe(std::size_t i) {

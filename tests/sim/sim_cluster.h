@@ -244,6 +244,8 @@ class SimCluster {
   std::function<void(const NodeId& from, const NodeId& to, const PeerMessage&)> on_message;
   // Nobody may act under this id any more: its disk is lost, or it retired.
   std::function<void(const NodeId&)> on_id_over;
+  // What was on a node's disk gave way to a copy of its folder.
+  std::function<void()> on_folder_put;
   const std::optional<std::string>& violation() const { return violation_; }
   void Violate(std::string what) {
     if (!violation_) violation_ = std::move(what);
