@@ -23,6 +23,14 @@ MergeVerdict MergeRecords(const RecordKey& key, const RecordHeader& mine, const 
   return {later ? MergedRecord::kTheirs : MergedRecord::kMine, true};
 }
 
+ReadOutcome ReadForMerge(const StoreReader& store, PartitionId partition, const RecordKey& key, RecordHeader* header, Payload* value) {
+  const auto outcome = store.Read(partition, key, header, value);
+  if (outcome != ReadOutcome::kDamaged || store.Lookup(partition, key, header) != ReadOutcome::kFound || !header->deleted) return outcome;
+  header->value_gone = true;
+  value->reset();
+  return ReadOutcome::kFound;
+}
+
 CopyExtent ExtentOf(const PartitionMeta& meta) {
   if (meta.lacks_to == Seq{}) return {meta.last, meta.committed, Seq{}};
   return {meta.last, meta.lacks_after, meta.lacks_to};

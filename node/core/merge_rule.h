@@ -26,6 +26,9 @@ struct MergeVerdict {
 // acknowledged, and nobody puts it again.
 MergeVerdict MergeRecords(const RecordKey& key, const RecordHeader& mine, const RecordHeader& theirs);
 
+// A record of a survivor and its value, for a merge: a delete counts whatever became of the bytes, which are then said to be gone (L10.2).
+ReadOutcome ReadForMerge(const StoreReader& store, PartitionId partition, const RecordKey& key, RecordHeader* header, Payload* value);
+
 // A copy as its holder describes it: all writes up to `complete_to`, and those after `resumed_at` up to `last`.
 struct CopyExtent {
   Stamp last;  // zero: it never held the partition

@@ -5,6 +5,7 @@
 #include "cluster/rule_mark.h"
 #include "cluster/sha256.h"
 #include "node/core/entry_pack.h"
+#include "node/core/merge_rule.h"
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
 
@@ -316,12 +317,11 @@ class Reader {
       const auto key = DecodeKey(bytes);
       RecordHeader header;
       Payload value;
-      auto outcome = key ? store_.Read(fetch.partition(), *key, &header, &value) : ReadOutcome::kAbsent;
-      // A delete counts, whatever became of the bytes (L10.2). Not for a learner: its primary's may be undone yet.
-      if (outcome == ReadOutcome::kDamaged && result_.task.for_merge &&
-          store_.Lookup(fetch.partition(), *key, &header) == ReadOutcome::kFound && header.deleted) {
-        header.value_gone = true;
-        outcome = ReadOutcome::kFound;
+      auto outcome = ReadOutcome::kAbsent;
+      if (key) {
+        // Not for a learner: its primary's delete may be undone yet.
+        outcome = result_.task.for_merge ? ReadForMerge(store_, fetch.partition(), *key, &header, &value)
+                                         : store_.Read(fetch.partition(), *key, &header, &value);
       }
       record->set_damaged(outcome == ReadOutcome::kDamaged || outcome == ReadOutcome::kFailed);
       if (record->damaged()) RULE("S8 damaged");

@@ -151,12 +151,7 @@ void SurvivorMerge::Take(PartitionId partition, Job& job, const RecordKey& key, 
   RecordHeader mine;
   Payload own;
   PartitionReplica& replica = ctx_.Replica(partition);
-  auto outcome = ctx_.store.Read(partition, key, &mine, &own);
-  // A delete counts, whatever became of the bytes.
-  if (outcome == ReadOutcome::kDamaged && ctx_.store.Lookup(partition, key, &mine) == ReadOutcome::kFound && mine.deleted) {
-    mine.value_gone = true;
-    outcome = ReadOutcome::kFound;
-  }
+  const auto outcome = ReadForMerge(ctx_.store, partition, key, &mine, &own);
   // What is put is shown at once: a repair that is under way must not bring back what it finds here, and another merge waits for it.
   if (outcome != ReadOutcome::kFound) {
     RULE("L10.1 taken in");

@@ -33,7 +33,7 @@ TEST_CASE("three nodes that start together end at plain modulo") {
 }
 
 TEST_CASE("a killed node is replaced, returns, and nothing acknowledged is lost") {
-  for (int seed = 10; seed < 10 + Rounds(12); ++seed) {
+  for (int seed = 10; seed < 10 + Rounds(20); ++seed) {
     SimCluster c(static_cast<std::uint64_t>(seed), 24);
     FormCluster(c, 3);
     SimClient client(c, 1);
@@ -76,7 +76,7 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t usual) {
 
 TEST_CASE("random kills and cuts under load") {
   const std::uint64_t first = FromEnvironment("COFFER_SEED", 100);
-  const std::uint64_t count = FromEnvironment("COFFER_SEEDS", Rounds(12));
+  const std::uint64_t count = FromEnvironment("COFFER_SEEDS", Rounds(20));
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SimCluster c(seed, 12);
     FormCluster(c, 3 + seed % 3);

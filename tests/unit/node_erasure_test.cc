@@ -106,6 +106,19 @@ class Serving : public ServingSide {
     return store.Read(0, EntryKey(kZone, kChain, position), &header, &value) == ReadOutcome::kFound;
   }
 
+  // What the other copy answers to the fetch that a repair has just asked for.
+  wire::Fetched AnswerToRepair(const RecordKey& key, const RecordHeader& header) {
+    wire::Fetched fetched;
+    for (const wire::Peer& message : Said()) {
+      if (message.has_fetch_request()) fetched.set_call(message.fetch_request().call());
+    }
+    auto* record = fetched.add_records();
+    record->set_key(EncodeKey(key));
+    record->set_found(true);
+    record->set_header(EncodeHeader(header));
+    return fetched;
+  }
+
   int read_again = 0;
   Repairs repairs{ctx, [this](ReadTask) { ++read_again; }, [](PartitionId) {}};
 
@@ -181,18 +194,11 @@ TEST_CASE("S9: what a committed delete has erased is not written back by a repai
   *bad.task.request.mutable_data_request() = Serving::Request();
   bad.damaged.push_back({0, key});
   node.repairs.OnDamagedRead(std::move(bad));
-  wire::Fetched fetched;
-  for (const wire::Peer& message : node.Said()) {
-    if (message.has_fetch_request()) fetched.set_call(message.fetch_request().call());
-  }
+  const wire::Fetched fetched = node.AnswerToRepair(key, header);
   REQUIRE(fetched.call() != 0);
   zone ? node.DropZone() : node.Delete(kChain);
   if (committed) node.Answer(/*sync=*/!proven);  // while the erasure is on its way to the disk the header is still there
   REQUIRE(node.Holds(1) == (!committed || proven));
-  auto* record = fetched.add_records();
-  record->set_key(EncodeKey(key));
-  record->set_found(true);
-  record->set_header(EncodeHeader(header));
   node.repairs.OnFetched(OneSide::kOther, fetched, {value});
   node.SyncAll();
   node.ctx.now += std::chrono::seconds(3);
@@ -211,14 +217,7 @@ TEST_CASE("L10.1: what a repair mends counts as on its way until the disk has it
   REQUIRE(node.store.DamageRecord(0, key, MemoryStore::Part::kValue));
   node.Said();
   node.repairs.Start(0, key);
-  wire::Fetched fetched;
-  for (const wire::Peer& message : node.Said()) {
-    if (message.has_fetch_request()) fetched.set_call(message.fetch_request().call());
-  }
-  auto* record = fetched.add_records();
-  record->set_key(EncodeKey(key));
-  record->set_found(true);
-  record->set_header(EncodeHeader(header));
+  const wire::Fetched fetched = node.AnswerToRepair(key, header);
   REQUIRE(node.ctx.Replica(0).Settled());
   node.repairs.OnFetched(OneSide::kOther, fetched, {value});
   CHECK_FALSE(node.ctx.Replica(0).Settled());
