@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "cluster/checksum.h"
 #include "node/durable_file.h"
+#include "node/leveldb_checksum.h"
 #include "node/synced_mark.h"
 
 namespace coffer::node {
@@ -31,6 +31,8 @@ std::uint32_t Little32(std::string_view b) {
   for (int i = 3; i >= 0; --i) v = v << 8 | static_cast<std::uint8_t>(b[static_cast<std::size_t>(i)]);
   return v;
 }
+
+std::uint32_t Extend(std::uint32_t crc, std::string_view bytes) { return leveldb::crc32c::Extend(crc, bytes.data(), bytes.size()); }
 
 std::uint32_t Masked(std::uint32_t crc) {
   return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
@@ -53,7 +55,7 @@ Fragment FragmentAt(std::string_view bytes, std::size_t at) {
   f.size = kHeader + length;
   f.complete = at + f.size <= block_end;
   f.valid = f.complete && f.type >= kFull && f.type <= kLast &&
-            Masked(Crc32c({bytes.substr(at + 6, 1 + length)})) == Little32(bytes.substr(at, 4));
+            Masked(Extend(0, bytes.substr(at + 6, 1 + length))) == Little32(bytes.substr(at, 4));
   return f;
 }
 
@@ -129,10 +131,10 @@ bool IsFollowed(std::string_view bytes, std::size_t at, const Fragment& f, std::
 bool VerifiesOtherwise(std::string_view bytes, std::size_t at) {
   const std::size_t block_end = std::min(bytes.size(), (at / kBlock + 1) * kBlock);
   const std::uint32_t expected = Little32(bytes.substr(at, 4));
-  std::uint32_t crc = Crc32c({bytes.substr(at + 6, 1)});
+  std::uint32_t crc = Extend(0, bytes.substr(at + 6, 1));
   for (std::size_t end = at + kHeader; end < block_end; ++end) {
     if (Masked(crc) == expected) return true;
-    crc = Crc32cBehind(crc, bytes.substr(end, 1));
+    crc = Extend(crc, bytes.substr(end, 1));
   }
   return Masked(crc) == expected;
 }
