@@ -108,6 +108,7 @@ class LevelDbStore final : public Store {
     std::uint64_t prompt_reads = 0;   // ReadPromptly that need not wait
     std::uint64_t deferred_reads = 0; // and those that would have
     std::uint64_t reclaims = 0;       // compactions asked for to get erased space back
+    std::uint64_t write_outs = 0;     // of LevelDB's buffer, because WriteOutBuffer said so
     std::uint64_t segments = 0;       // of the log of values
     std::uint64_t spare_segments = 0;
     std::uint64_t live_value_bytes = 0;     // in segments, and pointed to
@@ -116,6 +117,10 @@ class LevelDbStore final : public Store {
     std::uint64_t cleaned_segments = 0;
   };
   Counters counters() const;
+
+  // For when there is little to do: LevelDB's buffer goes to a table, unless it holds little, and its memory back to the system. The next
+  // start has the less to read. Returns at once.
+  void WriteOutBuffer();
 
  private:
   struct Impl;

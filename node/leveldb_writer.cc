@@ -3,9 +3,13 @@
 #include <utility>
 
 #include "node/store_format.h"
+#include "proto/allocator.h"
 
 namespace coffer::node {
 namespace {
+
+// Less than this is not worth a table of its own.
+constexpr std::uint64_t kWorthWritingOut = 1 << 20;
 
 // What a batch adds, about.
 std::size_t BytesOf(const StoreBatch& batch) {
@@ -118,6 +122,7 @@ void LevelDbWriter::FillCounters(LevelDbStore::Counters* counters) const {
   counters->batches = batches_;
   counters->group_commits = group_commits_;
   counters->reclaims = reclaims_;
+  counters->write_outs = write_outs_;
 }
 
 void LevelDbWriter::WriteLoop() {
@@ -235,6 +240,7 @@ leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch, std::uint64_t by
   if (status.ok()) status = db_->Write(sync, batch->result());
   if (status.ok()) status = values_->Committed();
   if (!status.ok()) return status;
+  buffered_ += batch->result()->ApproximateSize();
   NoteSync(began, bytes);
   ++group_commits_;
   for (const auto& erase : batch->long_erases()) {
@@ -271,30 +277,55 @@ void LevelDbWriter::WatchLoop() {
   }
 }
 
+void LevelDbWriter::WriteOutBuffer() {
+  if (buffered_ < kWorthWritingOut) return;
+  {
+    MutexLock lock(mutex_);
+    write_out_ = true;
+  }
+  wake_others_.NotifyAll();
+}
+
 void LevelDbWriter::ReclaimLoop() {
   MutexLock lock(mutex_);
   while (!stopping_) {
     wake_others_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || !reclaim_.empty() || (!erased_in_.empty() && guard_->full() && failure_.empty());
+      return stopping_ || write_out_ || !reclaim_.empty() || (!erased_in_.empty() && guard_->full() && failure_.empty());
     });
     if (stopping_) return;
+    if (std::exchange(write_out_, false)) {
+      if (!failure_.empty()) continue;
+      lock.Unlock();
+      buffered_ = 0;
+      // Before every key: there is nothing to compact, but LevelDB writes out its buffer first.
+      const leveldb::Slice none("", 0);
+      db_->CompactRange(&none, &none);
+      ReturnFreeMemory();
+      ++write_outs_;
+      lock.Lock();
+      continue;
+    }
     auto& from = reclaim_.empty() ? erased_in_ : reclaim_;
     const PartitionId partition = *from.begin();
     reclaim_.erase(partition);
     erased_in_.erase(partition);
     if (!failure_.empty()) continue;
     lock.Unlock();
-    for (const Space space : {Space::kHeader, Space::kValue}) {
-      const std::string begin = StoredKey(space, partition, {});
-      const std::string end = StoredKeysEnd(space, partition);
-      const leveldb::Slice first(begin);
-      const leveldb::Slice last(end);
-      db_->CompactRange(&first, &last);
-    }
-    ++reclaims_;
-    guard_->Refresh();
+    CompactErased(partition);
     lock.Lock();
   }
+}
+
+void LevelDbWriter::CompactErased(PartitionId partition) {
+  for (const Space space : {Space::kHeader, Space::kValue}) {
+    const std::string begin = StoredKey(space, partition, {});
+    const std::string end = StoredKeysEnd(space, partition);
+    const leveldb::Slice first(begin);
+    const leveldb::Slice last(end);
+    db_->CompactRange(&first, &last);
+  }
+  ++reclaims_;
+  guard_->Refresh();
 }
 
 void LevelDbWriter::FailBy(const leveldb::Status& status) {

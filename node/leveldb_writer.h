@@ -35,6 +35,9 @@ class LevelDbWriter {
   // Writes values anew elsewhere; `emptied`, if not 0, is a segment that nothing points into any more then.
   void SubmitMoves(std::vector<ValueMove> moves, std::uint64_t emptied, std::function<void(bool)> done);
 
+  // Has what LevelDB buffers written to a table, soon and on another thread, and its memory given back; nothing if that is little.
+  void WriteOutBuffer();
+
   // Empty, or why nothing is written any more. Final.
   std::string failure() const;
   // A batch waits because the disk is nearly full.
@@ -68,6 +71,7 @@ class LevelDbWriter {
   leveldb::Status CommitBatch(LevelDbBatch* batch, std::uint64_t bytes);
   void WatchLoop();
   void ReclaimLoop();
+  void CompactErased(PartitionId partition);
   void FailBy(const leveldb::Status& status);
   // Nothing is written any more. `trust_lost`: what the disk holds is not known.
   void Fail(const std::string& what, bool trust_lost);
@@ -92,12 +96,15 @@ class LevelDbWriter {
   // Erased bits and pieces: worth a compaction once the disk is full.
   std::set<PartitionId> erased_in_ ABSL_GUARDED_BY(mutex_);
   std::set<PartitionId> reclaim_ ABSL_GUARDED_BY(mutex_);  // erased in bulk: worth a compaction at once
+  bool write_out_ ABSL_GUARDED_BY(mutex_) = false;         // WriteOutBuffer was called
+  std::atomic<std::uint64_t> buffered_{0};                 // bytes given to LevelDB since it wrote out its buffer because of that, about
   std::atomic<bool> holding_{false};
   std::atomic<bool> writing_{false};
   std::atomic<Clock::rep> last_sync_{0};
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> group_commits_{0};
   std::atomic<std::uint64_t> reclaims_{0};
+  std::atomic<std::uint64_t> write_outs_{0};
 
   mutable Mutex watch_mutex_;
   SyncWatch syncs_ ABSL_GUARDED_BY(watch_mutex_);

@@ -10,6 +10,7 @@
 #include <future>
 #include <mutex>
 
+#include "node/leveldb_checksum.h"
 #include "node/leveldb_store.h"
 #include "test_support.h"
 #include "unit/store_faults.h"
@@ -278,6 +279,47 @@ TEST_CASE("leveldb store: space of an erased partition is given back", "[leveldb
   // The log and tables before it go with the next files; a write makes sure there are some.
   REQUIRE(WriteAndWait(*store, BatchOf(0)));
   CHECK(store->Health().used_bytes < 2'000'000);
+}
+
+TEST_CASE("leveldb store: LevelDB's checksums are computed by us, to the same values", "[leveldb]") {
+  const auto sum = [](std::uint32_t crc, const std::string& bytes) { return leveldb::crc32c::Extend(crc, bytes.data(), bytes.size()); };
+  CHECK(sum(0, std::string(32, '\0')) == 0x8a9136aa);  // RFC 3720, B.4
+  CHECK(sum(0, std::string(32, '\xff')) == 0x62a8ab43);
+  CHECK(sum(sum(0, "1234"), "56789") == 0xe3069283);
+}
+
+std::size_t Tables(const std::string& folder) {
+  std::size_t tables = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) tables += entry.path().extension() == ".ldb" ? 1 : 0;
+  return tables;
+}
+
+TEST_CASE("leveldb store: what is buffered is written out when told to, unless it is little", "[leveldb]") {
+  TemporaryFolder parent;
+  LevelDbStoreOptions options = SmallOptions(parent.path() + "/store");
+  options.write_buffer_bytes = 8 << 20;
+  options.inline_value_bytes = 4 << 10;
+  const auto store = MustOpen(options);
+  Random random(6);
+  REQUIRE(WriteAndWait(*store, BatchOf(0)));
+  store->WriteOutBuffer();
+  StoreBatch fill;
+  for (std::uint64_t i = 0; i < 1500; ++i) {
+    const Payload value = MakeValue(RandomBytes(random, 1000));
+    fill.changes.push_back(StoreBatch::PutRecord{1, EntryAt('c', i), HeaderFor(value), value});
+  }
+  REQUIRE(WriteAndWait(*store, std::move(fill)));
+  CHECK(Tables(options.folder) == 0);
+  store->WriteOutBuffer();
+  while (store->counters().write_outs == 0) std::this_thread::yield();
+  CHECK(store->counters().write_outs == 1);
+  CHECK(Tables(options.folder) == 1);
+  RecordHeader header;
+  Payload value;
+  CHECK(store->Read(1, EntryAt('c', 1499), &header, &value) == ReadOutcome::kFound);
+  store->WriteOutBuffer();
+  REQUIRE(WriteAndWait(*store, BatchOf(1)));
+  CHECK(store->counters().write_outs == 1);
 }
 
 }  // namespace
