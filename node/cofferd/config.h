@@ -62,6 +62,7 @@ struct Config {
   std::uint64_t value_log_threshold = 4u << 10;  // bytes of a value
   std::uint64_t store_buffer = 8u << 20;      // of the node
   std::uint64_t store_cache = 8u << 20;       // of the node
+  std::uint32_t read_threads = 0;             // 0: a quarter of the processors, 2 to 16
   std::uint64_t cache_bytes = 64u << 20;      // of the router
   router::EvictionKind cache_policy = router::EvictionKind::kAdaptive;
   std::chrono::milliseconds cache_age{60'000};  // of the router

@@ -141,6 +141,14 @@ std::string GetMinCopies(const Config& config) {
   return config.min_copies == 0 ? "auto" : std::to_string(config.min_copies);
 }
 
+bool SetReadThreads(const std::string& value, Config* config) {
+  if (value == "auto") config->read_threads = 0;
+  return value == "auto" || SetInteger<&Config::read_threads, 1, 256>(value, config);
+}
+std::string GetReadThreads(const Config& config) {
+  return config.read_threads == 0 ? "auto" : std::to_string(config.read_threads);
+}
+
 bool SetReserve(const std::string& value, Config* config) {
   const auto size = ParseSize(value);
   if (value == "auto") config->disk_reserve.reset();
@@ -312,6 +320,9 @@ const std::vector<ConfigKey> kKeys = {
   {"store_cache", kRoom, "0B to 1TiB",
    "memory of a node for blocks of the index and small values that were read",
    SetSize<&Config::store_cache, 0, 1ull << 40>, GetSize<&Config::store_cache>},
+  {"read_threads", kRoom, "1 to 256, or auto",
+   "threads of a node for reads that wait for its disk (auto: a quarter of the processors, 2 to 16)",
+   SetReadThreads, GetReadThreads},
   {"cache_bytes", kRoom, "0B to 1TiB",
    "memory for chunks in the router; beside it up to an eighth of it for the ends of chains",
    SetSize<&Config::cache_bytes, 0, 1ull << 40>, GetSize<&Config::cache_bytes>},

@@ -127,7 +127,7 @@ TEST_CASE("every value that is not allowed is named with its key, origin and wha
                         {"resync_limit", "1KiB"}, {"disk_reserve", "some"}, {"cache_bytes", "-1"}, {"cache_policy", "random"}, {"cache_age", "0s"}, {"cache_disk_bytes", "1MiB"},
                         {"probe_interval", "1ms"}, {"probe_timeout", "0s"}, {"suspicion_min", "1"},
                         {"suspicion_max", "2h"}, {"log_level", "loud"}, {"log_format", "xml"}, {"drain_timeout", "2h"},
-                        {"public_tls_required", "?"}}) {
+                        {"public_tls_required", "?"}, {"read_threads", "0"}, {"read_threads", "257"}}) {
     CAPTURE(c.key, c.value);
     const ConfigKey* key = FindConfigKey(c.key);
     REQUIRE(key);
