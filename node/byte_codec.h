@@ -1,5 +1,5 @@
-// Integers and strings as bytes, for everything this node keeps on disk. Big-endian, so that stored order is numeric
-// order.
+// Integers and strings as bytes, for everything this node keeps on disk or sums up in a hash. Big-endian, so that stored
+// order is numeric order.
 //
 // The reader is strict: numbers have one encoding only, and reading past the end fails for good. So bytes that decode
 // are the bytes that would be encoded.
@@ -15,6 +15,10 @@ namespace coffer::node {
 // Appends to a string.
 class ByteWriter {
  public:
+  ByteWriter() = default;
+  // With memory for so many bytes; there may be more in the end.
+  explicit ByteWriter(std::size_t size) { out_.reserve(size); }
+
   ByteWriter& U8(std::uint8_t v) { return Big(v, 1); }
   ByteWriter& U32(std::uint32_t v) { return Big(v, 4); }
   ByteWriter& U64(std::uint64_t v) { return Big(v, 8); }

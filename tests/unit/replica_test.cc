@@ -354,6 +354,19 @@ TEST_CASE("what changed beside the log is shown until it is durable itself, thou
   CHECK(a.replica.Find(fetched, &header) == ReadOutcome::kAbsent);  // the store tells now
 }
 
+// Copies compare it, of other versions too, and logs on disks are chained by it. Reckoned apart from this code.
+TEST_CASE("the hash of a write is what it always was") {
+  wire::Write write;
+  SetStamp({Term(0x0102030405060708), Boot(2), Seq(300)}, write.mutable_stamp());
+  write.set_kind(wire::WRITE_KIND_APPEND);
+  write.set_zone(std::string(ZoneId::kSize, 'z'));
+  write.set_id(std::string(BlockId::kSize, 'i'));
+  write.set_position(7);
+  for (const char c : {'a', 'b'}) write.add_items()->set_hash(std::string(Digest::kSize, c));
+  const Digest previous = Digest::Must(std::string(Digest::kSize, 'p'));
+  CHECK(Hex(HashWrite(previous, write).view()) == "582f82e3155a1c2c2749315f0688fd521ded3ad24dcd5c27500795e0e0b6286a");
+}
+
 TEST_CASE("the log tells which records may have changed since a write") {
   Appender a;
   a.Append("one");
