@@ -220,7 +220,7 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
     return Ack(r.partition(), from, *follow, /*mismatch=*/true);
   }
   follow->received = true;
-  const Taken taken = TakeWrites(replica, r, bodies, &batch);
+  const Taken taken = TakeWrites(replica, &r, bodies, &batch);
   if (taken == Taken::kUnreadable) {
     return ctx_.FailStop("the store can't be read while copying partition " + std::to_string(r.partition()) +
                          "; stopping. Check the disk, then start again.");
@@ -241,13 +241,13 @@ void Followers::OnReplicate(const NodeId& from, wire::Replicate r, std::vector<P
   else if (writes ? Planted(Bug::kAckBeforeSync) : replica.AllDurable()) Ack(r.partition(), from, *follow, /*mismatch=*/false);
 }
 
-Followers::Taken Followers::TakeWrites(PartitionReplica& replica, const wire::Replicate& r, const std::vector<Payload>& bodies, StoreBatch* batch) {
-  if (Seq(r.previous().seq()) > replica.last() && !Planted(Bug::kHighestOverGap)) {
+Followers::Taken Followers::TakeWrites(PartitionReplica& replica, wire::Replicate* r, const std::vector<Payload>& bodies, StoreBatch* batch) {
+  if (Seq(r->previous().seq()) > replica.last() && !Planted(Bug::kHighestOverGap)) {
     RULE("R4.3 gap");
     return Taken::kMismatch;
   }
   auto body = bodies.begin();
-  for (const auto& write : r.writes()) {
+  for (wire::Write& write : *r->mutable_writes()) {
     const bool with_bodies = write.kind() == wire::WRITE_KIND_PUT_CHUNK || write.kind() == wire::WRITE_KIND_APPEND;
     const std::ptrdiff_t count = with_bodies ? write.items_size() : 0;
     if (bodies.end() - body < count) return Taken::kMalformed;
@@ -260,7 +260,7 @@ Followers::Taken Followers::TakeWrites(PartitionReplica& replica, const wire::Re
     }
     const bool follows = seq == replica.last().Next() && HashWrite(replica.meta().last_hash, write).view() == write.hash();
     if (!follows && !Planted(Bug::kHighestOverGap) && !Planted(Bug::kContactOnlyExtends)) return Taken::kMismatch;
-    if (!replica.Apply(std::make_shared<const wire::Write>(write), std::move(own), batch)) return Taken::kUnreadable;
+    if (!replica.Apply(std::make_shared<const wire::Write>(std::move(write)), std::move(own), batch)) return Taken::kUnreadable;
   }
   return Taken::kAll;
 }

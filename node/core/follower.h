@@ -72,9 +72,9 @@ class Followers {
   bool MayKeepEarly(PartitionId partition, std::uint64_t term, std::size_t bytes);
   bool Cut(PartitionReplica& replica, const Follow& follow, const wire::Replicate& replicate, StoreBatch* batch);
   void Ack(PartitionId partition, const NodeId& to, const Follow& follow, bool mismatch);
-  // Extends the log by what follows on it; what stands before something that does not is taken all the same.
+  // Extends the log by what follows on it, which leaves the message; what stands before something that does not is taken all the same.
   enum class Taken { kAll, kMismatch, kMalformed, kUnreadable };
-  Taken TakeWrites(PartitionReplica& replica, const wire::Replicate& replicate, const std::vector<Payload>& bodies, StoreBatch* batch);
+  Taken TakeWrites(PartitionReplica& replica, wire::Replicate* replicate, const std::vector<Payload>& bodies, StoreBatch* batch);
   // Makes what was applied durable, then says so.
   void PersistAndAck(PartitionId partition, const NodeId& primary, const Follow& follow, StoreBatch batch);
   void Durable(PartitionId partition, const NodeId& primary, Term term, Boot boot, const Applied& applied);

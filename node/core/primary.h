@@ -60,8 +60,8 @@ class Primaries {
   // Where each partition we lead stands with its learner, for the report.
   std::optional<NodeId> LearnerOf(PartitionId partition) const;
 
-  // Orders a write: stamps it, applies it, sends it on. `done` runs when it may be acknowledged; it never runs when
-  // authority ends first (the asker asks again and finds out).
+  // Orders a write: stamps it, applies it, sends it on. `done` runs when it may be acknowledged, once; it never runs
+  // when authority ends first (the asker asks again and finds out).
   // Refuses (returns a status) when the partition can't take writes now.
   using Done = std::function<void()>;
   std::optional<google::rpc::Status> Order(PartitionId partition, wire::Write write, std::vector<Payload> bodies,

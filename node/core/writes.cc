@@ -68,7 +68,7 @@ void Writes::RefuseOrAwait(Request r, const google::rpc::Status& refusal) {
 }
 
 Primaries::Done Writes::Answering(const Request& r, wire::DataResponse response) {
-  return [this, waiter = r.waiter, response = std::move(response)] { Answer(ctx_, waiter, response); };
+  return [this, waiter = r.waiter, response = std::move(response)]() mutable { Answer(ctx_, waiter, std::move(response)); };
 }
 
 void Writes::Order(Request& r, wire::Write write, std::vector<Payload> bodies, Primaries::Done done) {
@@ -164,9 +164,9 @@ void Writes::PutChunk(Request r) {
 void Writes::Restore(Request& r, const RecordKey& key, wire::Write write, wire::DataResponse response) {
   RULE("R6.5");
   write.set_repeat(true);
-  Order(r, std::move(write), r.bodies, [this, waiter = r.waiter, response = std::move(response), partition = r.partition, key] {
+  Order(r, std::move(write), r.bodies, [this, waiter = r.waiter, response = std::move(response), partition = r.partition, key]() mutable {
     hooks_.restored(partition, key);
-    Answer(ctx_, waiter, response);
+    Answer(ctx_, waiter, std::move(response));
   });
 }
 
@@ -185,9 +185,9 @@ void Writes::DeleteChunk(Request r) {
   item->set_hash(header.hash.str());
   item->set_size(header.size);
   // Repeated or not: who asked first may have gone before it was acknowledged, and then nobody was told.
-  Primaries::Done done = [this, waiter = r.waiter, response = Response(r), zone = r.zone, chunk = *id] {
+  Primaries::Done done = [this, waiter = r.waiter, response = Response(r), zone = r.zone, chunk = *id]() mutable {
     TellRouters(ctx_, zone, chunk);
-    Answer(ctx_, waiter, response);
+    Answer(ctx_, waiter, std::move(response));
   };
   if (header.deleted) return Repeat(r, header.deleted_by.seq, std::move(write), {}, std::move(done));
   write.set_removed_blocks(1);
