@@ -5,6 +5,7 @@
 // are the bytes that would be encoded.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -39,8 +40,10 @@ class ByteWriter {
   std::string Take() { return std::move(out_); }
 
  private:
-  ByteWriter& Big(std::uint64_t v, int size) {
-    for (int shift = 8 * (size - 1); shift >= 0; shift -= 8) out_.push_back(static_cast<char>(v >> shift & 0xff));
+  ByteWriter& Big(std::uint64_t v, std::size_t size) {
+    std::array<char, 8> bytes;
+    for (std::size_t i = size; i-- > 0; v >>= 8) bytes[i] = static_cast<char>(v & 0xff);
+    out_.append(bytes.data(), size);
     return *this;
   }
   std::string out_;

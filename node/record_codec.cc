@@ -9,6 +9,8 @@ namespace coffer::node {
 namespace {
 
 constexpr std::uint8_t kHeaderVersion = 1;
+// What a header takes without what only an entry's has: one hash and a few numbers, which are seldom large.
+constexpr std::size_t kUsualHeaderBytes = 64;
 
 // What of a header is present; absent parts are zero.
 enum HeaderFlag : std::uint8_t {
@@ -28,7 +30,7 @@ bool ValidKind(std::uint8_t kind) {
 }  // namespace
 
 std::string EncodeKey(const RecordKey& key) {
-  ByteWriter out;
+  ByteWriter out(ZoneId::kSize + 1 + BlockId::kSize + (key.kind == RecordKind::kEntry ? 8 : 0));
   out.Raw(key.zone.view()).U8(static_cast<std::uint8_t>(key.kind)).Raw(key.id.view());
   if (key.kind == RecordKind::kEntry) out.U64(~key.position);
   return out.Take();
@@ -56,7 +58,7 @@ std::string EncodeHeader(const RecordHeader& header) {
   if (header.deleted_by != Stamp{}) flags |= kHasDeletedBy;
   if (!header.predecessor.IsZero()) flags |= kHasPredecessor;
   if (!header.signature.empty()) flags |= kHasSignature;
-  ByteWriter out;
+  ByteWriter out(kUsualHeaderBytes + (flags & kHasPredecessor ? Digest::kSize : 0) + header.signature.size());
   out.U8(kHeaderVersion).U8(flags);
   PutStamp(header.stamp, &out);
   out.Raw(header.hash.view()).Varint(header.size);

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::uint8_t kRowFormat = 1;
 constexpr std::size_t kSealBytes = 5;  // format and checksum
+constexpr std::size_t kPlaceBytes = 11;  // of a header's row: where the value is, and how long the header at most
 constexpr std::uint8_t kMetaVersion = 1;
+constexpr std::size_t kUsualMetaBytes = 160;  // two hashes and a dozen numbers, which are seldom large
 
 // A key in parts, so that none need be put together to be summed.
 struct KeyParts {
@@ -40,12 +42,26 @@ std::uint32_t BoundChecksum(const KeyParts& key, std::string_view body, std::str
   return Crc32c({ViewOf(lead), key.head, key.key, key.tail, body, more});
 }
 
-std::string Seal(std::uint32_t checksum, std::string_view body, std::string_view tail = {}) {
-  std::string row;
-  row.reserve(kSealBytes + body.size() + tail.size());
-  row.append(ByteWriter().U8(kRowFormat).U32(checksum).bytes()).append(body).append(tail);
-  return row;
+std::string Seal(std::uint32_t checksum, std::string_view body) {
+  return ByteWriter(kSealBytes + body.size()).U8(kRowFormat).U32(checksum).Raw(body).Take();
 }
+
+// A row whose body is written right where it stays: behind room for the seal, which is known at last.
+class RowWriter {
+ public:
+  explicit RowWriter(std::size_t body_size) : out_(kSealBytes + body_size) { out_.U8(kRowFormat).U32(0); }
+  ByteWriter& body() { return out_; }
+  // What there is of the body so far.
+  std::string_view written() const { return std::string_view(out_.bytes()).substr(kSealBytes); }
+  std::string Seal(std::uint32_t checksum) {
+    std::string row = out_.Take();
+    for (std::size_t i = kSealBytes; i-- > 1; checksum >>= 8) row[i] = static_cast<char>(checksum & 0xff);
+    return row;
+  }
+
+ private:
+  ByteWriter out_;
+};
 
 // The checksum and what follows it; nothing for an unknown format.
 struct Sealed {
@@ -65,8 +81,8 @@ std::optional<Sealed> Unseal(std::string_view row) {
 std::string StoredKey(Space space, PartitionId partition, std::string_view key) {
   std::string out;
   out.reserve(5 + key.size());
-  out.push_back(static_cast<char>(space));
-  out.append(ByteWriter().U32(partition).bytes()).append(key);
+  const KeyHead head = HeadOf(space, partition);
+  out.append(ViewOf(head)).append(key);
   return out;
 }
 
@@ -99,11 +115,14 @@ std::optional<std::string_view> OpenRow(std::string_view stored_key, std::string
 
 std::string EncodeHeaderRow(PartitionId partition, std::string_view key, const RecordHeader& header, ValuePlace place,
                             std::string_view tail) {
-  ByteWriter body;
-  body.U8(static_cast<std::uint8_t>(place)).Text(EncodeHeader(header));
+  const std::string header_bytes = EncodeHeader(header);
+  RowWriter row(kPlaceBytes + header_bytes.size() + tail.size());
+  row.body().U8(static_cast<std::uint8_t>(place)).Text(header_bytes);
   const std::string_view summed_tail = place == ValuePlace::kSeparate ? tail : std::string_view{};
   const KeyHead head = HeadOf(Space::kHeader, partition);
-  return Seal(BoundChecksum({ViewOf(head), key}, body.bytes(), summed_tail), body.bytes(), tail);
+  const std::uint32_t checksum = BoundChecksum({ViewOf(head), key}, row.written(), summed_tail);
+  row.body().Raw(tail);
+  return row.Seal(checksum);
 }
 
 std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view key, std::string_view row) {
@@ -151,14 +170,15 @@ std::optional<std::string_view> OpenValue(PartitionId partition, std::string_vie
 }
 
 std::string EncodeMetaRow(PartitionId partition, const PartitionMeta& meta) {
-  ByteWriter body;
+  RowWriter row(kUsualMetaBytes);
+  ByteWriter& body = row.body();
   body.U8(kMetaVersion);
   PutStamp(meta.last, &body);
   body.Raw(meta.last_hash.view()).Varint(meta.committed.value);
   body.Varint(meta.log_start.value).Raw(meta.log_start_hash.view()).Varint(meta.blocks).Varint(meta.bytes);
   body.Varint(meta.contact_term.value).Varint(meta.contact_boot.value);
   if (meta.lacks_to != Seq{}) body.Varint(meta.lacks_after.value).Varint(meta.lacks_to.value);
-  return SealRow(StoredKey(Space::kMeta, partition, {}), body.bytes());
+  return row.Seal(BoundChecksum({{}, StoredKey(Space::kMeta, partition, {})}, row.written()));
 }
 
 std::optional<PartitionMeta> DecodeMetaRow(PartitionId partition, std::string_view row) {

@@ -171,6 +171,8 @@ bool PartitionReplica::Store(const RecordKey& key, RecordHeader header, Payload 
 
 bool PartitionReplica::Apply(std::shared_ptr<const wire::Write> ordered, std::vector<Payload> bodies, StoreBatch* batch) {
   const wire::Write& write = *ordered;
+  // Its records, or a mark, the log's line and the meta line: a change is large, and is not to be moved again and again.
+  if (batch->changes.empty()) batch->changes.reserve(static_cast<std::size_t>(write.items_size()) + 3);
   if (!ApplyRecords(write, bodies, batch)) return false;
   if (!write.repeat()) {
     if (write.kind() == wire::WRITE_KIND_PUT_CHUNK || (write.kind() == wire::WRITE_KIND_APPEND && write.position() == 0)) {
