@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace coffer::node {
 
@@ -17,8 +18,11 @@ namespace coffer::node {
 class ByteWriter {
  public:
   ByteWriter() = default;
-  // With memory for so many bytes; there may be more in the end.
-  explicit ByteWriter(std::size_t size) { out_.reserve(size); }
+  // With memory for so many bytes, that of a string which is not needed any more if there is one; there may be more in the end.
+  explicit ByteWriter(std::size_t size, std::string used = {}) : out_(std::move(used)) {
+    out_.clear();
+    out_.reserve(size);
+  }
 
   ByteWriter& U8(std::uint8_t v) { return Big(v, 1); }
   ByteWriter& U32(std::uint32_t v) { return Big(v, 4); }

@@ -66,7 +66,7 @@ leveldb::Status LevelDbBatch::Apply(const StoreBatch::PutRecord& c) {
     if (before) EraseValue(c.partition, key, *before);
   }
   Row row;
-  if (is_inline) row = {ValuePlace::kInline, SealValue(c.partition, key, c.header, *c.value)};
+  if (is_inline) row = {ValuePlace::kInline, ValueSeal(c.partition, key, c.header, *c.value), c.value};
   if (c.value && !is_inline) {
     row.place = ValuePlace::kSeparate;
     if (auto status = values_->Put(c.partition, key, c.header, c.value, &row.tail); !status.ok()) return status;
@@ -223,17 +223,18 @@ leveldb::Status LevelDbBatch::FindRow(PartitionId partition, const std::string& 
   if (!status.ok() && !status.IsCorruption()) return status;
   const auto decoded = status.ok() ? DecodeHeaderRow(partition, key, bytes) : std::nullopt;
   if (!decoded) {
-    *row = Row{ValuePlace::kNone, {}, {}, true};
+    *row = Row{.damaged = true};
   } else {
     const auto tail = decoded->place == ValuePlace::kInline ? decoded->value : decoded->locator;
-    *row = Row{decoded->place, std::string(tail), decoded->header};
+    *row = Row{decoded->place, std::string(tail), {}, decoded->header};
   }
   return leveldb::Status::OK();
 }
 
 void LevelDbBatch::PutRow(PartitionId partition, const std::string& key, const RecordHeader& header, Row row) {
   std::string stored = StoredKey(Space::kHeader, partition, key);
-  out_.Put(stored, EncodeHeaderRow(partition, key, header, row.place, row.tail));
+  EncodeHeaderRow(partition, key, header, row.place, row.tail, row.rest ? std::string_view(*row.rest) : std::string_view(), &encoded_);
+  out_.Put(stored, encoded_);
   row.header = header;
   overlay_[std::move(stored)] = std::move(row);
 }

@@ -69,6 +69,7 @@ class LevelDbBatch {
   struct Row {
     ValuePlace place = ValuePlace::kNone;
     std::string tail;      // the value's row, or the locator
+    Payload rest;          // of a value that this group put, whose seal alone is the tail: the value
     RecordHeader header;   // of a row that was read
     bool damaged = false;  // the row does not verify: nothing is known of its value
   };
@@ -100,6 +101,7 @@ class LevelDbBatch {
   const LevelDbBatchLimits limits_;
   std::uint64_t* const next_erase_;
   leveldb::WriteBatch out_;
+  std::string encoded_;                                // the last row that was put, for its memory
   std::map<std::string, std::optional<Row>> overlay_;  // by stored header key; nothing: erased
   std::set<std::pair<PartitionId, Seq>> logged_;       // log lines this group writes
   std::vector<LongErase> long_erases_;

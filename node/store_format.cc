@@ -49,7 +49,9 @@ std::string Seal(std::uint32_t checksum, std::string_view body) {
 // A row whose body is written right where it stays: behind room for the seal, which is known at last.
 class RowWriter {
  public:
-  explicit RowWriter(std::size_t body_size) : out_(kSealBytes + body_size) { out_.U8(kRowFormat).U32(0); }
+  explicit RowWriter(std::size_t body_size, std::string used = {}) : out_(kSealBytes + body_size, std::move(used)) {
+    out_.U8(kRowFormat).U32(0);
+  }
   ByteWriter& body() { return out_; }
   // What there is of the body so far.
   std::string_view written() const { return std::string_view(out_.bytes()).substr(kSealBytes); }
@@ -115,14 +117,21 @@ std::optional<std::string_view> OpenRow(std::string_view stored_key, std::string
 
 std::string EncodeHeaderRow(PartitionId partition, std::string_view key, const RecordHeader& header, ValuePlace place,
                             std::string_view tail) {
+  std::string row;
+  EncodeHeaderRow(partition, key, header, place, tail, {}, &row);
+  return row;
+}
+
+void EncodeHeaderRow(PartitionId partition, std::string_view key, const RecordHeader& header, ValuePlace place,
+                     std::string_view tail, std::string_view rest, std::string* out) {
   const std::string header_bytes = EncodeHeader(header);
-  RowWriter row(kPlaceBytes + header_bytes.size() + tail.size());
+  RowWriter row(kPlaceBytes + header_bytes.size() + tail.size() + rest.size(), std::move(*out));
   row.body().U8(static_cast<std::uint8_t>(place)).Text(header_bytes);
   const std::string_view summed_tail = place == ValuePlace::kSeparate ? tail : std::string_view{};
   const KeyHead head = HeadOf(Space::kHeader, partition);
   const std::uint32_t checksum = BoundChecksum({ViewOf(head), key}, row.written(), summed_tail);
-  row.body().Raw(tail);
-  return row.Seal(checksum);
+  row.body().Raw(tail).Raw(rest);
+  *out = row.Seal(checksum);
 }
 
 std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view key, std::string_view row) {
@@ -149,6 +158,10 @@ std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view
 
 std::string SealValue(PartitionId partition, std::string_view key, const RecordHeader& header, std::string_view value) {
   return Seal(ValueChecksum(partition, key, header, value), value);
+}
+
+std::string ValueSeal(PartitionId partition, std::string_view key, const RecordHeader& header, std::string_view value) {
+  return Seal(ValueChecksum(partition, key, header, value), {});
 }
 
 std::uint32_t ValueChecksum(PartitionId partition, std::string_view key, const RecordHeader& header,

@@ -53,6 +53,10 @@ struct HeaderRow {
 // `tail` is the value's row (SealValue) for kInline, the locator for kSeparate, empty for kNone.
 std::string EncodeHeaderRow(PartitionId partition, std::string_view key, const RecordHeader& header, ValuePlace place,
                             std::string_view tail);
+// As above, into `out`, whose memory is used again. The value's row comes in two parts, its seal (ValueSeal) and the value, so that
+// they need not be put together first.
+void EncodeHeaderRow(PartitionId partition, std::string_view key, const RecordHeader& header, ValuePlace place,
+                     std::string_view tail, std::string_view rest, std::string* out);
 // Nothing when it does not verify. An inline value is not verified here, so a bad value does not hide a good header.
 std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view key, std::string_view row);
 
@@ -60,6 +64,8 @@ std::optional<HeaderRow> DecodeHeaderRow(PartitionId partition, std::string_view
 std::string SealValue(PartitionId partition, std::string_view key, const RecordHeader& header, std::string_view value);
 std::optional<std::string_view> OpenValue(PartitionId partition, std::string_view key, const RecordHeader& header,
                                           std::string_view row);
+// What that row begins with; the value is the rest of it.
+std::string ValueSeal(PartitionId partition, std::string_view key, const RecordHeader& header, std::string_view value);
 // The checksum in that row.
 std::uint32_t ValueChecksum(PartitionId partition, std::string_view key, const RecordHeader& header,
                             std::string_view value);

@@ -152,11 +152,19 @@ TEMPLATE_TEST_CASE("store: a header changes and the value stays, until it is dro
 
 TEMPLATE_TEST_CASE("store: changes of one batch build on each other", "[store]", OfMemory, OfLevelDb) {
   TestType f;
-  for (const Payload& value : {MakeValue("small"), MakeValue(std::string(1000, 'x'))}) {
+  for (const Payload& value : {MakeValue("small"), MakeValue(""), MakeValue(std::string(1000, 'x'))}) {
     RecordHeader marked = HeaderFor(value);
     marked.deleted = true;
-    REQUIRE(f.Write(Batch({Put(1, ChunkAt('a'), value), StoreBatch::SetHeader{1, ChunkAt('a'), marked}})));
+    // Others of the same place in between: what a header keeps is its own value.
+    REQUIRE(f.Write(Batch({Put(1, ChunkAt('a'), value), Put(1, ChunkAt('b'), MakeValue("another")),
+                           StoreBatch::SetHeader{1, ChunkAt('a'), marked}, Put(1, ChunkAt('c'), MakeValue("a third, longer one")),
+                           StoreBatch::SetHeader{1, ChunkAt('a'), marked}})));
     CHECK(ReadString(f, 1, ChunkAt('a')) == "=" + *value);
+    CHECK(ReadString(f, 1, ChunkAt('b')) == "=another");
+    RecordHeader header;
+    REQUIRE(f.store.Lookup(1, ChunkAt('a'), &header) == ReadOutcome::kFound);
+    CHECK(header.deleted);
+    CHECK(ReadString(f, 1, ChunkAt('c')) == "=a third, longer one");
     REQUIRE(f.Write(Batch({StoreBatch::EraseRecord{1, ChunkAt('a')}, Put(1, ChunkAt('b'), value),
                            StoreBatch::EraseRange{1, EncodeKey(ChunkAt('b')), {}}, Put(1, ChunkAt('c'), value)})));
     CHECK(ReadString(f, 1, ChunkAt('a')) == "absent");
