@@ -16,12 +16,6 @@ PrimaryProgress::PrimaryProgress(NodeId self, std::vector<NodeId> in_sync, std::
   }
 }
 
-std::vector<NodeId> PrimaryProgress::Receivers() const {
-  std::vector<NodeId> out;
-  for (const auto& [id, peer] : peers_) out.push_back(id);
-  return out;
-}
-
 bool PrimaryProgress::InAckset(const NodeId& id) const {
   return std::find(ackset_.begin(), ackset_.end(), id) != ackset_.end();
 }

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <ranges>
 #include <vector>
 
 #include "cluster/ids.h"
@@ -19,8 +20,9 @@ class PrimaryProgress {
   PrimaryProgress(NodeId self, std::vector<NodeId> in_sync, std::optional<NodeId> proposed, std::uint32_t min_copies,
                   Seq tail);
 
-  // Everybody a write is sent to: members, the proposed and the streaming learner; without ourselves.
-  std::vector<NodeId> Receivers() const;
+  // Everybody a write is sent to: members, the proposed and the streaming learner; without ourselves. A view of what we hold, for each
+  // write asks several times: no learner may be taken or withdrawn while it is gone through.
+  auto Receivers() const { return std::views::keys(peers_); }
   // Everybody whose durable copy commits: in_sync and the proposed learner, with ourselves.
   const std::vector<NodeId>& ackset() const { return ackset_; }
   bool InAckset(const NodeId& id) const;

@@ -11,6 +11,7 @@ constexpr Duration kSilence = std::chrono::milliseconds(1000);
 // A message to a receiver may have been lost, or come before it knew the layout: begin anew with whoever makes no progress.
 void Primaries::RetrySilent(PartitionId partition, Lead& lead) {
   const PartitionReplica& replica = ctx_.Replica(partition);
+  std::vector<NodeId> overdue;
   for (const NodeId& peer : lead.progress.Receivers()) {
     const bool learner = lead.progress.learner() == peer;
     // An empty partition has nothing to acknowledge but the contact itself, and waits for that all the same.
@@ -25,7 +26,10 @@ void Primaries::RetrySilent(PartitionId partition, Lead& lead) {
     if (!fresh && it->second.acked != lead.progress.AckedBy(peer)) it->second = {lead.progress.AckedBy(peer), ctx_.now};
     if (ctx_.now - it->second.since < kSilence) continue;
     lead.silent.erase(it);
-    if (learner) {
+    overdue.push_back(peer);
+  }
+  for (const NodeId& peer : overdue) {
+    if (lead.progress.learner() == peer) {
       WithdrawLearner(partition, lead);
       lead.review_at = ctx_.now;
     } else {

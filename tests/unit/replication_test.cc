@@ -255,20 +255,20 @@ TEST_CASE("R7.1 a streaming learner gets live writes, commits nothing, and may b
   progress.StartLearner(kB, Seq(10));
   CHECK(progress.learner() == kB);
   CHECK(progress.learner_base() == Seq(10));
-  CHECK(progress.Receivers() == std::vector<NodeId>{kA, kB});
+  CHECK(std::ranges::equal(progress.Receivers(), std::vector<NodeId>{kA, kB}));
   CHECK_FALSE(progress.InAckset(kB));
   progress.LocalDurable(Seq(12));
   progress.Acked(kA, Seq(12));
   CHECK(progress.committed() == Seq(12));  // without the learner
   progress.LearnerComplete(Seq(12));
   progress.StartLearner(kStranger, Seq(12));
-  CHECK(progress.Receivers() == std::vector<NodeId>{kA, kStranger});
+  CHECK(std::ranges::equal(progress.Receivers(), std::vector<NodeId>{kA, kStranger}));
   CHECK_FALSE(progress.learner_complete());  // that was the other's history
   CHECK(progress.AckedBy(kB) == Seq{});
   progress.WithdrawLearner();
   progress.WithdrawLearner();
   CHECK_FALSE(progress.learner());
-  CHECK(progress.Receivers() == std::vector<NodeId>{kA});
+  CHECK(std::ranges::equal(progress.Receivers(), std::vector<NodeId>{kA}));
   CHECK_FALSE(progress.MayPropose());
 }
 
