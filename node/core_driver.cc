@@ -184,8 +184,7 @@ NodeCore::Output CoreDriver::ReportDone(NodeCore& core, Instant now) {
       done_.erase(done_.begin());
     }
   }
-  NodeCore::Output output;
-  for (const std::uint64_t ticket : durable) output.Append(core.Persisted(now, ticket));
+  NodeCore::Output output = core.Persisted(now, durable);
   if (failed) {
     output.stop = "a write to the disk failed: nothing is acknowledged any more. What was acknowledged is safe on the other "
                   "copies. Check the disk, then start again: the node comes back under a new id and is filled from them.";

@@ -69,6 +69,12 @@ NodeCore::Output NodeCore::Persisted(Instant now, std::uint64_t ticket) {
   return state_->Step(now, [&] { state_->Persisted(ticket); });
 }
 
+NodeCore::Output NodeCore::Persisted(Instant now, const std::vector<std::uint64_t>& tickets) {
+  return state_->Step(now, [&] {
+    for (const std::uint64_t ticket : tickets) state_->Persisted(ticket);
+  });
+}
+
 NodeCore::Output NodeCore::ReadDone(Instant now, ReadResult result) {
   return state_->Step(now, [&] { state_->ReadDone(std::move(result)); });
 }

@@ -59,6 +59,7 @@ class FailingReads final : public StoreReader {
 class SoloNode {
  public:
   static constexpr std::uint32_t kPartitions = 8;
+  static inline const NodeId kRouter = NodeId::Must("a-router-16bytes");  // who asks
 
   explicit SoloNode(bool default_zone = false) : default_zone_(default_zone) { Start(); }
 
@@ -127,7 +128,6 @@ class SoloNode {
 
  private:
   static inline const NodeId kSelf = NodeId::Must("node-one-16bytes");
-  static inline const NodeId kRouter = NodeId::Must("a-router-16bytes");
 
   void Start() {
     NodeCoreConfig config;
