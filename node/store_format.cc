@@ -46,6 +46,10 @@ std::string Seal(std::uint32_t checksum, std::string_view body) {
   return ByteWriter(kSealBytes + body.size()).U8(kRowFormat).U32(checksum).Raw(body).Take();
 }
 
+void SetChecksum(std::uint32_t checksum, std::string* row) {
+  for (std::size_t i = kSealBytes; i-- > 1; checksum >>= 8) (*row)[i] = static_cast<char>(checksum & 0xff);
+}
+
 // A row whose body is written right where it stays: behind room for the seal, which is known at last.
 class RowWriter {
  public:
@@ -57,7 +61,7 @@ class RowWriter {
   std::string_view written() const { return std::string_view(out_.bytes()).substr(kSealBytes); }
   std::string Seal(std::uint32_t checksum) {
     std::string row = out_.Take();
-    for (std::size_t i = kSealBytes; i-- > 1; checksum >>= 8) row[i] = static_cast<char>(checksum & 0xff);
+    SetChecksum(checksum, &row);
     return row;
   }
 
@@ -219,7 +223,12 @@ std::optional<PartitionMeta> DecodeMetaRow(PartitionId partition, std::string_vi
 }
 
 std::string EncodeLogRow(PartitionId partition, const LogRecord& record) {
-  return SealRow(StoredLogKey(partition, Seq(record.stamp().seq())), record.SerializeAsString());
+  // Behind room for the seal, as a RowWriter does it.
+  std::string row = Seal(0, {});
+  record.AppendToString(&row);
+  const std::string key = StoredLogKey(partition, Seq(record.stamp().seq()));
+  SetChecksum(BoundChecksum({{}, key}, std::string_view(row).substr(kSealBytes)), &row);
+  return row;
 }
 
 std::optional<LogRecord> DecodeLogRow(PartitionId partition, Seq seq, std::string_view row) {
