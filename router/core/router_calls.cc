@@ -196,10 +196,10 @@ void RouterCore::State::Invoke(CallId id, Request request, std::uint64_t bytes, 
   if (const auto violations = Validate(request, limit); !violations.empty()) return refuse(InvalidRequest(violations));
   active.bytes = bytes;
   counters_.queued_bytes += bytes;
-  active.waiting = std::move(request);
   if (!layout_) active.deadline = std::min(deadline, now_ + config_.layout_patience);
   deadlines_.insert({active.deadline, id});
-  if (layout_) Begin(id);
+  if (layout_) return Begin(id, std::move(request));
+  active.waiting = std::move(request);
 }
 
 std::optional<Response> RouterCore::State::GetCached(const v1::GetRequest& request, Instant deadline) {
@@ -214,18 +214,24 @@ std::optional<Response> RouterCore::State::GetCached(const v1::GetRequest& reque
   return EncodeGetResponse(std::move(chunk), size);
 }
 
-// The layout is known: make the handler and start it.
-void RouterCore::State::Begin(CallId id) {
+// The layout has come: what waited for it is held against its limit, and has all of its time again.
+void RouterCore::State::BeginWaiting(CallId id) {
   Active& active = calls_.at(id);
   Request request = *std::exchange(active.waiting, std::nullopt);
   deadlines_.erase({active.deadline, id});
   active.deadline = active.call_deadline;
   deadlines_.insert({active.deadline, id});
-  if (active.method >= Method::kClusterGetStatus) world_watchers_.insert(id);
   if (const auto violations = Validate(request, layout_->settings.chunk_limit_bytes); !violations.empty()) {
     End(id, InvalidRequest(violations));
     return Remove(id);
   }
+  Begin(id, std::move(request));
+}
+
+// The layout is known and the request valid: make the handler and start it.
+void RouterCore::State::Begin(CallId id, Request request) {
+  Active& active = calls_.at(id);
+  if (active.method >= Method::kClusterGetStatus) world_watchers_.insert(id);
   active.call = MakeCall(id, active.call_deadline, *this, std::move(request));
   With(id, [](Call& call) { call.Start(); });
 }

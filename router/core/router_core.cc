@@ -110,7 +110,7 @@ void RouterCore::State::Adopt() {
   for (const auto& [id, active] : calls_) {
     if (active.waiting) waiting.push_back(id);
   }
-  for (const CallId id : waiting) Begin(id);
+  for (const CallId id : waiting) BeginWaiting(id);
 }
 
 // Whoever says in gossip that it knows a newer layout is asked for it.

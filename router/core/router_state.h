@@ -64,7 +64,8 @@ struct RouterCore::State final : CallHost {
 
   // ---- calls
   void Invoke(CallId id, Request request, std::uint64_t bytes, Instant deadline);
-  void Begin(CallId id);
+  void Begin(CallId id, Request request);
+  void BeginWaiting(CallId id);
   std::optional<Response> GetCached(const v1::GetRequest& request, Instant deadline);
   // For the figures and the status.
   void Count(Method method, Instant began, Code code);
