@@ -69,18 +69,28 @@ RouterCoreConfig CoreConfig(const RouterOptions& options, const NodeId& id) {
   return config;
 }
 
-// What NotSent needs of a message that is about to be handed to the hub; empty for kinds nobody waits for.
-std::optional<wire::Peer> Receipt(const wire::Peer& header) {
-  wire::Peer receipt;
-  if (header.has_data_request()) {
-    receipt.mutable_data_request()->set_call(header.data_request().call());
-  } else if (header.has_layout_change_request()) {
-    receipt.mutable_layout_change_request()->set_call(header.layout_change_request().call());
-  } else {
-    return std::nullopt;
+// What NotSent needs of a message that is about to be handed to the hub, which takes it along.
+struct Receipt {
+  explicit Receipt(const wire::Peer& header) : kind(header.kind_case()) {
+    if (kind == wire::Peer::kDataRequest) call = header.data_request().call();
+    if (kind == wire::Peer::kLayoutChangeRequest) call = header.layout_change_request().call();
   }
-  return receipt;
-}
+  // Nothing for kinds nobody waits for.
+  std::optional<wire::Peer> Header() const {
+    wire::Peer header;
+    if (kind == wire::Peer::kDataRequest) {
+      header.mutable_data_request()->set_call(call);
+    } else if (kind == wire::Peer::kLayoutChangeRequest) {
+      header.mutable_layout_change_request()->set_call(call);
+    } else {
+      return std::nullopt;
+    }
+    return header;
+  }
+
+  wire::Peer::KindCase kind;
+  std::uint64_t call = 0;
+};
 
 class Process final : public RouterProcess, private link::Handler {
  public:
@@ -415,9 +425,9 @@ void Process::Execute(RouterCore& core, Instant now, RouterCore::Output output) 
     if (disk_ && !output.disk_reads.empty()) disk_->Read(std::move(output.disk_reads));
     RouterCore::Output next;
     for (Outgoing& out : output.send) {
-      const auto receipt = Receipt(out.message.header);
-      const NodeId to = out.to;
-      if (!hub_->Queue(to, std::move(out.message)) && receipt) next.Append(core.NotSent(now, to, *receipt));
+      const Receipt receipt(out.message.header);
+      if (hub_->Queue(out.to, std::move(out.message))) continue;
+      if (const auto header = receipt.Header()) next.Append(core.NotSent(now, out.to, *header));
     }
     if (next.send.empty() && next.dial.empty() && next.replies.empty() && !next.adopted) return;
     output = std::move(next);
