@@ -66,20 +66,16 @@ struct Caller {
   std::string certificate_name;  // empty without mTLS
 };
 
-// All public methods by full name ("coffer.v1.Chunks/Put"). Thread-safe.
+// All public methods. Thread-safe.
 class Api {
  public:
   virtual ~Api() = default;
-  // `deadline` is required and already less a margin. An unknown method ends UNIMPLEMENTED; bytes that do not parse end
-  // INVALID_ARGUMENT.
-  virtual std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request,
-                                             std::chrono::steady_clock::time_point deadline, const Caller& caller,
-                                             std::shared_ptr<ResponseSink> sink) = 0;
-  // The response to a unary call that can be answered without waiting for anything, which is its end too; nothing: Invoke it. `request` lacks
-  // the value of a put.
+  // `deadline` is required and already less a margin. Bytes that do not parse end INVALID_ARGUMENT.
+  virtual std::shared_ptr<CallHandle> Invoke(Method method, RequestBytes request, std::chrono::steady_clock::time_point deadline,
+                                             const Caller& caller, std::shared_ptr<ResponseSink> sink) = 0;
+  // The response to a Chunks/Get that can be answered without waiting for anything, which is its end too; nothing: Invoke it.
   // Spares a front all that a call under way needs.
-  virtual std::optional<Response> AnswerNow(Method, std::string_view /*request*/,
-                                            std::chrono::steady_clock::time_point /*deadline*/) {
+  virtual std::optional<Response> AnswerGetNow(std::string_view /*request*/, std::chrono::steady_clock::time_point /*deadline*/) {
     return std::nullopt;
   }
   // False while draining or before a layout is known: health says NOT_SERVING.

@@ -32,12 +32,14 @@ class LoneCall : public link::PolledServerStream, public ResponseSink {
     if (!IsOk(status)) return status;
     RequestBytes request = ReadRequest(record_.method(), &request_);
     request_.Clear();
-    if (auto response = state_.api.AnswerNow(record_.method(), request.bytes, deadline_)) {
-      self->OnResponse(std::move(*response));
-      self->OnEnd(Ok());
-      return status;
+    if (record_.method() == Method::kChunksGet) {
+      if (auto response = state_.api.AnswerGetNow(request.bytes, deadline_)) {
+        self->OnResponse(std::move(*response));
+        self->OnEnd(Ok());
+        return status;
+      }
     }
-    canceller_.Set(state_.api.Invoke(NameOf(record_.method()), std::move(request), deadline_, caller_, self));
+    canceller_.Set(state_.api.Invoke(record_.method(), std::move(request), deadline_, caller_, self));
     return status;
   }
 

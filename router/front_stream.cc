@@ -106,7 +106,7 @@ void StreamSession::Accept(StreamCall call) {
     MutexLock lock(mutex_);
     return Enqueue(EncodeReply(call.id, std::nullopt, &status));
   }
-  if (AnsweredNow(call, *method)) return;
+  if (*method == Method::kChunksGet && GetAnsweredNow(call)) return;
   auto sink = std::make_shared<Call>(shared_from_this(), call.id, bytes, *method);
   const Status status = Open(call, sink, &sink->permit);
   if (!IsOk(status)) {
@@ -119,18 +119,18 @@ void StreamSession::Accept(StreamCall call) {
     if (sink->dropped) return;
   }
   const auto deadline = LessMargin(std::chrono::milliseconds(call.deadline_ms));
-  sink->canceller.Set(state_.api.Invoke(NameOf(*method), std::move(call.request), deadline, caller_, sink));
+  sink->canceller.Set(state_.api.Invoke(*method, std::move(call.request), deadline, caller_, sink));
 }
 
 // It holds no place among the calls under way, because it never is: its bytes count where all answers count.
-bool StreamSession::AnsweredNow(const StreamCall& call, Method method) {
+bool StreamSession::GetAnsweredNow(const StreamCall& call) {
   if (call.deadline_ms == 0) return false;
   {
     MutexLock lock(mutex_);
     if (draining_ || broken_ || finished_ || calls_.contains(call.id)) return false;
   }
-  const CallRecord record(state_, method);
-  auto response = state_.api.AnswerNow(method, call.request.bytes, LessMargin(std::chrono::milliseconds(call.deadline_ms)));
+  const CallRecord record(state_, Method::kChunksGet);
+  auto response = state_.api.AnswerGetNow(call.request.bytes, LessMargin(std::chrono::milliseconds(call.deadline_ms)));
   if (!response) return false;
   const std::uint64_t most = state_.options.stream.reply_bytes;
   Status status;

@@ -42,7 +42,7 @@ class StreamSession final : public link::PolledServerStream,
 
   void Accept(StreamCall call);
   // Whether the call is over already: it could be answered without waiting for anything, and was.
-  bool AnsweredNow(const StreamCall& call, Method method);
+  bool GetAnsweredNow(const StreamCall& call);
   // Whether the call may begin; opens it.
   Status Open(const StreamCall& call, const std::shared_ptr<Call>& sink, Admission::Permit* permit);
   void CancelCall(std::uint64_t id);

@@ -112,9 +112,9 @@ class Process final : public RouterProcess, private link::Handler {
   ~Process() override { Stop(); }
 
   // ---- Api
-  std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request, SteadyClock::time_point deadline,
-                                     const Caller& caller, std::shared_ptr<ResponseSink> sink) override;
-  std::optional<Response> AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) override;
+  std::shared_ptr<CallHandle> Invoke(Method method, RequestBytes request, SteadyClock::time_point deadline, const Caller& caller,
+                                     std::shared_ptr<ResponseSink> sink) override;
+  std::optional<Response> AnswerGetNow(std::string_view request, SteadyClock::time_point deadline) override;
   bool Serving() const override { return has_layout_ && !draining_; }
 
   // ---- RouterProcess
@@ -269,8 +269,8 @@ std::optional<Status> Process::Reserve(std::uint64_t bytes) {
   return std::nullopt;
 }
 
-std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, RequestBytes request, SteadyClock::time_point deadline,
-                                            const Caller&, std::shared_ptr<ResponseSink> sink) {
+std::shared_ptr<CallHandle> Process::Invoke(Method method, RequestBytes request, SteadyClock::time_point deadline, const Caller&,
+                                            std::shared_ptr<ResponseSink> sink) {
   const CallId call = next_call_++;
   auto handle = std::make_shared<Handle>(this, call);
   auto refuse = [&](Status status) {
@@ -278,18 +278,16 @@ std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, RequestByte
     sink->OnEnd(std::move(status));
     return handle;
   };
-  const auto known = FindMethod(method);
-  if (!known) return refuse(UnknownMethod(method));
   const std::uint64_t bytes = request.size();
   if (auto full = Reserve(bytes)) return refuse(std::move(*full));
-  auto parsed = ParseRequest(*known, std::move(request));
+  auto parsed = ParseRequest(method, std::move(request));
   auto release = [&] {
     --calls_;
     call_bytes_ -= bytes;
   };
   if (!parsed) {
     release();
-    return refuse(Unparsable(method));
+    return refuse(Unparsable(NameOf(method)));
   }
   // The client is registered by the driver just before the core hears of the call, so no answer can precede it.
   auto shared = std::make_shared<Request>(std::move(*parsed));
@@ -305,8 +303,8 @@ std::shared_ptr<CallHandle> Process::Invoke(std::string_view method, RequestByte
 }
 
 // On the driver's thread the core may be asked directly: what comes over the front's connections is handled between two rounds.
-std::optional<Response> Process::AnswerNow(Method method, std::string_view request, SteadyClock::time_point deadline) {
-  if (method != Method::kChunksGet || driver_id_ != std::this_thread::get_id()) return std::nullopt;
+std::optional<Response> Process::AnswerGetNow(std::string_view request, SteadyClock::time_point deadline) {
+  if (driver_id_ != std::this_thread::get_id()) return std::nullopt;
   if (!get_.ParseFromArray(request.data(), static_cast<int>(request.size()))) return std::nullopt;
   return core_->GetCached(Now(), get_, ToInstant(deadline));
 }

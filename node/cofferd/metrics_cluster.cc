@@ -138,7 +138,7 @@ void ClusterMetrics::Write(const v1::Status* status, Clock::time_point now, Metr
 std::optional<v1::Status> AskStatus(router::Api* api, std::chrono::milliseconds patience) {
   const auto until = std::chrono::steady_clock::now() + patience;
   auto answer = std::make_shared<Answer>();
-  const auto handle = api->Invoke("coffer.v1.Cluster/GetStatus", v1::GetStatusRequest().SerializeAsString(), until,
+  const auto handle = api->Invoke(router::Method::kClusterGetStatus, v1::GetStatusRequest().SerializeAsString(), until,
                                   {"metrics", ""}, answer);
   const auto message = answer->Wait(until);
   v1::GetStatusResponse response;

@@ -42,11 +42,10 @@ class FakeApi : public Api {
     }
   };
 
-  std::shared_ptr<CallHandle> Invoke(std::string_view method, RequestBytes request,
-                                     std::chrono::steady_clock::time_point deadline, const Caller& caller,
-                                     std::shared_ptr<ResponseSink> sink) override {
+  std::shared_ptr<CallHandle> Invoke(Method method, RequestBytes request, std::chrono::steady_clock::time_point deadline,
+                                     const Caller& caller, std::shared_ptr<ResponseSink> sink) override {
     auto call = std::make_shared<Pending>(
-        Pending{std::string(method), std::move(request.bytes), deadline, caller, std::move(sink)});
+        Pending{std::string(NameOf(method)), std::move(request.bytes), deadline, caller, std::move(sink)});
     {
       std::lock_guard lock(mutex_);
       waiting_.push_back(call);
@@ -57,7 +56,7 @@ class FakeApi : public Api {
   }
 
   bool Serving() const override { return serving; }
-  std::optional<Response> AnswerNow(Method, std::string_view request, std::chrono::steady_clock::time_point) override {
+  std::optional<Response> AnswerGetNow(std::string_view request, std::chrono::steady_clock::time_point) override {
     return at_once ? at_once(request) : std::nullopt;
   }
 

@@ -223,9 +223,9 @@ class StatusApi : public router::Api {
     void Cancel() override { api->cancelled = true; }
     StatusApi* api;
   };
-  std::shared_ptr<router::CallHandle> Invoke(std::string_view method, router::RequestBytes, std::chrono::steady_clock::time_point,
+  std::shared_ptr<router::CallHandle> Invoke(router::Method method, router::RequestBytes, std::chrono::steady_clock::time_point,
                                              const router::Caller&, std::shared_ptr<router::ResponseSink> sink) override {
-    asked = method;
+    asked = NameOf(method);
     if (!answers) return std::make_shared<Handle>(this);
     answering = std::thread([sink] {
       v1::GetStatusResponse response;
