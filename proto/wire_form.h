@@ -4,6 +4,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -25,6 +26,22 @@ inline void AppendHead(std::uint32_t tag, std::uint64_t number, std::string* out
   auto* end = google::protobuf::io::CodedOutputStream::WriteVarint32ToArray(tag, bytes);
   end = google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(number, end);
   out->append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
+}
+
+// Puts the next `size` bytes behind what is in `out`; false: there are fewer. CodedInputStream::ReadString fills the room with zeros first.
+inline bool AppendNext(google::protobuf::io::CodedInputStream* in, int size, std::string* out) {
+  while (size > 0) {
+    const void* piece = nullptr;
+    int there = 0;
+    if (!in->GetDirectBufferPointer(&piece, &there)) return false;
+    const int taken = std::min(size, there);
+    // Whoever claims more than his limit gets no memory for it.
+    if (taken < size && size <= in->BytesUntilLimit()) out->reserve(out->size() + static_cast<std::size_t>(size));
+    out->append(static_cast<const char*>(piece), static_cast<std::size_t>(taken));
+    if (!in->Skip(taken)) return false;
+    size -= taken;
+  }
+  return true;
 }
 
 }  // namespace coffer::wire_form

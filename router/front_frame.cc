@@ -19,6 +19,7 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 using wire_form::AppendHead;
+using wire_form::AppendNext;
 using wire_form::kBytes;
 using wire_form::kVarint;
 using wire_form::Tag;
@@ -30,7 +31,8 @@ bool ReadSize(CodedInputStream* in, int* size) { return in->ReadVarintSizeAsInt(
 
 bool ReadString(CodedInputStream* in, std::string* out) {
   int size;
-  return ReadSize(in, &size) && in->ReadString(out, size);
+  out->clear();
+  return ReadSize(in, &size) && AppendNext(in, size, out);
 }
 
 // Runs `field` for every field of the message whose length comes next. `field` says whether it could read it.
@@ -53,9 +55,7 @@ bool CopyField(CodedInputStream* in, std::uint32_t tag, std::string* out) {
     int size;
     if (!ReadSize(in, &size)) return false;
     AppendHead(tag, static_cast<std::uint64_t>(size), out);
-    const std::size_t begin = out->size();
-    out->resize(begin + static_cast<std::size_t>(size));
-    return in->ReadRaw(out->data() + begin, size);
+    return AppendNext(in, size, out);
   }
   // By itself: a stream fills all the room of its string with zeros, and who sends many such fields chooses how much that is.
   std::string field;

@@ -64,7 +64,7 @@ bool ReadBody(CodedInputStream* in, PeerMessage* message) {
   if (message->bodies.size() >= kMaxBodies) return false;
   if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0) return false;
   auto body = std::make_shared<std::string>();
-  if (!in->ReadString(body.get(), static_cast<int>(size))) return false;
+  if (!wire_form::AppendNext(in, static_cast<int>(size), body.get())) return false;
   message->bodies.push_back(std::move(body));
   return true;
 }
@@ -75,7 +75,8 @@ bool ReadPeer(CodedInputStream* in, std::string* peer) {
   if (!in->ReadVarint32(&size) || static_cast<int>(size) < 0 || in->BytesUntilLimit() < static_cast<int>(size)) {
     return false;
   }
-  return in->ReadString(peer, static_cast<int>(size));
+  peer->clear();
+  return wire_form::AppendNext(in, static_cast<int>(size), peer);
 }
 
 // `peer` is room that is used again from message to message.
