@@ -75,12 +75,13 @@ class Reader {
   }
 
   bool Dropped() {
-    if (zone().IsZero()) return false;
+    if (zone().IsZero() || result_.task.zone_live) return false;
     RecordHeader mark;
     const RecordKey key{zone(), RecordKind::kZoneDrop, BlockId{}, 0};
     const auto outcome = store_.Lookup(partition(), key, &mark);
     if (Troubled(outcome, key)) return true;
-    if (outcome == ReadOutcome::kAbsent || !Shown(mark.stamp.seq)) return false;
+    result_.no_drop = outcome == ReadOutcome::kAbsent;
+    if (result_.no_drop || !Shown(mark.stamp.seq)) return false;
     if (MayDeny()) Fail(Code::kNotFound, "ZONE_DELETED", "the zone was deleted");
     return true;
   }

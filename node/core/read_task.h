@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "cluster/ids.h"
@@ -10,6 +11,13 @@
 #include "node/store.h"
 
 namespace coffer::node {
+
+// What a replica's records were: between two marks that are equal none was written or taken away.
+struct RecordsMark {
+  std::uint64_t incarnation = 0;  // of the replica
+  std::uint64_t changes = 0;
+  friend bool operator==(const RecordsMark&, const RecordsMark&) = default;
+};
 
 // A read the core has allowed.
 struct ReadTask {
@@ -24,6 +32,8 @@ struct ReadTask {
   std::uint64_t tail_ticket = 0;  // chain reads: the core wants to keep what is read (ChainTails::Expect)
   Term complete_term;         // fetches for a repair: the term in which all of the partition is here; 0: it may not be
   bool for_merge = false;     // fetches: who asks merges the survivors of a force
+  bool zone_live = false;     // no drop of the zone had been applied when this was handed out: there is none up to the limit (R5.3)
+  std::optional<RecordsMark> in_store;  // the records when this was handed out, if the store showed all of them
 };
 
 // A record that did not verify.
@@ -39,6 +49,7 @@ struct ReadResult {
   std::vector<DamagedRecord> damaged;
   bool needs_confirmation = false;     // "absent" was about to be said by one who has not confirmed: confirm, then read again
   bool disk_failed = false;
+  bool no_drop = false;                // the store has no drop of the zone
   std::uint64_t bytes_read = 0;
   std::vector<EntryMark> marks;        // of the packed entries, if the task has a ticket
 };

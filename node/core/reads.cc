@@ -106,6 +106,11 @@ void Reads::Dispatch(const NodeId& from, wire::DataRequest request, bool confirm
   if (const auto wanted = EndWanted(request); wanted && confirmed && limit == ctx_.Replica(request.partition()).last()) {
     task.tail_ticket = ctx_.tails.Expect(wanted->chain);
   }
+  if (ctx_.IsPrimary(request.partition())) {
+    const PartitionReplica& replica = ctx_.Replica(request.partition());
+    task.zone_live = replica.KnownLive(ZoneId::Must(request.zone()));
+    if (!task.zone_live) task.in_store = replica.InStore();
+  }
   *task.request.mutable_data_request() = std::move(request);
   ctx_.out.reads.push_back(std::move(task));
 }
@@ -241,7 +246,13 @@ std::size_t Reads::CountWatching(PartitionId partition) const {
 }
 
 void Reads::OnReadDone(ReadResult result) {
-  if (result.task.request.has_data_request()) --out_[result.task.request.data_request().partition()];
+  if (result.task.request.has_data_request()) {
+    const wire::DataRequest& asked = result.task.request.data_request();
+    --out_[asked.partition()];
+    if (result.no_drop && result.task.in_store) {
+      ctx_.Replica(asked.partition()).NoteNoDrop(ZoneId::Must(asked.zone()), *result.task.in_store);
+    }
+  }
   if (result.needs_confirmation) {
     RULE("R13.2 confirmed first");
     wire::DataRequest request = std::move(*result.task.request.mutable_data_request());

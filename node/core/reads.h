@@ -38,8 +38,11 @@ class Reads {
   // A delete of the chain that was read has been committed since, and erases its entries one after the other: it is read anew, as it is
   // now. False: it may be answered.
   bool ReadAnew(ReadResult& result);
-  // Hands a task out again, after repair.
-  void Emit(ReadTask task) { ctx_.out.reads.push_back(std::move(task)); }
+  // Hands a task out again, after repair. What was known when it was handed out first may be so no more.
+  void Emit(ReadTask task) {
+    task.zone_live = false;
+    ctx_.out.reads.push_back(std::move(task));
+  }
   // A read that was handed out is answered: what it met can't be repaired.
   void GaveUp(PartitionId partition) { --out_[partition]; }
   // Requests that read the partition and are not answered.

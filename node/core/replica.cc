@@ -133,6 +133,15 @@ ReadOutcome PartitionReplica::ZoneDropped(const ZoneId& zone, bool* dropped) con
   return outcome;
 }
 
+std::optional<RecordsMark> PartitionReplica::InStore() const {
+  if (!records_.empty()) return std::nullopt;
+  return RecordsMark{incarnation_, changes_};
+}
+
+void PartitionReplica::NoteNoDrop(const ZoneId& zone, const RecordsMark& since) {
+  if (since == RecordsMark{incarnation_, changes_}) live_zone_ = zone;
+}
+
 bool PartitionReplica::Erased(const RecordKey& key, Seq after) const {
   const auto committed = [this, after](const RecordKey& mark) {
     RecordHeader header;

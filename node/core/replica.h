@@ -92,6 +92,13 @@ class PartitionReplica {
   Seq last_erasure() const { return last_erasure_; }
   // Whether the zone's blocks are dropped here.
   ReadOutcome ZoneDropped(const ZoneId& zone, bool* dropped) const;
+  // That they are not is known without asking the store. False: they may be, or not.
+  bool KnownLive(const ZoneId& zone) const { return zone == live_zone_; }
+  // The records as they are; nothing: the store does not show all of them yet.
+  std::optional<RecordsMark> InStore() const;
+  // The store, looked at after InStore() was `since`, had no drop of the zone. Counts only if nothing was changed since: the look may have
+  // come before the change.
+  void NoteNoDrop(const ZoneId& zone, const RecordsMark& since);
 
   // Applies the next write: stamp.seq is last() + 1 and its hash is set. False when the disk can't be read.
   bool Apply(std::shared_ptr<const wire::Write> write, std::vector<Payload> bodies, StoreBatch* batch);
