@@ -38,20 +38,24 @@ std::size_t SizeOf(const Payload& body) {
   return body ? body->size() : 0;
 }
 
-void AppendWord(std::string* out, std::uint32_t word) {
-  std::array<std::uint8_t, 4> bytes;
-  CodedOutputStream::WriteLittleEndian32ToArray(word, bytes.data());
-  out->append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+using Word = std::array<char, 4>;
+
+Word WordOf(std::uint32_t number) {
+  Word word;
+  CodedOutputStream::WriteLittleEndian32ToArray(number, reinterpret_cast<std::uint8_t*>(word.data()));
+  return word;
 }
+
+std::string_view Bytes(const Word& word) { return {word.data(), word.size()}; }
 
 // As peer.proto says of Envelope.
 std::uint32_t ChecksumOf(std::string_view peer, const std::vector<Payload>& bodies) {
-  std::string sums;
+  std::uint32_t crc = Crc32c({peer});
   for (const auto& body : bodies) {
-    AppendWord(&sums, static_cast<std::uint32_t>(SizeOf(body)));
-    AppendWord(&sums, Crc32c({body ? std::string_view(*body) : std::string_view()}));
+    crc = Crc32cBehind(crc, Bytes(WordOf(static_cast<std::uint32_t>(SizeOf(body)))));
+    crc = Crc32cBehind(crc, Bytes(WordOf(Crc32c({body ? std::string_view(*body) : std::string_view()}))));
   }
-  return Crc32c({peer, sums});
+  return crc;
 }
 
 // The end of the input, too, looks like the end of a message: a frame that was cut is told by what its length promised.
@@ -137,7 +141,7 @@ Encoded Encode(const PeerMessage& message) {
     piece = Piece();
   }
   piece.flat.push_back(static_cast<char>(kChecksumTag));
-  AppendWord(&piece.flat, crc);
+  piece.flat.append(Bytes(WordOf(crc)));
   out.pieces.push_back(std::move(piece));
   return out;
 }
@@ -207,13 +211,12 @@ FrameFault Decode(grpc::ByteBuffer* frame, std::size_t message_bytes, std::vecto
     std::uint32_t size = 0;
     if (!in.ReadVarint32(&size)) return FrameFault::kMalformed;
     if (size > message_bytes) return FrameFault::kOversize;
-    PeerMessage message;
     const auto limit = in.PushLimit(static_cast<int>(size));
-    if (const auto fault = ReadEnvelope(&in, &peer, &message); fault != FrameFault::kNone) return fault;
-    in.PopLimit(limit);
+    const auto fault = ReadEnvelope(&in, &peer, &out->emplace_back());
     // A kind that a newer peer knows and we don't: nothing here could answer it.
-    if (message.header.kind_case() == wire::Peer::KIND_NOT_SET) continue;
-    out->push_back(std::move(message));
+    if (fault != FrameFault::kNone || out->back().header.kind_case() == wire::Peer::KIND_NOT_SET) out->pop_back();
+    if (fault != FrameFault::kNone) return fault;
+    in.PopLimit(limit);
   }
 }
 
