@@ -46,6 +46,8 @@ struct LevelDbStoreOptions {
   std::optional<std::uint64_t> reserve_bytes;
   // Syncs that take longer are slow (node/sync_watch.h). 0: none is.
   std::chrono::milliseconds slow_disk{100};
+  // How often segments are looked at again in which something did not verify or could not be read when they were cleaned.
+  std::chrono::milliseconds clean_again{10 * 60 * 1000};
   // How often an idle disk is asked whether it still syncs, and the free space is looked at.
   std::chrono::milliseconds probe_interval{1000};
 

@@ -37,6 +37,11 @@ void ValueCleaner::FillCounters(LevelDbStore::Counters* counters) const {
 
 void ValueCleaner::Loop() {
   do {
+    // What could not be read may be readable now, and what did not verify repaired.
+    if (const auto now = std::chrono::steady_clock::now(); now >= again_) {
+      left_.clear();
+      again_ = now + options_.clean_again;
+    }
     while (const auto segment = Choose()) {
       if (!Clean(*segment)) left_.insert(*segment);
     }
@@ -53,13 +58,16 @@ std::optional<std::uint64_t> ValueCleaner::Choose() const {
 bool ValueCleaner::Clean(std::uint64_t segment) {
   std::vector<ValueMove> moves;
   std::size_t bytes = 0;
+  bool whole = true;
   for (std::uint64_t offset = 0;;) {
     std::optional<LoggedValue> logged;
-    if (values_->Next(segment, offset, &logged) != ReadOutcome::kFound) return false;
+    whole &= values_->Next(segment, offset, &logged) == ReadOutcome::kFound;
     if (!logged) break;
-    offset += StoredValueBytes(logged->record.key.size(), logged->record.size);
+    offset = logged->locator.at.offset + StoredValueBytes(logged->record.key.size(), logged->record.size);
     std::optional<ValueMove> move;
-    if (ReadIfNeeded(*logged, &move) != ReadOutcome::kFound) return false;
+    whole &= ReadIfNeeded(*logged, &move) == ReadOutcome::kFound;
+    // What is moved out of a segment that stays takes space, and wins none.
+    if (!whole && guard_->full()) return false;
     if (!move) continue;
     bytes += move->value->size();
     moves.push_back(std::move(*move));
@@ -67,7 +75,8 @@ bool ValueCleaner::Clean(std::uint64_t segment) {
     if (!Commit(std::exchange(moves, {}), 0)) return false;
     bytes = 0;
   }
-  if (!Commit(std::move(moves), segment)) return false;
+  if (!whole && moves.empty()) return false;
+  if (!Commit(std::move(moves), whole ? segment : 0) || !whole) return false;
   ++cleaned_;
   return true;
 }

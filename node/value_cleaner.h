@@ -2,7 +2,8 @@
 //
 // Safe at every step: a value is moved by a group commit like any other, which checks that its header still points to the
 // old place; the segment is given up only by a commit after the last of them. A crash in between leaves some values
-// moved and the segment as it was.
+// moved and the segment as it was. Where something does not verify the rest is moved, and the segment is given up by its count
+// of needed bytes alone, when what is left in it has been repaired or deleted.
 #pragma once
 
 #include <leveldb/db.h>
@@ -34,7 +35,7 @@ class ValueCleaner {
   void Loop();
   // The segment to clean next, if there is one worth it.
   std::optional<std::uint64_t> Choose() const;
-  // False: it was left as it is, because something in it does not verify or can't be read, or because this ends.
+  // False: it is left, without what could be moved: something in it does not verify or can't be read, or this ends.
   bool Clean(std::uint64_t segment);
   // The value at that place if a header points to it: then it is to be moved. kDamaged, kFailed: that can't be told.
   ReadOutcome ReadIfNeeded(const LoggedValue& logged, std::optional<ValueMove>* move) const;
@@ -48,7 +49,9 @@ class ValueCleaner {
   const SpaceGuard* const guard_;
   LevelDbWriter* const writer_;
   const LevelDbStoreOptions options_;
-  std::set<std::uint64_t> left_;  // not to be tried again; of the thread
+  // Of the thread.
+  std::set<std::uint64_t> left_;  // not to be tried before `again_`
+  std::chrono::steady_clock::time_point again_{};
 
   // Shared with the callback of a commit, which may come when this is gone: a writer that waits for space is not waited for.
   struct Signal {

@@ -2,6 +2,7 @@
 // byte is read, and what is counted is what is there.
 #include <array>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "node/value_record.h"
@@ -224,6 +225,86 @@ TEST_CASE("value log: cleaning interrupted at each of its steps loses nothing", 
     const auto store = MustOpen(CleaningOptions(folder));
     RequireHolds(*store, model);
     WaitForCleaning(*store);
+    RequireHolds(*store, model);
+  }
+}
+
+// Copies the store that `from` is, and damages in the copy the value of one key or what stands before it in its segment.
+void CopyAndDamage(const std::string& from, const std::string& to, const Payload& value, bool head) {
+  fs::copy(from, to, fs::copy_options::recursive);
+  for (const std::string& segment : FilesLike(to + "/values", ".values")) {
+    int error = 0;
+    const std::size_t at = ReadWholeFile(segment, &error).value().find(*value);
+    // The checksum over the record's header is first.
+    if (at != std::string::npos) return FlipBit(segment, head ? at - ValueRecordBytes(EncodeKey(KeyOf(0)).size()) : at, 1);
+  }
+  FAIL("no segment has the value");
+}
+
+void RequireSoon(const std::function<bool()>& reached) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!reached() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  REQUIRE(reached());
+}
+
+// Half a segment: one full of garbage but for a value has more.
+void RequireCleaned(const LevelDbStore& store) {
+  RequireSoon([&] { return store.counters().garbage_value_bytes <= 4 << 10; });
+}
+
+TEST_CASE("value log: a segment with damage is emptied but for that, and goes when that is repaired or deleted", "[value_log]") {
+  TemporaryFolder parent;
+  const std::string good = parent.path() + "/good";
+  Model model = FillWithGarbage(good);
+  const std::string folder = parent.path() + "/bad";
+  // The first record of its segment: without its header nobody is told where the next begins.
+  CopyAndDamage(good, folder, model.at(0), GENERATE(false, true));
+  struct Reads : DiskFaults {
+    std::atomic<int> of_first{0};
+    int BeforeRead(const std::string& path) override {
+      of_first += path.ends_with("00000001.values");
+      return 0;
+    }
+  } reads;
+  auto options = CleaningOptions(folder);
+  options.faults = &reads;
+  const auto store = MustOpen(options);
+  // The others are cleaned, and this one has been tried.
+  RequireSoon([&] { return store->counters().segments <= 3 && reads.of_first > 0; });
+  RecordHeader header;
+  Payload value;
+  REQUIRE(store->Read(kPartition, KeyOf(0), &header, &value) == ReadOutcome::kDamaged);
+  SECTION("repaired") { REQUIRE(WriteAndWait(*store, {{PutOf(KeyOf(0), model.at(0))}})); }
+  SECTION("deleted") {
+    REQUIRE(WriteAndWait(*store, {{StoreBatch::EraseRecord{kPartition, KeyOf(0)}}}));
+    model.erase(0);
+  }
+  RequireCleaned(*store);
+  RequireHolds(*store, model);
+}
+
+TEST_CASE("value log: a segment that was left is looked at again after a while", "[value_log]") {
+  TemporaryFolder parent;
+  const std::string good = parent.path() + "/good";
+  Model model = FillWithGarbage(good);
+  auto options = CleaningOptions(good);
+  options.clean_again = std::chrono::milliseconds(50);
+  SECTION("it could not be read") {
+    struct Failing : DiskFaults {
+      std::atomic<int> left{40};
+      int BeforeRead(const std::string& path) override { return path.ends_with(".values") && left-- > 0 ? EIO : 0; }
+    } faults;
+    options.faults = &faults;
+    RequireCleaned(*MustOpen(options));
+    CHECK(faults.left <= 0);
+  }
+  SECTION("a small value took the place of one that did not verify, which is still counted as needed") {
+    options.folder = parent.path() + "/bad";
+    CopyAndDamage(good, options.folder, model.at(0), false);
+    const auto store = MustOpen(options);
+    model[0] = MakeValue("small");
+    REQUIRE(WriteAndWait(*store, {{PutOf(KeyOf(0), model.at(0))}}));
+    RequireCleaned(*store);
     RequireHolds(*store, model);
   }
 }
