@@ -226,6 +226,29 @@ TEST_CASE("a cluster that stalls is charged with everything that was due meanwhi
   CHECK(accounted > 30);  // 60 were due
 }
 
+TEST_CASE("what waits behind a stalled cluster is timed from when it was due, not from when it is sent") {
+  Shell shell;
+  // From the first read on nothing is answered until 200 ms behind the last that is due. Four places are taken; all others wait
+  // for one, are sent when the cluster is well again, and are answered at once.
+  std::thread stall([&] {
+    while (true) {
+      const std::lock_guard lock(shell.cluster->lock);
+      if (shell.cluster->calls["coffer.v1.Chunks/Get"] == 0) continue;
+      std::this_thread::sleep_for(milliseconds(800));
+      return;
+    }
+  });
+  const Ran ran = Bench(shell, {"--mix", "get", "--rate", "200", "--in-flight", "4", "--duration", "600ms", "--warm-up", "0",
+                                "-o", "json"});
+  stall.join();
+  INFO(ran.out << ran.err);
+  REQUIRE(ran.code == kExitOk);
+  const auto all = nlohmann::json::parse(ran.out)["all"];
+  CHECK(all["samples"] > 80);  // 120 were due
+  // Timed from when they are sent, four of them would be slow.
+  CHECK(all["p90_seconds"] > 0.19);
+}
+
 TEST_CASE("answers that are not what was stored fail the run") {
   Shell shell;
   const Ran kept = Bench(shell, {"--mix", "get", "--keep"});
