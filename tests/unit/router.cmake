@@ -10,6 +10,7 @@ target_compile_definitions(router_codes_test PRIVATE COFFER_SOURCE_DIR="${CMAKE_
 coffer_test(router_validate_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_validate_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_cache_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_cache_test.cc LIBS coffer_router_core Threads::Threads LABELS quick)
 coffer_test(eviction_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/eviction_test.cc LIBS coffer_router_core LABELS quick)
+coffer_test(cache_hit_ratio_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/cache_hit_ratio_test.cc LIBS coffer_router_core LABELS quick)
 coffer_test(router_watch_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_watch_test.cc ${ROUTER_WORLD} LIBS coffer_router_core LABELS quick)
 coffer_test(router_status_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/router_status_test.cc ${CMAKE_CURRENT_LIST_DIR}/router_status_resync_test.cc
