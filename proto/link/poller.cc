@@ -10,6 +10,11 @@ namespace {
 
 // Then whoever polls looks after its other work.
 constexpr int kEventsAtOnce = 256;
+// Reads in a row that had to wait, after which a stream's next one can begin later.
+constexpr int kWaitedOften = 4;
+
+// Whose event this thread runs.
+thread_local Poller* running = nullptr;
 
 gpr_timespec ToGpr(std::chrono::steady_clock::time_point until) {
   const auto left = std::clamp<std::chrono::nanoseconds>(until - std::chrono::steady_clock::now(),
@@ -25,17 +30,48 @@ grpc::CompletionQueue::NextStatus Poller::Next(void** tag, bool* ok, gpr_timespe
   return queue_->AsyncNext(tag, ok, deadline);
 }
 
+void Poller::Pace::Start(std::function<void()> begin) {
+  if (running && waited_ >= kWaitedOften) {
+    running->due_.push_back({this, std::move(begin)});
+    return;
+  }
+  begun_ = running ? running->round_ : 0;
+  begin();
+}
+
+void Poller::Pace::Ended() {
+  waited_ = begun_ == running->round_ ? 0 : std::min(waited_ + 1, kWaitedOften);
+}
+
+bool Poller::BeginReads() {
+  const bool any = !due_.empty();
+  for (Due& due : std::exchange(due_, {})) {
+    due.pace->begun_ = round_;
+    due.begin();
+  }
+  return any;
+}
+
 bool Poller::Poll(std::chrono::steady_clock::time_point until) {
-  gpr_timespec deadline = ToGpr(until);
+  const gpr_timespec at_once = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+  ++round_;
+  bool wait = !BeginReads();  // what they find there already is of this round
   for (int i = 0; i < kEventsAtOnce; ++i) {
     void* tag = nullptr;
     bool ok = false;
-    const auto next = Next(&tag, &ok, deadline);
+    if (wait) ++round_;
+    const auto next = Next(&tag, &ok, wait ? ToGpr(until) : at_once);
     if (next == grpc::CompletionQueue::SHUTDOWN) return false;
-    if (next == grpc::CompletionQueue::TIMEOUT) return true;
+    if (next == grpc::CompletionQueue::TIMEOUT) {
+      if (wait || i > 0) return true;
+      wait = true;
+      continue;
+    }
     TakeOver(tag);
+    running = this;
     static_cast<Event*>(tag)->Run(ok);
-    deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    running = nullptr;
+    wait = false;
   }
   return true;
 }
@@ -109,7 +145,12 @@ PolledServerStream::PolledServerStream(std::unique_ptr<IncomingCall> call) : cal
 
 void PolledServerStream::StartRead(grpc::ByteBuffer* into) {
   ++pending_;
-  Poller::Begin(&read_, [&stream = call_->stream, into](void* tag) { stream.Read(into, tag); });
+  pace_.Start([this, into] { Poller::Begin(&read_, [&stream = call_->stream, into](void* tag) { stream.Read(into, tag); }); });
+}
+
+void PolledServerStream::ReadEnded(bool ok) {
+  pace_.Ended();
+  OnReadDone(ok);
 }
 
 void PolledServerStream::StartWrite(const grpc::ByteBuffer* frame) {
@@ -146,7 +187,7 @@ void PolledClientStream::StartCall(Stream* stream) {
 
 void PolledClientStream::StartRead(grpc::ByteBuffer* into) {
   ++pending_;
-  Poller::Begin(&read_, [stream = stream_, into](void* tag) { stream->Read(into, tag); });
+  pace_.Start([this, into] { Poller::Begin(&read_, [stream = stream_, into](void* tag) { stream->Read(into, tag); }); });
 }
 
 void PolledClientStream::StartWrite(const grpc::ByteBuffer& frame) {
@@ -155,6 +196,7 @@ void PolledClientStream::StartWrite(const grpc::ByteBuffer& frame) {
 }
 
 void PolledClientStream::Read(bool ok) {
+  pace_.Ended();
   OnReadDone(ok);
   if (ok) return;
   Poller::Begin(&finish_, [this](void* tag) { stream_->Finish(&status_, tag); });

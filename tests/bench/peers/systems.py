@@ -232,7 +232,7 @@ class Coffer(System):
         "append 1 KiB, 64 on 64 chains": "--mix append --chains 64 --in-flight 64",
         "append 1 KiB, 64 on one chain": "--mix append --chains 1 --in-flight 64",
         "last 20, 64": "--mix last --last 20 --chains 64 --in-flight 64",
-        "unary put 1 KiB, 64": ("coffer-put", 64), "unary get 1 KiB, 64": ("coffer-get", 64),
+        "unary put 1 KiB, 64": ("coffer-put", 64), "unary get 1 KiB, 64, cached": ("coffer-get", 64),
     }
 
     def start(self):
