@@ -124,8 +124,6 @@ bool LevelDbStore::ReadPromptly(const std::function<void()>& reads, std::uint64_
   return !prompt.gave_up();
 }
 
-void LevelDbStore::WriteOutBuffer() { impl_->writer->WriteOutBuffer(); }
-
 LevelDbStore::Counters LevelDbStore::counters() const {
   Counters counters;
   impl_->writer->FillCounters(&counters);

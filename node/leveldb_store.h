@@ -34,6 +34,7 @@ struct LevelDbStoreOptions {
   int garbage_percent = 50;                  // a segment is cleaned when this much of it is garbage; 10 on a full disk
   std::uint64_t clean_bytes_per_second = 32 << 20;  // moved to clean segments, at most
   std::size_t write_buffer_bytes = 8 << 20;  // x 2 in memory; higher: fewer compactions, longer start after a kill
+  std::chrono::milliseconds write_out_after{10'000};  // without a commit; then it goes to a table, unless it holds little
   std::uint64_t log_room_bytes = 256 << 10;  // by which LevelDB's log grows ahead of what is written; 0: not at all
   std::size_t block_cache_bytes = 8 << 20;
   std::size_t table_bytes = 8 << 20;
@@ -110,7 +111,7 @@ class LevelDbStore final : public Store {
     std::uint64_t prompt_reads = 0;   // ReadPromptly that need not wait
     std::uint64_t deferred_reads = 0; // and those that would have
     std::uint64_t reclaims = 0;       // compactions asked for to get erased space back
-    std::uint64_t write_outs = 0;     // of LevelDB's buffer, because WriteOutBuffer said so
+    std::uint64_t write_outs = 0;     // of LevelDB's buffer, because nobody wrote
     std::uint64_t segments = 0;       // of the log of values
     std::uint64_t spare_segments = 0;
     std::uint64_t live_value_bytes = 0;     // in segments, and pointed to
@@ -119,10 +120,6 @@ class LevelDbStore final : public Store {
     std::uint64_t cleaned_segments = 0;
   };
   Counters counters() const;
-
-  // For when there is little to do: LevelDB's buffer goes to a table, unless it holds little, and its memory back to the system. The next
-  // start has the less to read. Returns at once.
-  void WriteOutBuffer();
 
  private:
   struct Impl;

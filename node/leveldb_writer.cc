@@ -241,6 +241,7 @@ leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch, std::uint64_t by
   if (status.ok()) status = values_->Committed();
   if (!status.ok()) return status;
   buffered_ += batch->result()->ApproximateSize();
+  last_commit_ = Clock::now().time_since_epoch().count();
   NoteSync(began, bytes);
   ++group_commits_;
   for (const auto& erase : batch->long_erases()) {
@@ -272,18 +273,25 @@ void LevelDbWriter::WatchLoop() {
         Fail(error, true);
       }
     }
-    if (guard_->full()) wake_others_.NotifyAll();
+    const bool write_out = !failed && WorthWritingOut();
     lock.Lock();
+    write_out_ |= write_out;
+    if (write_out_ || guard_->full()) wake_others_.NotifyAll();
   }
 }
 
+bool LevelDbWriter::WorthWritingOut() const {
+  return buffered_ >= kWorthWritingOut && Clock::now().time_since_epoch() - Clock::duration(last_commit_.load()) >= options_.write_out_after;
+}
+
+// What it holds is memory for nothing while nobody writes, and what the next start would have to read.
 void LevelDbWriter::WriteOutBuffer() {
-  if (buffered_ < kWorthWritingOut) return;
-  {
-    MutexLock lock(mutex_);
-    write_out_ = true;
-  }
-  wake_others_.NotifyAll();
+  buffered_ = 0;
+  // Before every key: there is nothing to compact, but LevelDB writes out its buffer first.
+  const leveldb::Slice none("", 0);
+  db_->CompactRange(&none, &none);
+  ReturnFreeMemory();
+  ++write_outs_;
 }
 
 void LevelDbWriter::ReclaimLoop() {
@@ -296,12 +304,7 @@ void LevelDbWriter::ReclaimLoop() {
     if (std::exchange(write_out_, false)) {
       if (!failure_.empty()) continue;
       lock.Unlock();
-      buffered_ = 0;
-      // Before every key: there is nothing to compact, but LevelDB writes out its buffer first.
-      const leveldb::Slice none("", 0);
-      db_->CompactRange(&none, &none);
-      ReturnFreeMemory();
-      ++write_outs_;
+      WriteOutBuffer();
       lock.Lock();
       continue;
     }

@@ -35,9 +35,6 @@ class LevelDbWriter {
   // Writes values anew elsewhere; `emptied`, if not 0, is a segment that nothing points into any more then.
   void SubmitMoves(std::vector<ValueMove> moves, std::uint64_t emptied, std::function<void(bool)> done);
 
-  // Has what LevelDB buffers written to a table, soon and on another thread, and its memory given back; nothing if that is little.
-  void WriteOutBuffer();
-
   // Empty, or why nothing is written any more. Final.
   std::string failure() const;
   // A batch waits because the disk is nearly full.
@@ -72,6 +69,9 @@ class LevelDbWriter {
   void WatchLoop();
   void ReclaimLoop();
   void CompactErased(PartitionId partition);
+  // LevelDB's buffer holds something, and nothing was committed for a while.
+  bool WorthWritingOut() const;
+  void WriteOutBuffer();
   void FailBy(const leveldb::Status& status);
   // Nothing is written any more. `trust_lost`: what the disk holds is not known.
   void Fail(const std::string& what, bool trust_lost);
@@ -96,8 +96,9 @@ class LevelDbWriter {
   // Erased bits and pieces: worth a compaction once the disk is full.
   std::set<PartitionId> erased_in_ ABSL_GUARDED_BY(mutex_);
   std::set<PartitionId> reclaim_ ABSL_GUARDED_BY(mutex_);  // erased in bulk: worth a compaction at once
-  bool write_out_ ABSL_GUARDED_BY(mutex_) = false;         // WriteOutBuffer was called
-  std::atomic<std::uint64_t> buffered_{0};                 // bytes given to LevelDB since it wrote out its buffer because of that, about
+  bool write_out_ ABSL_GUARDED_BY(mutex_) = false;         // LevelDB's buffer is to be written out
+  std::atomic<std::uint64_t> buffered_{0};                 // bytes given to LevelDB since that was done, about
+  std::atomic<Clock::rep> last_commit_{0};
   std::atomic<bool> holding_{false};
   std::atomic<bool> writing_{false};
   std::atomic<Clock::rep> last_sync_{0};

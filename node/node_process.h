@@ -82,8 +82,6 @@ class NodeProcess final : private DriverSinks, private ScrubSinks, private link:
   NodeMetrics Metrics() const;
   // The cluster's secrets changed: links are made by the new ones from now on.
   void SetSecrets(link::Keyring keyring) { hub_->SetSecrets(std::move(keyring)); }
-  // The process has become quiet.
-  void OnQuiet() { store_->WriteOutBuffer(); }
   // Leaves: tells the others, waits until its primaries are handed over or the time is up. True: nothing is left to do.
   bool Drain(std::chrono::milliseconds at_most);
   // Ends all threads. Idempotent.

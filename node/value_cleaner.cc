@@ -56,29 +56,38 @@ std::optional<std::uint64_t> ValueCleaner::Choose() const {
 }
 
 bool ValueCleaner::Clean(std::uint64_t segment) {
+  // What is moved out of a segment that stays takes space, and wins none.
+  if (guard_->full() && !Walk(segment, [](ValueMove) { return true; })) return false;
   std::vector<ValueMove> moves;
   std::size_t bytes = 0;
-  bool whole = true;
-  for (std::uint64_t offset = 0;;) {
-    std::optional<LoggedValue> logged;
-    whole &= values_->Next(segment, offset, &logged) == ReadOutcome::kFound;
-    if (!logged) break;
-    offset = logged->locator.at.offset + StoredValueBytes(logged->record.key.size(), logged->record.size);
-    std::optional<ValueMove> move;
-    whole &= ReadIfNeeded(*logged, &move) == ReadOutcome::kFound;
-    // What is moved out of a segment that stays takes space, and wins none.
-    if (!whole && guard_->full()) return false;
-    if (!move) continue;
-    bytes += move->value->size();
-    moves.push_back(std::move(*move));
-    if (bytes < kBytesAtOnce) continue;
-    if (!Commit(std::exchange(moves, {}), 0)) return false;
+  bool going = true;
+  const bool whole = Walk(segment, [&](ValueMove move) {
+    bytes += move.value->size();
+    moves.push_back(std::move(move));
+    if (bytes < kBytesAtOnce) return true;
     bytes = 0;
-  }
-  if (!whole && moves.empty()) return false;
+    return going = Commit(std::exchange(moves, {}), 0);
+  });
+  if (!going || (!whole && moves.empty())) return false;
   if (!Commit(std::move(moves), whole ? segment : 0) || !whole) return false;
   ++cleaned_;
   return true;
+}
+
+bool ValueCleaner::Walk(std::uint64_t segment, const std::function<bool(ValueMove)>& visit) const {
+  bool whole = true;
+  for (std::uint64_t offset = 0;;) {
+    std::optional<LoggedValue> logged;
+    if (values_->Next(segment, offset, &logged) != ReadOutcome::kFound) return false;
+    if (!logged) return whole;
+    offset += StoredValueBytes(logged->record.key.size(), logged->record.size);
+    std::optional<ValueMove> move;
+    const auto outcome = ReadIfNeeded(*logged, &move);
+    // A disk that fails takes its time over every read.
+    if (outcome == ReadOutcome::kFailed) return false;
+    whole = whole && outcome == ReadOutcome::kFound;
+    if (move && !visit(std::move(*move))) return false;
+  }
 }
 
 ReadOutcome ValueCleaner::ReadIfNeeded(const LoggedValue& logged, std::optional<ValueMove>* move) const {

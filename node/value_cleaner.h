@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -37,6 +38,9 @@ class ValueCleaner {
   std::optional<std::uint64_t> Choose() const;
   // False: it is left, without what could be moved: something in it does not verify or can't be read, or this ends.
   bool Clean(std::uint64_t segment);
+  // Calls `visit` with each value that is needed until it says false. True: those were all. What does not verify is passed over, but for
+  // a record's head: where the next one begins is not known then.
+  bool Walk(std::uint64_t segment, const std::function<bool(ValueMove)>& visit) const;
   // The value at that place if a header points to it: then it is to be moved. kDamaged, kFailed: that can't be told.
   ReadOutcome ReadIfNeeded(const LoggedValue& logged, std::optional<ValueMove>* move) const;
   // Moves, waits until that is durable, and then as long as the pace demands.

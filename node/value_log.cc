@@ -195,7 +195,7 @@ leveldb::Status ValueLog::WritePending() {
       pieces.emplace_back(pending_[i].header);
       pieces.emplace_back(*pending_[i].value);
       at += pending_[i].header.size() + pending_[i].value->size();
-      pad_to(kValueAlignment);
+      pad_to(8);
     }
     pad_to(kPage);
     if (auto status = writer_.Write(file, from, pieces); !status.ok()) return status;
@@ -293,28 +293,14 @@ ReadOutcome ValueLog::Next(std::uint64_t segment, std::uint64_t offset, std::opt
     file = it->second.file;
     end = it->second.row.end;
   }
-  // How long a record is that does not verify, nobody knows: each place where one may begin is looked at. What is found there
-  // may be bytes of a value, made to look like a record; no header points to it.
-  ReadOutcome worst = ReadOutcome::kFound;
-  while (offset < end) {
-    const auto outcome = RecordAt(*file, {segment, offset}, end, found);
-    if (outcome == ReadOutcome::kFound) break;
-    worst = outcome;
-    // A disk that can't read takes its time, and can't read the page.
-    offset = outcome == ReadOutcome::kFailed ? (offset / kPage + 1) * kPage : offset + kValueAlignment;
-  }
-  return worst;
-}
-
-ReadOutcome ValueLog::RecordAt(const SegmentFile& file, const ValuePosition& at, std::uint64_t end,
-                               std::optional<LoggedValue>* found) {
-  if (at.offset >= file.size()) return ReadOutcome::kDamaged;
+  if (offset >= end) return ReadOutcome::kFound;
   std::array<char, kMostValueRecordBytes> head;
-  const std::size_t head_size = std::min<std::uint64_t>(head.size(), file.size() - at.offset);
-  const auto status = file.Read(at.offset, head.data(), head_size, nullptr, 0);
+  const std::size_t head_size = std::min<std::uint64_t>(head.size(), file->size() - offset);
+  const auto status = file->Read(offset, head.data(), head_size, nullptr, 0);
   if (!status.ok() && !status.IsNotFound()) return ReadOutcome::kFailed;
+  const ValuePosition at{segment, offset};
   auto record = status.ok() ? DecodeValueRecord(at, {head.data(), head_size}) : std::nullopt;
-  if (!record || at.offset + StoredValueBytes(record->key.size(), record->size) > end) return ReadOutcome::kDamaged;
+  if (!record || offset + StoredValueBytes(record->key.size(), record->size) > end) return ReadOutcome::kDamaged;
   *found = LoggedValue{{at, record->size}, std::move(*record)};
   return ReadOutcome::kFound;
 }

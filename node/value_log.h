@@ -72,8 +72,8 @@ class ValueLog {
 
   // The full segment with the largest share of garbage, if that is at least `percent`; none of `but`.
   std::optional<std::uint64_t> MostGarbage(int percent, const std::set<std::uint64_t>& but) const;
-  // The first record of the segment from `offset` on, without its value; nothing at the end. kDamaged, kFailed: bytes before
-  // it, if there is one, do not verify or can't be read, and may have been records.
+  // The record of the segment at `offset`, without its value; nothing at the end. kDamaged: it does not verify, so where the
+  // next one begins is not known.
   ReadOutcome Next(std::uint64_t segment, std::uint64_t offset, std::optional<LoggedValue>* found) const;
 
   struct Counts {
@@ -104,9 +104,6 @@ class ValueLog {
   leveldb::Status OpenSegment(std::uint64_t bytes);
   leveldb::Status TakeSpare(std::uint64_t size, const std::string& path, std::shared_ptr<SegmentFile>* file);
   leveldb::Status WritePending();
-  // The record at that place of a segment whose records end at `end`.
-  static ReadOutcome RecordAt(const SegmentFile& file, const ValuePosition& at, std::uint64_t end,
-                              std::optional<LoggedValue>* found);
   std::string PathOf(std::uint64_t segment) const;
   std::shared_ptr<SegmentFile> FileOf(std::uint64_t segment) const;
 

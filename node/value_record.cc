@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::uint8_t kLocatorVersion = 1;
 constexpr std::uint8_t kSegmentRowVersion = 1;
+constexpr std::uint64_t kAlignment = 8;
 constexpr std::size_t kFixedBytes = 17;  // checksum, size, value's checksum, partition, length of the key
 
 std::uint32_t HeaderChecksum(const ValuePosition& at, std::string_view rest) {
@@ -64,7 +65,7 @@ std::size_t ValueRecordBytes(std::size_t key_bytes) {
 }
 
 std::uint64_t StoredValueBytes(std::size_t key_bytes, std::uint64_t value_bytes) {
-  return (ValueRecordBytes(key_bytes) + value_bytes + kValueAlignment - 1) / kValueAlignment * kValueAlignment;
+  return (ValueRecordBytes(key_bytes) + value_bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 std::string SegmentKey(std::uint64_t segment) {

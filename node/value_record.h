@@ -45,9 +45,7 @@ std::optional<ValueRecord> DecodeValueRecord(const ValuePosition& at, std::strin
 std::size_t ValueRecordBytes(std::size_t key_bytes);
 // The most bytes of a record's header.
 inline constexpr std::size_t kMostValueRecordBytes = 17 + 255;
-// Records begin at multiples of this.
-inline constexpr std::uint64_t kValueAlignment = 8;
-// Bytes of a whole record in its segment: header, value, and zeros up to where the next one may begin.
+// Bytes of a whole record in its segment: header, value, and zeros up to the next multiple of 8.
 std::uint64_t StoredValueBytes(std::size_t key_bytes, std::uint64_t value_bytes);
 
 // What LevelDB keeps of a segment, under Space::kSegment.

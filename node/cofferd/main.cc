@@ -98,7 +98,7 @@ int RunUntilTold(Server* server, const ServiceManager& manager, const Doom& doom
     if (wake == Wake::kDoom) EndAtOnce(doom.message(), manager, log);
     if (wake == Wake::kReload) server->Reload();
     const auto now = std::chrono::steady_clock::now();
-    if (quiet.BecameQuiet(now, ProcessorTime())) server->OnQuiet();
+    if (quiet.BecameQuiet(now, ProcessorTime())) ReturnFreeMemory();
     // Not a tick too late: the manager kills whom it does not hear.
     if (half.count() == 0 || now - checked + tick / 2 < half) continue;
     checked = now;

@@ -10,7 +10,6 @@
 #include "node/cofferd/metrics_process.h"
 #include "node/cofferd/secret.h"
 #include "node/data_folder.h"
-#include "proto/allocator.h"
 #include "proto/link/certificates.h"
 #include "proto/link/endpoint.h"
 #include "proto/link/join_attempt.h"
@@ -344,11 +343,6 @@ std::string Server::NotReady() const {
 
 void Server::CheckAlive() const {
   if (node_) node_->Metrics();
-}
-
-void Server::OnQuiet() {
-  ReturnFreeMemory();
-  if (node_) node_->OnQuiet();
 }
 
 void Server::Stop() {

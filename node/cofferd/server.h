@@ -40,8 +40,6 @@ class Server {
   std::string NotReady() const;
   // Returns only if the node's driver answers; for the watchdog.
   void CheckAlive() const;
-  // The process has little to do after having had much: gives back memory that its work needed.
-  void OnQuiet();
   // Reads again what may change without a restart: the secrets. What can't be read is said and changes nothing.
   void Reload();
 

@@ -249,8 +249,10 @@ void Reads::OnReadDone(ReadResult result) {
   if (result.task.request.has_data_request()) {
     const wire::DataRequest& asked = result.task.request.data_request();
     --out_[asked.partition()];
-    if (result.no_drop && result.task.in_store) {
-      ctx_.Replica(asked.partition()).NoteNoDrop(ZoneId::Must(asked.zone()), *result.task.in_store);
+    // The partition may have gone meanwhile.
+    const auto replica = ctx_.replicas.find(asked.partition());
+    if (result.no_drop && result.task.in_store && replica != ctx_.replicas.end()) {
+      replica->second->NoteNoDrop(ZoneId::Must(asked.zone()), *result.task.in_store);
     }
   }
   if (result.needs_confirmation) {

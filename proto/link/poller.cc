@@ -31,15 +31,16 @@ grpc::CompletionQueue::NextStatus Poller::Next(void** tag, bool* ok, gpr_timespe
 }
 
 void Poller::Pace::Start(std::function<void()> begin) {
-  if (running && waited_ >= kWaitedOften) {
+  if (running == poller_ && waited_ >= kWaitedOften) {
     running->due_.push_back({this, std::move(begin)});
     return;
   }
-  begun_ = running ? running->round_ : 0;
+  begun_ = running == poller_ && running ? running->round_ : 0;
   begin();
 }
 
 void Poller::Pace::Ended() {
+  poller_ = running;
   waited_ = begun_ == running->round_ ? 0 : std::min(waited_ + 1, kWaitedOften);
 }
 

@@ -52,18 +52,21 @@ class Poller {
   // whenever a read begins, in a write of its own unless something was written since the last message. Where one message follows another
   // only after an answer, a read is therefore begun behind all that the last one led to, which saves that write and the other side's
   // waking for it. Where more has arrived already it is read in the same round, so that what it leads to travels together.
-  // Of one stream; on the thread that polls.
+  // Of one stream. A read that begins later may begin after the stream was told to finish: it ends without a message, as one that was
+  // outstanding does.
   class Pace {
    public:
-    // Calls `begin` now or later, once; what it begins must have ended before this object goes.
+    // Calls `begin` now or, if an event of its stream's poller is run by this thread, later, once; what it begins must have ended before
+    // this object goes.
     void Start(std::function<void()> begin);
-    // It has ended.
+    // It has ended: in an event.
     void Ended();
 
    private:
     friend class Poller;
-    std::uint64_t begun_ = 0;  // in which round
-    int waited_ = 0;           // reads in a row that ended in a later round than they began in
+    const Poller* poller_ = nullptr;  // that ran the end of the last read
+    std::uint64_t begun_ = 0;         // in which of its rounds the next began
+    int waited_ = 0;                  // reads in a row that ended in a later round than they began in
   };
 
   // Runs what has ended; waits until `until` at most for the first. False: shut down, and nothing is left.

@@ -294,32 +294,34 @@ std::size_t Tables(const std::string& folder) {
   return tables;
 }
 
-TEST_CASE("leveldb store: what is buffered is written out when told to, unless it is little", "[leveldb]") {
+TEST_CASE("leveldb store: when nobody writes any more what is buffered is written out, unless it is little", "[leveldb]") {
   TemporaryFolder parent;
   LevelDbStoreOptions options = SmallOptions(parent.path() + "/store");
   options.write_buffer_bytes = 8 << 20;
   options.inline_value_bytes = 4 << 10;
+  options.write_out_after = options.probe_interval = std::chrono::milliseconds(5);
   const auto store = MustOpen(options);
   Random random(6);
-  REQUIRE(WriteAndWait(*store, BatchOf(0)));
-  store->WriteOutBuffer();
-  StoreBatch fill;
-  for (std::uint64_t i = 0; i < 1500; ++i) {
-    const Payload value = MakeValue(RandomBytes(random, 1000));
-    fill.changes.push_back(StoreBatch::PutRecord{1, EntryAt('c', i), HeaderFor(value), value});
-  }
-  REQUIRE(WriteAndWait(*store, std::move(fill)));
+  const auto fill = [&](std::uint64_t from, std::uint64_t count) {
+    StoreBatch batch;
+    for (std::uint64_t i = from; i < from + count; ++i) {
+      const Payload value = MakeValue(RandomBytes(random, 1000));
+      batch.changes.push_back(StoreBatch::PutRecord{1, EntryAt('c', i), HeaderFor(value), value});
+    }
+    REQUIRE(WriteAndWait(*store, std::move(batch)));
+  };
+  fill(0, 900);
+  std::this_thread::sleep_for(options.probe_interval * 20);  // as long as it would have taken
+  CHECK(store->counters().write_outs == 0);
   CHECK(Tables(options.folder) == 0);
-  store->WriteOutBuffer();
-  while (store->counters().write_outs == 0) std::this_thread::yield();
+  fill(900, 600);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (store->counters().write_outs == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   CHECK(store->counters().write_outs == 1);
   CHECK(Tables(options.folder) == 1);
   RecordHeader header;
   Payload value;
   CHECK(store->Read(1, EntryAt('c', 1499), &header, &value) == ReadOutcome::kFound);
-  store->WriteOutBuffer();
-  REQUIRE(WriteAndWait(*store, BatchOf(1)));
-  CHECK(store->counters().write_outs == 1);
 }
 
 }  // namespace
