@@ -14,6 +14,12 @@ PrimaryProgress::PrimaryProgress(NodeId self, std::vector<NodeId> in_sync, std::
   for (const NodeId& id : ackset_) {
     if (id != self_) peers_[id];
   }
+  KeepReceivers();
+}
+
+void PrimaryProgress::KeepReceivers() {
+  receivers_.clear();
+  for (const auto& [id, peer] : peers_) receivers_.push_back(id);
 }
 
 bool PrimaryProgress::InAckset(const NodeId& id) const {
@@ -58,12 +64,14 @@ void PrimaryProgress::StartLearner(const NodeId& learner, Seq base) {
   learner_ = learner;
   learner_base_ = base;
   peers_[learner] = {true, base};
+  KeepReceivers();
   Update();
 }
 
 void PrimaryProgress::WithdrawLearner() {
   if (!learner_) return;
   peers_.erase(*learner_);
+  KeepReceivers();
   learner_.reset();
   learner_complete_ = false;
   learner_complete_at_ = {};

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <optional>
-#include <ranges>
 #include <vector>
 
 #include "cluster/ids.h"
@@ -20,9 +19,9 @@ class PrimaryProgress {
   PrimaryProgress(NodeId self, std::vector<NodeId> in_sync, std::optional<NodeId> proposed, std::uint32_t min_copies,
                   Seq tail);
 
-  // Everybody a write is sent to: members, the proposed and the streaming learner; without ourselves. A view of what we hold, for each
-  // write asks several times: no learner may be taken or withdrawn while it is gone through.
-  auto Receivers() const { return std::views::keys(peers_); }
+  // Everybody a write is sent to, in the order of their ids: members, the proposed and the streaming learner; without ourselves. Each write
+  // asks several times, so it is kept: no learner may be taken or withdrawn while it is gone through.
+  const std::vector<NodeId>& Receivers() const { return receivers_; }
   // Everybody whose durable copy commits: in_sync and the proposed learner, with ourselves.
   const std::vector<NodeId>& ackset() const { return ackset_; }
   bool InAckset(const NodeId& id) const;
@@ -70,6 +69,7 @@ class PrimaryProgress {
   bool OldWritesHaveCopies() const { return ackset_.size() >= min_copies_; }
 
  private:
+  void KeepReceivers();
   struct Peer {
     bool contacted = false;
     Seq durable;
@@ -81,6 +81,7 @@ class PrimaryProgress {
   std::uint32_t min_copies_;
   const Seq tail_;
   std::map<NodeId, Peer> peers_;
+  std::vector<NodeId> receivers_;  // the keys of peers_
   Seq local_durable_;
   std::optional<NodeId> proposed_;
   std::optional<NodeId> learner_;

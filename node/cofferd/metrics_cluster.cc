@@ -3,6 +3,7 @@
 #include <map>
 
 #include "proto/mutex.h"
+#include "router/core/methods.h"
 
 namespace coffer::server {
 namespace {
