@@ -18,7 +18,7 @@ namespace coffer::node {
 class ByteWriter {
  public:
   ByteWriter() = default;
-  // With memory for so many bytes, that of a string which is not needed any more if there is one; there may be more in the end.
+  // Reserves `size` bytes, in the memory of `used` if given; more may be written.
   explicit ByteWriter(std::size_t size, std::string used = {}) : out_(std::move(used)) {
     out_.clear();
     out_.reserve(size);

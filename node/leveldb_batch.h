@@ -69,7 +69,7 @@ class LevelDbBatch {
   struct Row {
     ValuePlace place = ValuePlace::kNone;
     std::string tail;      // the value's row, or the locator
-    Payload rest;          // of a value that this group put, whose seal alone is the tail: the value
+    Payload rest;          // the value, if this group put it: `tail` is then its seal alone
     RecordHeader header;   // of a row that was read
     bool damaged = false;  // the row does not verify: nothing is known of its value
   };

@@ -34,7 +34,7 @@ struct LevelDbStoreOptions {
   int garbage_percent = 50;                  // a segment is cleaned when this much of it is garbage; 10 on a full disk
   std::uint64_t clean_bytes_per_second = 32 << 20;  // moved to clean segments, at most
   std::size_t write_buffer_bytes = 8 << 20;  // x 2 in memory; higher: fewer compactions, longer start after a kill
-  std::chrono::milliseconds write_out_after{10'000};  // without a commit; then it goes to a table, unless it holds little
+  std::chrono::milliseconds write_out_after{10'000};  // without a commit; then it goes to a table, if 1 MiB was committed since it last did
   std::uint64_t log_room_bytes = 256 << 10;  // by which LevelDB's log grows ahead of what is written; 0: not at all
   std::size_t block_cache_bytes = 8 << 20;
   std::size_t table_bytes = 8 << 20;

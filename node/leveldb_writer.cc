@@ -274,6 +274,7 @@ void LevelDbWriter::WatchLoop() {
       }
     }
     const bool write_out = !failed && WorthWritingOut();
+    if (write_out) buffered_ = 0;
     lock.Lock();
     write_out_ |= write_out;
     if (write_out_ || guard_->full()) wake_others_.NotifyAll();
@@ -286,7 +287,6 @@ bool LevelDbWriter::WorthWritingOut() const {
 
 // What it holds is memory for nothing while nobody writes, and what the next start would have to read.
 void LevelDbWriter::WriteOutBuffer() {
-  buffered_ = 0;
   // Before every key: there is nothing to compact, but LevelDB writes out its buffer first.
   const leveldb::Slice none("", 0);
   db_->CompactRange(&none, &none);

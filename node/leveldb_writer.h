@@ -1,5 +1,5 @@
-// The one thread that writes a store, and the two beside it: one asks the disk whether it is well, one gets erased
-// space back.
+// The one thread that writes a store, and the two beside it: one asks the disk whether it is well and notices when nobody writes; one
+// gets erased space back and writes out LevelDB's buffer.
 #pragma once
 
 #include <leveldb/db.h>
@@ -69,7 +69,7 @@ class LevelDbWriter {
   void WatchLoop();
   void ReclaimLoop();
   void CompactErased(PartitionId partition);
-  // LevelDB's buffer holds something, and nothing was committed for a while.
+  // As much was committed since the last time that it is worth a table, and nothing for a while. LevelDB may have made tables of it itself.
   bool WorthWritingOut() const;
   void WriteOutBuffer();
   void FailBy(const leveldb::Status& status);

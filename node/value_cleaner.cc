@@ -57,7 +57,7 @@ std::optional<std::uint64_t> ValueCleaner::Choose() const {
 
 bool ValueCleaner::Clean(std::uint64_t segment) {
   // What is moved out of a segment that stays takes space, and wins none.
-  if (guard_->full() && !Walk(segment, [](ValueMove) { return true; })) return false;
+  if (guard_->full() && !Walk(segment, [this](ValueMove move) { return PauseFor(move.value->size()); })) return false;
   std::vector<ValueMove> moves;
   std::size_t bytes = 0;
   bool going = true;
@@ -129,6 +129,10 @@ bool ValueCleaner::Commit(std::vector<ValueMove> moves, std::uint64_t emptied) {
     if (signal_->stopping || !*std::exchange(signal_->committed, std::nullopt)) return false;
   }
   moved_bytes_ += bytes;
+  return PauseFor(bytes);
+}
+
+bool ValueCleaner::PauseFor(std::uint64_t bytes) {
   return Pause(std::chrono::nanoseconds(bytes * 1'000'000'000 / options_.clean_bytes_per_second));
 }
 

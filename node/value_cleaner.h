@@ -46,6 +46,8 @@ class ValueCleaner {
   // Moves, waits until that is durable, and then as long as the pace demands.
   bool Commit(std::vector<ValueMove> moves, std::uint64_t emptied);
   // False: the end.
+  // As long as moving so many bytes may take.
+  bool PauseFor(std::uint64_t bytes);
   bool Pause(std::chrono::nanoseconds time);
 
   leveldb::DB* const db_;

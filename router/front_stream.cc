@@ -246,7 +246,8 @@ void StreamSession::Break(grpc::Status why) {
   Proceed();
 }
 
-// gRPC takes no new operation after Finish, so only one thread at a time starts operations; the others leave it to that one.
+// Only one thread at a time starts operations; the others leave it to that one. None is asked for after Finish; a read asked for before may
+// begin after it (Poller::Pace).
 void StreamSession::Proceed() {
   MutexLock lock(mutex_);
   while (!starting_ && !finished_) {

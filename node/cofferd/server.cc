@@ -65,6 +65,11 @@ cluster::Settings SettingsOf(const Config& config) {
   return settings;
 }
 
+// They wait for the disk, which serves the more at once the larger the machine is.
+int ReadThreads(const Config& config) {
+  return static_cast<int>(config.read_threads != 0 ? config.read_threads : std::clamp(std::thread::hardware_concurrency() / 4, 2u, 16u));
+}
+
 LogLevel LevelOf(node::NodeEvent::Level level) {
   if (level == node::NodeEvent::Level::kError) return LogLevel::kError;
   if (level == node::NodeEvent::Level::kDebug) return LogLevel::kDebug;
@@ -209,7 +214,7 @@ void Server::StartNode() {
   o.inline_value_bytes = config_.value_log_threshold;
   o.write_buffer_bytes = config_.store_buffer;
   o.block_cache_bytes = config_.store_cache;
-  o.read_threads = static_cast<int>(config_.read_threads != 0 ? config_.read_threads : std::clamp(std::thread::hardware_concurrency() / 4, 2u, 16u));
+  o.read_threads = ReadThreads(config_);
   o.log = [this](const node::NodeEvent& event) { log_.Write(LevelOf(event.level), event.text, {{"part", "node"}}); };
   o.on_failure = [this](const std::string& message, bool new_identity) {
     Fail(message + (new_identity ? " Start it again: it comes back under a new id and is filled from the other copies." : ""));

@@ -112,7 +112,7 @@ class NodeCore {
   Output DialFailed(Instant now, const std::string& address, bool refused);
   // A persist is done. Call in ticket order.
   Output Persisted(Instant now, std::uint64_t ticket);
-  // Those that one group commit made durable, in their order: what they lead to leaves together.
+  // Those reported durable together, in their order: what they lead to leaves together.
   Output Persisted(Instant now, const std::vector<std::uint64_t>& tickets);
   Output ReadDone(Instant now, ReadResult result);
   // The disk's state; call about once a second and at changes.

@@ -52,8 +52,7 @@ class Poller {
   // whenever a read begins, in a write of its own unless something was written since the last message. Where one message follows another
   // only after an answer, a read is therefore begun behind all that the last one led to, which saves that write and the other side's
   // waking for it. Where more has arrived already it is read in the same round, so that what it leads to travels together.
-  // Of one stream. A read that begins later may begin after the stream was told to finish: it ends without a message, as one that was
-  // outstanding does.
+  // One object for each stream. A read that was put off may begin after Finish: it then ends without a message.
   class Pace {
    public:
     // Calls `begin` now or, if an event of its stream's poller is run by this thread, later, once; what it begins must have ended before
@@ -181,12 +180,11 @@ class PolledServerStream {
     PolledServerStream* const stream;
     void (PolledServerStream::*const run)(bool);
   };
+  void ReadEnded(bool ok);
   void Nothing(bool) {}
   void Drop();
 
   std::unique_ptr<IncomingCall> call_;
-  void ReadEnded(bool ok);
-
   Poller::Pace pace_;
   Step read_{this, &PolledServerStream::ReadEnded};
   Step write_{this, &PolledServerStream::OnWriteDone};

@@ -142,8 +142,8 @@ class Adaptive final : public EvictionPolicy {
   static constexpr std::size_t kChecksPerTurn = 4;    // a turn: as many uses as the sample has entries
   static constexpr double kKept = 0.98;               // of the scores, from check to check
   static constexpr double kPatience = 4;              // turns before the first decision
-  static constexpr double kLeadPerTurn = 0.1;         // the least lead, in turns
-  static constexpr double kLeadShare = 0.05;          // and as a share of the hits or misses, whichever are fewer
+  static constexpr double kLeadPerTurn = 0.2;         // the least lead, in turns
+  static constexpr double kLeadShare = 0.08;          // and as a share of the hits or misses, whichever are fewer
   static constexpr double kLeadDeviations = 1.5;      // and against chance
 
   bool IsSampled(std::uint64_t hash) const { return (hash >> 40 & ((std::uint64_t{1} << shift_) - 1)) == 0; }

@@ -79,6 +79,12 @@ class Documents(ClusterTest):
         sections = re.findall(r"^### (\w+)$", (ROOT / "docs/operations.md").read_text(), re.M)
         self.assertEqual(re.findall(r"^\| `(\w+)` \|", codes, re.M), sections)
 
+    def test_decision_0015_holds(self):
+        """LevelDB's own loop over tables stayed out of the program."""
+        names = subprocess.run(["nm", "-C", str(BIN / "cofferd")], capture_output=True, text=True, timeout=60).stdout
+        self.assertIn("leveldb::crc32c::Extend", names)
+        self.assertNotIn("kStrideExtensionTable", names)
+
     def test_links_lead_somewhere(self):
         for document in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):

@@ -310,11 +310,11 @@ TEST_CASE("leveldb store: when nobody writes any more what is buffered is writte
     }
     REQUIRE(WriteAndWait(*store, std::move(batch)));
   };
-  fill(0, 900);
+  fill(0, 700);
   std::this_thread::sleep_for(options.probe_interval * 20);  // as long as it would have taken
   CHECK(store->counters().write_outs == 0);
   CHECK(Tables(options.folder) == 0);
-  fill(900, 600);
+  fill(700, 800);
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (store->counters().write_outs == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   CHECK(store->counters().write_outs == 1);
