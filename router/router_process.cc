@@ -17,6 +17,7 @@
 #include "router/core/errors.h"
 #include "router/core/methods.h"
 #include "router/disk_files.h"
+#include "router/send_receipt.h"
 
 namespace coffer::router {
 namespace {
@@ -68,29 +69,6 @@ RouterCoreConfig CoreConfig(const RouterOptions& options, const NodeId& id) {
   config.max_queued_bytes = options.max_queued_bytes;
   return config;
 }
-
-// What NotSent needs of a message that is about to be handed to the hub, which takes it along.
-struct Receipt {
-  explicit Receipt(const wire::Peer& header) : kind(header.kind_case()) {
-    if (kind == wire::Peer::kDataRequest) call = header.data_request().call();
-    if (kind == wire::Peer::kLayoutChangeRequest) call = header.layout_change_request().call();
-  }
-  // Nothing for kinds nobody waits for.
-  std::optional<wire::Peer> Header() const {
-    wire::Peer header;
-    if (kind == wire::Peer::kDataRequest) {
-      header.mutable_data_request()->set_call(call);
-    } else if (kind == wire::Peer::kLayoutChangeRequest) {
-      header.mutable_layout_change_request()->set_call(call);
-    } else {
-      return std::nullopt;
-    }
-    return header;
-  }
-
-  wire::Peer::KindCase kind;
-  std::uint64_t call = 0;
-};
 
 class Process final : public RouterProcess, private link::Handler {
  public:
@@ -423,7 +401,7 @@ void Process::Execute(RouterCore& core, Instant now, RouterCore::Output output) 
     if (disk_ && !output.disk_reads.empty()) disk_->Read(std::move(output.disk_reads));
     RouterCore::Output next;
     for (Outgoing& out : output.send) {
-      const Receipt receipt(out.message.header);
+      const SendReceipt receipt(out.message.header);
       if (hub_->Queue(out.to, std::move(out.message))) continue;
       if (const auto header = receipt.Header()) next.Append(core.NotSent(now, out.to, *header));
     }

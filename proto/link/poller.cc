@@ -31,11 +31,9 @@ grpc::CompletionQueue::NextStatus Poller::Next(void** tag, bool* ok, gpr_timespe
 }
 
 void Poller::Pace::Start(std::function<void()> begin) {
-  if (running == poller_ && waited_ >= kWaitedOften) {
-    running->due_.push_back({this, std::move(begin)});
-    return;
-  }
-  begun_ = running == poller_ && running ? running->round_ : 0;
+  const bool in_event = running && running == poller_;
+  if (in_event && waited_ >= kWaitedOften) return running->due_.push_back({this, std::move(begin)});
+  begun_ = in_event ? running->round_ : 0;
   begin();
 }
 

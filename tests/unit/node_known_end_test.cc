@@ -12,17 +12,8 @@
 namespace coffer::node {
 namespace {
 
-// A node that serves its one partition alone.
-class Alone : public ServingSide {
+class Alone : public ServesAlone {
  public:
-  Alone() {
-    Adopt(1, {cluster::Group{0, {0}, Term(1), {0}}}, 1);
-    primaries.StartTerm(0);
-    SyncAll();
-    primaries.Tick();
-    SyncAll();
-  }
-
   // Appends an entry; the head is the chain's from then on.
   void Append(const std::string& body) {
     wire::DataRequest request = Request();

@@ -13,15 +13,10 @@ namespace {
 
 const BlockId kChunk = BlockId::Must("a chunk's id, which has 32 bytes");
 
-// A node that serves its one partition alone, in which there is a chunk. What it writes after that goes to the disk when the test says so.
-class Alone : public ServingSide {
+// There is a chunk in its partition. What it writes after that goes to the disk when the test says so.
+class Alone : public ServesAlone {
  public:
   Alone() {
-    Adopt(1, {cluster::Group{0, {0}, Term(1), {0}}}, 1);
-    primaries.StartTerm(0);
-    SyncAll();
-    primaries.Tick();
-    SyncAll();
     wire::DataRequest request = Request();
     request.mutable_put_chunk()->set_id(kChunk.str());
     writes.Handle(kRouter, std::move(request), {std::make_shared<const std::string>("bytes")});

@@ -31,4 +31,16 @@ class ServingSide : public OneSide {
   Writes writes{ctx, primaries, reads, {.repair = {}, .lost = {}, .restored = {}, .zone_marked = {}, .zone_deleted = {}}};
 };
 
+// A node that serves its one partition alone.
+class ServesAlone : public ServingSide {
+ public:
+  ServesAlone() {
+    Adopt(1, {cluster::Group{0, {0}, Term(1), {0}}}, 1);
+    primaries.StartTerm(0);
+    SyncAll();
+    primaries.Tick();
+    SyncAll();
+  }
+};
+
 }  // namespace coffer::node
