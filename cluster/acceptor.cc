@@ -42,20 +42,28 @@ Acceptor::Answer Acceptor::Prepare(const Ballot& ballot) {
   return {.granted = true, .changed = true};
 }
 
-Acceptor::Answer Acceptor::Accept(const Ballot& ballot, std::string_view layout_bytes) {
+Acceptor::Answer Acceptor::Accept(const Ballot& ballot, std::string_view layout_bytes, std::shared_ptr<const Layout> read) {
   if (ballot < state_.promised) {
     RULE("A6 refused");
     return {};
   }
   if (ballot == state_.accepted_ballot && layout_bytes == state_.accepted_layout) return {.granted = true};
-  std::string error;
-  const auto next = DecodeLayout(layout_bytes, &error);
-  if (!next) return {.refusal = error};
-  if (auto why = WhyIllegal(*layout_, *next)) return {.refusal = std::move(*why)};
+  if (!read) {
+    std::string error;
+    auto next = DecodeLayout(layout_bytes, &error);
+    if (!next) return {.refusal = error};
+    read = std::make_shared<const Layout>(std::move(*next));
+  }
+  if (auto why = WhyIllegal(*layout_, *read)) return {.refusal = std::move(*why)};
   state_.promised = ballot;
   state_.accepted_ballot = ballot;
   state_.accepted_layout = layout_bytes;
+  accepted_ = std::move(read);
   return {.granted = true, .changed = true};
+}
+
+std::shared_ptr<const Layout> Acceptor::AcceptedAs(std::string_view layout_bytes) const {
+  return accepted_ && layout_bytes == state_.accepted_layout ? accepted_ : nullptr;
 }
 
 void Acceptor::Adopt(std::shared_ptr<const Layout> layout, std::string_view layout_bytes) {
@@ -64,6 +72,7 @@ void Acceptor::Adopt(std::shared_ptr<const Layout> layout, std::string_view layo
   state_.promised = {};
   state_.accepted_ballot = {};
   state_.accepted_layout.clear();
+  accepted_ = nullptr;
 }
 
 std::uint64_t Acceptor::NextCounter(std::uint64_t above) {

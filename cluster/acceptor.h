@@ -46,8 +46,11 @@ class Acceptor {
   };
   // Grants a ballot strictly higher than the one promised.
   Answer Prepare(const Ballot& ballot);
-  // Accepts a legal successor of the current layout under a ballot not below the one promised.
-  Answer Accept(const Ballot& ballot, std::string_view layout_bytes);
+  // Accepts a legal successor of the current layout under a ballot not below the one promised. `read`: what the bytes mean, where
+  // that is known; null: they are decoded.
+  Answer Accept(const Ballot& ballot, std::string_view layout_bytes, std::shared_ptr<const Layout> read = nullptr);
+  // What the bytes mean, if they are those accepted last; else null.
+  std::shared_ptr<const Layout> AcceptedAs(std::string_view layout_bytes) const;
   // Moves on to the instance after `layout`: promise and accepted value of the instance before are over.
   void Adopt(std::shared_ptr<const Layout> layout, std::string_view layout_bytes);
   // A ballot counter never used before and higher than `above`.
@@ -61,7 +64,8 @@ class Acceptor {
 
  private:
   AgreementState state_;
-  std::shared_ptr<const Layout> layout_;  // state_.layout, decoded
+  std::shared_ptr<const Layout> layout_;    // state_.layout, decoded
+  std::shared_ptr<const Layout> accepted_;  // state_.accepted_layout, decoded; null after a restart
 };
 
 }  // namespace coffer::cluster

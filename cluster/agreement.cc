@@ -6,40 +6,22 @@
 #include <deque>
 #include <utility>
 
+#include "cluster/ballot_message.h"
 #include "cluster/layout_delta.h"
 #include "cluster/layout_spread.h"
 #include "cluster/proposer.h"
 #include "cluster/planted_bug.h"
 #include "cluster/rule_mark.h"
+#include "cluster/sha256.h"
 
 namespace coffer::cluster {
 namespace {
 
-// Beyond this a counter was never counted up to: a damaged message must not use the counters up.
 // Under way at once, from which on no vote is given and no proposal begun: each holds a copy of the state, and while the disk stands
 // still others go on asking.
 constexpr std::size_t kMostPersists = 64;
 // What a proposal that is under way then may add, and what is learned.
 constexpr std::size_t kPersistsBesides = 64;
-
-constexpr std::uint64_t kMaxCounter = std::uint64_t{1} << 62;
-
-// Nothing unless it is a ballot that some member may have drawn.
-std::optional<Ballot> ReadBallot(const wire::Ballot& wire) {
-  const auto node = NodeId::From(wire.node());
-  if (!node || wire.counter() == 0 || wire.counter() > kMaxCounter) return std::nullopt;
-  return Ballot{wire.counter(), *node};
-}
-
-// As ReadBallot, for a field that may be absent.
-std::optional<Ballot> ReadOptionalBallot(bool present, const wire::Ballot& wire) {
-  return present ? ReadBallot(wire) : Ballot{};
-}
-
-void WriteBallot(const Ballot& ballot, wire::Ballot* wire) {
-  wire->set_counter(ballot.counter);
-  wire->set_node(ballot.node.str());
-}
 
 PeerMessage Wrap(wire::Peer peer) { return {.header = std::move(peer)}; }
 
@@ -51,6 +33,7 @@ struct Agreement::Impl {
   const Boot boot;
   Acceptor acceptor;
   Proposer proposer;
+  std::shared_ptr<const Layout> wish;  // whose bytes are proposer.own(); null: none
   LayoutSpread spread;
   LayoutHistory history;
   AgreementCounters counters;
@@ -79,8 +62,9 @@ struct Agreement::Impl {
   bool IsOurInstance(Instant now, const NodeId& from, Epoch asked);
   bool IsPresentAttempt(std::uint64_t asked_epoch, const Ballot& ballot, std::uint64_t asked_boot) const;
   void DropStale();
-  bool AdoptBytes(std::string_view bytes);
-  void Learn(Instant now, const NodeId& from, std::string_view bytes);
+  bool Adopt(std::string_view bytes, std::shared_ptr<const Layout> read = nullptr);
+  void Learn(Instant now, const NodeId& from, std::string_view bytes, std::shared_ptr<const Layout> read = nullptr);
+  void LearnFrom(Instant now, const NodeId& from, const wire::LayoutDelta& delta);
   void Decided(Instant now);
 
   void Do(Instant now, Proposer::Step step);
@@ -151,7 +135,9 @@ void Agreement::Impl::OnAccept(Instant now, const NodeId& from, const wire::Acce
   }
   const bool empty = Planted(Bug::kPrunedSaysEmpty) && Epoch(m.epoch()) <= epoch();
   if (!empty && !IsOurInstance(now, from, Epoch(m.epoch()))) return;
-  Acceptor::Answer answer = empty ? Acceptor::Answer{.granted = true} : acceptor.Accept(*ballot, m.layout());
+  // What we wish for need not be read to be known.
+  const auto read = from == self && wish && m.layout() == proposer.own() ? wish : nullptr;
+  Acceptor::Answer answer = empty ? Acceptor::Answer{.granted = true} : acceptor.Accept(*ballot, m.layout(), read);
   wire::Peer reply;
   wire::Accepted& accepted = *reply.mutable_accepted();
   accepted.set_epoch(m.epoch());
@@ -264,7 +250,7 @@ void Agreement::Impl::Decided(Instant now) {
   RULE("A12");
   const std::string bytes = proposer.value();
   const std::shared_ptr<const Layout> before = acceptor.layout();
-  if (!AdoptBytes(bytes)) {
+  if (!Adopt(bytes)) {
     return EndProposal(false, "the voters accepted a layout that this version of the program can't read; update this node");
   }
   std::vector<NodeId> everybody;
@@ -278,16 +264,21 @@ void Agreement::Impl::Decided(Instant now) {
 
 void Agreement::Impl::EndProposal(bool as_proposed, std::string why) {
   proposer.Stop();
+  wish = nullptr;
   out.proposal_ended = as_proposed;
   out.why = std::move(why);
 }
 
 // --- Learning ---------------------------------------------------------------------------------------------------------
 
-// Moves to a decided layout if it is newer than ours and of our cluster. False: it is not, and is counted.
-bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
-  std::string error;
-  auto decoded = DecodeLayout(bytes, &error);
+// Moves to a decided layout if it is newer than ours and of our cluster. False: it is not, and is counted. `read`: what the bytes
+// mean, where that is known.
+bool Agreement::Impl::Adopt(std::string_view bytes, std::shared_ptr<const Layout> read) {
+  // A voter accepted most of what is decided, and read it then.
+  std::shared_ptr<const Layout> decoded = read ? std::move(read) : acceptor.AcceptedAs(bytes);
+  if (!decoded) {
+    if (auto layout = DecodeLayout(bytes, nullptr)) decoded = std::make_shared<const Layout>(std::move(*layout));
+  }
   if (!decoded || decoded->epoch == Epoch(0)) {
     ++counters.malformed;
     return false;
@@ -307,8 +298,8 @@ bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
     EndProposal(ours, ours ? "" : "overtaken: another layout was decided");
   }
   if (acceptor.layout() && decoded->epoch > epoch().Next()) RULE("A17 ahead");
-  if (acceptor.layout()) history.Superseded(epoch(), acceptor.state().layout);
-  acceptor.Adopt(std::make_shared<const Layout>(std::move(*decoded)), bytes);
+  if (acceptor.layout()) history.Superseded(*acceptor.layout(), *decoded);
+  acceptor.Adopt(std::move(decoded), bytes);
   spread.Adopted(epoch());
   out.persist = true;
   out.adopted = acceptor.layout();
@@ -317,21 +308,29 @@ bool Agreement::Impl::AdoptBytes(std::string_view bytes) {
 
 void Agreement::Impl::OnLayoutPush(Instant now, const NodeId& from, const wire::LayoutPush& m) {
   if (m.has_delta()) {
-    const Epoch base(m.delta().base_epoch());
-    const auto bytes = base == epoch() && acceptor.layout() ? ApplyLayoutDelta(acceptor.state().layout, m.delta()) : std::nullopt;
-    if (!bytes) {
-      // Not from where we are; or, with `layout force`, from another layout of our epoch.
-      RULE("A21");
-      return SayWhatWeHave(from, &out.now, /*whole=*/base == epoch());
-    }
-    Learn(now, from, *bytes);
+    LearnFrom(now, from, m.delta());
   } else {
     Learn(now, from, m.layout());
   }
 }
 
-void Agreement::Impl::Learn(Instant now, const NodeId& from, std::string_view bytes) {
-  if (AdoptBytes(bytes)) {
+void Agreement::Impl::LearnFrom(Instant now, const NodeId& from, const wire::LayoutDelta& delta) {
+  const bool ours = Epoch(delta.base_epoch()) == epoch();
+  if (ours && acceptor.layout()) {
+    // What we accepted need not be put together again.
+    const std::string accepted = acceptor.state().accepted_layout;
+    if (!accepted.empty() && Sha256({accepted}).str() == delta.sha256()) return Learn(now, from, accepted);
+    if (auto next = ApplyLayoutDelta(*acceptor.layout(), delta)) {
+      return Learn(now, from, next->bytes, std::make_shared<const Layout>(std::move(next->layout)));
+    }
+  }
+  // Not from where we are; or, with `layout force`, from another layout of our epoch.
+  RULE("A21");
+  SayWhatWeHave(from, &out.now, /*whole=*/ours);
+}
+
+void Agreement::Impl::Learn(Instant now, const NodeId& from, std::string_view bytes, std::shared_ptr<const Layout> read) {
+  if (Adopt(bytes, std::move(read))) {
     spread.Seen(now, from, epoch());
     RULE("A16");
     SayWhatWeHave(from, &out.after_persist);
@@ -355,7 +354,7 @@ void Agreement::Impl::Push(Instant now, const NodeId& to, Epoch have, bool whole
 }
 
 void Agreement::Impl::SendLayout(const NodeId& to, Epoch have, bool whole) {
-  const wire::LayoutDelta* delta = whole ? nullptr : history.From(have, acceptor.state().layout);
+  const wire::LayoutDelta* delta = whole ? nullptr : history.From(have, *acceptor.layout(), acceptor.state().layout);
   wire::Peer message;
   if (delta != nullptr) {
     *message.mutable_layout_push()->mutable_delta() = *delta;
@@ -445,6 +444,7 @@ Agreement::Output Agreement::Propose(Instant now, const Layout& next) {
     impl_->EndProposal(false, std::move(*why));
     return impl_->Finish(now);
   }
+  impl_->wish = std::make_shared<const Layout>(next);
   impl_->Do(now, impl_->proposer.Start(now, impl_->acceptor.layout(), Encode(next)));
   return impl_->Finish(now);
 }
@@ -463,7 +463,7 @@ Agreement::Output Agreement::Tick(Instant now) {
 }
 
 Agreement::Output Agreement::Adopt(Instant now, std::string_view layout_bytes) {
-  impl_->AdoptBytes(layout_bytes);
+  impl_->Adopt(layout_bytes);
   return impl_->Finish(now);
 }
 

@@ -12,11 +12,11 @@ namespace {
 
 using Complaint = std::optional<std::string>;
 
-bool Names(const std::vector<MemberIndex>& list, MemberIndex m) {
+bool Names(const MemberList& list, MemberIndex m) {
   return std::find(list.begin(), list.end(), m) != list.end();
 }
 
-bool StrictlyAscending(const std::vector<MemberIndex>& list) {
+bool StrictlyAscending(const MemberList& list) {
   return std::adjacent_find(list.begin(), list.end(), std::greater_equal<>()) == list.end();
 }
 
@@ -80,12 +80,12 @@ Complaint WhyPlanMalformed(const Layout& layout) {
 }
 
 // Whether all are members that may hold data.
-bool AllHoldData(const Layout& layout, const std::vector<MemberIndex>& list) {
+bool AllHoldData(const Layout& layout, const MemberList& list) {
   return std::all_of(list.begin(), list.end(),
                      [&](MemberIndex m) { return m < layout.members.size() && !layout.members[m].witness; });
 }
 
-bool HasRepeats(std::vector<MemberIndex> list) {
+bool HasRepeats(MemberList list) {
   std::sort(list.begin(), list.end());
   return !StrictlyAscending(list);
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "cluster/ids.h"
 
 namespace coffer::cluster {
@@ -16,6 +17,15 @@ namespace coffer::cluster {
 // Index into Layout::members.
 using MemberIndex = std::uint16_t;
 inline constexpr MemberIndex kNoMember = 0xffff;
+// Of one partition, or the voters. As large as a std::vector, with room for those it usually names: a layout has 10 000 such lists.
+using MemberList = absl::InlinedVector<MemberIndex, 8>;
+static_assert(sizeof(MemberList) == sizeof(std::vector<MemberIndex>));
+// As std::erase_if and std::erase.
+template <class Goes>
+void RemoveIf(MemberList* list, const Goes& goes) {
+  list->erase(std::remove_if(list->begin(), list->end(), goes), list->end());
+}
+inline void Remove(MemberList* list, MemberIndex m) { list->erase(std::remove(list->begin(), list->end(), m), list->end()); }
 
 // Bounds of a layout; a larger one is malformed. They bound memory and messages, not ambition.
 inline constexpr std::size_t kMaxMembers = 1024;
@@ -99,12 +109,12 @@ struct JoinToken {
 // `goal`.
 struct Group {
   MemberIndex primary = kNoMember;  // one of in_sync
-  std::vector<MemberIndex> in_sync; // everybody that holds everything acknowledged
+  MemberList in_sync; // everybody that holds everything acknowledged
   Term term;                        // epoch of the last change of primary or in_sync, or of the last renewal
-  std::vector<MemberIndex> goal;    // where the partition should be, primary first; no safety rests on it
+  MemberList goal;    // where the partition should be, primary first; no safety rests on it
   // After a forced layout: whose copies the primary takes in before it serves (L10), itself among them. Usually empty; else
   // in_sync is the primary alone, which need not hold everything.
-  std::vector<MemberIndex> survivors{};
+  MemberList survivors{};
   std::optional<Loss> loss{};       // what the merge of survivors did not find, when there was one
 
   bool InSync(MemberIndex m) const;
@@ -134,7 +144,7 @@ struct Layout {
   ClusterId cluster;
   std::string cluster_name;
   Epoch epoch;
-  std::vector<MemberIndex> voters;  // acceptors of epoch + 1, ascending
+  MemberList voters;  // acceptors of epoch + 1, ascending
   std::vector<Member> members;
   Settings settings;
   std::optional<MovePlan> plan;

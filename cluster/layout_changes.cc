@@ -75,8 +75,8 @@ std::vector<MemberIndex> Numbers(const Layout& from, const Layout& to) {
 }
 
 // How many of `list` are not in `other`, once numbered as there.
-std::uint64_t Missing(const std::vector<MemberIndex>& list, const std::vector<MemberIndex>& numbers,
-                      const std::vector<MemberIndex>& other) {
+std::uint64_t Missing(const MemberList& list, const std::vector<MemberIndex>& numbers,
+                      const MemberList& other) {
   return static_cast<std::uint64_t>(std::count_if(list.begin(), list.end(), [&](MemberIndex m) {
     return std::find(other.begin(), other.end(), numbers[m]) == other.end();
   }));

@@ -53,21 +53,6 @@ void EncodeToken(const JoinToken& from, pb::LayoutJoinToken* to) {
   to->set_used_by(from.used_by);
 }
 
-void EncodeGroup(const Group& from, pb::LayoutPartition* to) {
-  to->set_primary(from.primary);
-  to->mutable_in_sync()->Add(from.in_sync.begin(), from.in_sync.end());
-  to->set_term(from.term.value);
-  to->mutable_goal()->Add(from.goal.begin(), from.goal.end());
-  to->mutable_survivors()->Add(from.survivors.begin(), from.survivors.end());
-  if (!from.loss) return;
-  to->mutable_loss()->set_epoch(from.loss->epoch.value);
-  to->mutable_loss()->set_nothing(from.loss->nothing);
-  to->mutable_loss()->set_from(from.loss->from.value);
-  to->mutable_loss()->set_to(from.loss->to.value);
-  to->mutable_loss()->set_last(from.loss->last.value);
-  to->mutable_loss()->set_set_aside(from.loss->set_aside);
-}
-
 // Whether the message or anything in it carries a field this version does not know.
 bool HasUnknownFields(const google::protobuf::Message& message) {
   const google::protobuf::Reflection* reflection = message.GetReflection();
@@ -92,8 +77,8 @@ MemberIndex DecodeIndex(std::uint32_t raw) {
   return raw < kNoMember ? static_cast<MemberIndex>(raw) : kNoMember;
 }
 
-std::vector<MemberIndex> DecodeIndices(const google::protobuf::RepeatedField<std::uint32_t>& from) {
-  std::vector<MemberIndex> to;
+MemberList DecodeIndices(const google::protobuf::RepeatedField<std::uint32_t>& from) {
+  MemberList to;
   to.reserve(from.size());
   for (std::uint32_t raw : from) to.push_back(DecodeIndex(raw));
   return to;
@@ -128,37 +113,6 @@ Settings DecodeSettings(const pb::LayoutSettings& from) {
   return to;
 }
 
-Group DecodeGroup(const pb::LayoutPartition& from) {
-  Group to{DecodeIndex(from.primary()), DecodeIndices(from.in_sync()), Term(from.term()), DecodeIndices(from.goal()),
-           DecodeIndices(from.survivors())};
-  if (from.has_loss()) {
-    const pb::LayoutLoss& loss = from.loss();
-    to.loss = Loss{Epoch(loss.epoch()), loss.nothing(), Seq(loss.from()), Seq(loss.to()), Seq(loss.last()), loss.set_aside()};
-  }
-  return to;
-}
-
-Layout FromMessage(const pb::Layout& from) {
-  Layout to;
-  to.cluster = ClusterId::Must(from.cluster_id());
-  to.cluster_name = from.cluster_name();
-  to.epoch = Epoch(from.epoch());
-  to.voters = DecodeIndices(from.voters());
-  for (const auto& member : from.members()) to.members.push_back(DecodeMember(member));
-  to.settings = DecodeSettings(from.settings());
-  if (from.has_plan()) {
-    to.plan = MovePlan{Epoch(from.plan().id()), from.plan().cause(), from.plan().partitions_total()};
-  }
-  to.partitions.reserve(from.partitions_size());
-  for (const auto& group : from.partitions()) to.partitions.push_back(DecodeGroup(group));
-  to.forced_epoch = Epoch(from.forced_epoch());
-  for (const auto& gone : from.retired()) to.retired.push_back({NodeId::Must(gone.id()), gone.name(), Epoch(gone.epoch())});
-  for (const auto& token : from.join_tokens()) {
-    to.join_tokens.push_back({token.hash(), token.expires_ms(), token.used(), token.used_by()});
-  }
-  return to;
-}
-
 }  // namespace
 
 std::string LayoutBytes(const wire::Layout& message) {
@@ -172,31 +126,82 @@ std::string LayoutBytes(const wire::Layout& message) {
   return bytes;
 }
 
+void FillRest(const Layout& from, wire::Layout* to) {
+  to->set_format(kFormat);
+  to->set_cluster_id(from.cluster.str());
+  to->set_cluster_name(from.cluster_name);
+  to->set_epoch(from.epoch.value);
+  to->mutable_voters()->Add(from.voters.begin(), from.voters.end());
+  for (const Member& member : from.members) EncodeMember(member, to->add_members());
+  EncodeSettings(from.settings, to->mutable_settings());
+  if (from.plan) {
+    to->mutable_plan()->set_id(from.plan->id.value);
+    to->mutable_plan()->set_cause(from.plan->cause);
+    to->mutable_plan()->set_partitions_total(from.plan->partitions_total);
+  }
+  to->set_forced_epoch(from.forced_epoch.value);
+  for (const Retired& gone : from.retired) {
+    auto* entry = to->add_retired();
+    entry->set_id(gone.id.str());
+    entry->set_name(gone.name);
+    entry->set_epoch(gone.epoch.value);
+  }
+  for (const JoinToken& token : from.join_tokens) EncodeToken(token, to->add_join_tokens());
+}
+
+void FillPartition(const Group& from, wire::LayoutPartition* to) {
+  to->set_primary(from.primary);
+  to->mutable_in_sync()->Add(from.in_sync.begin(), from.in_sync.end());
+  to->set_term(from.term.value);
+  to->mutable_goal()->Add(from.goal.begin(), from.goal.end());
+  to->mutable_survivors()->Add(from.survivors.begin(), from.survivors.end());
+  if (!from.loss) return;
+  to->mutable_loss()->set_epoch(from.loss->epoch.value);
+  to->mutable_loss()->set_nothing(from.loss->nothing);
+  to->mutable_loss()->set_from(from.loss->from.value);
+  to->mutable_loss()->set_to(from.loss->to.value);
+  to->mutable_loss()->set_last(from.loss->last.value);
+  to->mutable_loss()->set_set_aside(from.loss->set_aside);
+}
+
+bool HasKnownFormat(const wire::Layout& message) { return message.format() == kFormat; }
+
+Layout ReadRest(const wire::Layout& from) {
+  Layout to;
+  to.cluster = ClusterId::Must(from.cluster_id());
+  to.cluster_name = from.cluster_name();
+  to.epoch = Epoch(from.epoch());
+  to.voters = DecodeIndices(from.voters());
+  for (const auto& member : from.members()) to.members.push_back(DecodeMember(member));
+  to.settings = DecodeSettings(from.settings());
+  if (from.has_plan()) {
+    to.plan = MovePlan{Epoch(from.plan().id()), from.plan().cause(), from.plan().partitions_total()};
+  }
+  to.forced_epoch = Epoch(from.forced_epoch());
+  for (const auto& gone : from.retired()) to.retired.push_back({NodeId::Must(gone.id()), gone.name(), Epoch(gone.epoch())});
+  for (const auto& token : from.join_tokens()) {
+    to.join_tokens.push_back({token.hash(), token.expires_ms(), token.used(), token.used_by()});
+  }
+  return to;
+}
+
+Group ReadPartition(const wire::LayoutPartition& from) {
+  Group to{DecodeIndex(from.primary()), DecodeIndices(from.in_sync()), Term(from.term()), DecodeIndices(from.goal()),
+           DecodeIndices(from.survivors())};
+  if (from.has_loss()) {
+    const pb::LayoutLoss& loss = from.loss();
+    to.loss = Loss{Epoch(loss.epoch()), loss.nothing(), Seq(loss.from()), Seq(loss.to()), Seq(loss.last()), loss.set_aside()};
+  }
+  return to;
+}
+
 std::string Encode(const Layout& layout) {
-  pb::Layout message;
-  message.set_format(kFormat);
-  message.set_cluster_id(layout.cluster.str());
-  message.set_cluster_name(layout.cluster_name);
-  message.set_epoch(layout.epoch.value);
-  message.mutable_voters()->Add(layout.voters.begin(), layout.voters.end());
-  for (const Member& member : layout.members) EncodeMember(member, message.add_members());
-  EncodeSettings(layout.settings, message.mutable_settings());
-  if (layout.plan) {
-    message.mutable_plan()->set_id(layout.plan->id.value);
-    message.mutable_plan()->set_cause(layout.plan->cause);
-    message.mutable_plan()->set_partitions_total(layout.plan->partitions_total);
-  }
-  message.mutable_partitions()->Reserve(static_cast<int>(layout.partitions.size()));
-  for (const Group& group : layout.partitions) EncodeGroup(group, message.add_partitions());
-  message.set_forced_epoch(layout.forced_epoch.value);
-  for (const Retired& gone : layout.retired) {
-    auto* to = message.add_retired();
-    to->set_id(gone.id.str());
-    to->set_name(gone.name);
-    to->set_epoch(gone.epoch.value);
-  }
-  for (const JoinToken& token : layout.join_tokens) EncodeToken(token, message.add_join_tokens());
-  return LayoutBytes(message);
+  LayoutArena arena;
+  wire::Layout* message = arena.New();
+  FillRest(layout, message);
+  message->mutable_partitions()->Reserve(static_cast<int>(layout.partitions.size()));
+  for (const Group& group : layout.partitions) FillPartition(group, message->add_partitions());
+  return LayoutBytes(*message);
 }
 
 std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error) {
@@ -206,17 +211,20 @@ std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error) {
   };
   if (bytes.size() > kMaxLayoutBytes)
     return refuse("the layout is larger than " + std::to_string(kMaxLayoutBytes) + " bytes");
-  pb::Layout message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+  LayoutArena arena;
+  wire::Layout* message = arena.New();
+  if (!message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return refuse("the layout's bytes are damaged");
-  if (message.format() != kFormat) {
-    return refuse("the layout has format " + std::to_string(message.format()) + ", this version knows format " +
+  if (!HasKnownFormat(*message)) {
+    return refuse("the layout has format " + std::to_string(message->format()) + ", this version knows format " +
                   std::to_string(kFormat) + ": update this node");
   }
-  Layout layout = FromMessage(message);
+  Layout layout = ReadRest(*message);
+  layout.partitions.reserve(message->partitions_size());
+  for (const auto& group : message->partitions()) layout.partitions.push_back(ReadPartition(group));
   if (auto why = WhyMalformed(layout)) return refuse("the layout is malformed: " + *why);
   if (Encode(layout) != bytes) {  // the only way unknown fields show; looked for only then, because it walks everything
-    if (HasUnknownFields(message)) return refuse("the layout has fields this version does not know: update this node");
+    if (HasUnknownFields(*message)) return refuse("the layout has fields this version does not know: update this node");
     return refuse("the layout's bytes are not in their one accepted form");
   }
   return layout;

@@ -1,71 +1,73 @@
 #include "cluster/layout_delta.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
-#include "cluster/layout.h"
 #include "cluster/layout_bytes.h"
 #include "cluster/sha256.h"
 
 namespace coffer::cluster {
-namespace {
 
-bool Parse(std::string_view bytes, wire::Layout* layout) {
-  return bytes.size() <= kMaxLayoutBytes && layout->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+std::vector<PartitionId> ChangedPartitions(const Layout& before, const Layout& after) {
+  std::vector<PartitionId> changed;
+  for (PartitionId p = 0; p < std::min(before.partition_count(), after.partition_count()); ++p) {
+    if (before.group(p) != after.group(p)) changed.push_back(p);
+  }
+  return changed;
 }
 
-bool Same(const wire::LayoutPartition& a, const wire::LayoutPartition& b) {
-  const auto equal = [](const auto& x, const auto& y) { return std::equal(x.begin(), x.end(), y.begin(), y.end()); };
-  return a.primary() == b.primary() && a.term() == b.term() && equal(a.in_sync(), b.in_sync()) && equal(a.goal(), b.goal());
-}
-
-}  // namespace
-
-std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, std::string_view base, std::string_view next) {
-  wire::Layout from, to;
-  if (!Parse(base, &from) || !Parse(next, &to) || from.partitions_size() != to.partitions_size()) return std::nullopt;
+std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, const std::vector<PartitionId>& changed, const Layout& next,
+                                                 std::string_view bytes) {
   wire::LayoutDelta delta;
   delta.set_base_epoch(base_epoch.value);
-  for (int p = 0; p < to.partitions_size(); ++p) {
-    if (Same(from.partitions(p), to.partitions(p))) continue;
-    delta.add_numbers(static_cast<std::uint32_t>(p));
-    *delta.add_partitions() = to.partitions(p);
+  for (const PartitionId p : changed) {
+    delta.add_numbers(p);
+    FillPartition(next.group(p), delta.add_partitions());
   }
-  to.clear_partitions();
-  delta.set_rest(LayoutBytes(to));
-  delta.set_sha256(Sha256({next}).str());
-  if (delta.ByteSizeLong() >= next.size()) return std::nullopt;
-  // A layout with something in it that was not compared here still travels, whole.
-  if (ApplyLayoutDelta(base, delta) != next) return std::nullopt;
+  wire::Layout rest;
+  FillRest(next, &rest);
+  delta.set_rest(LayoutBytes(rest));
+  delta.set_sha256(Sha256({bytes}).str());
+  if (delta.ByteSizeLong() >= bytes.size()) return std::nullopt;
   return delta;
 }
 
-std::optional<std::string> ApplyLayoutDelta(std::string_view base, const wire::LayoutDelta& delta) {
-  wire::Layout from, to;
-  if (!Parse(base, &from) || !Parse(delta.rest(), &to) || to.partitions_size() != 0) return std::nullopt;
-  if (delta.numbers_size() != delta.partitions_size()) return std::nullopt;
-  to.mutable_partitions()->Swap(from.mutable_partitions());
+std::optional<EncodedLayout> ApplyLayoutDelta(const Layout& base, const wire::LayoutDelta& delta) {
+  wire::Layout rest;
+  if (delta.rest().size() > kMaxLayoutBytes || !rest.ParseFromString(delta.rest())) return std::nullopt;
+  if (!HasKnownFormat(rest) || rest.partitions_size() != 0 || delta.numbers_size() != delta.partitions_size()) return std::nullopt;
+  EncodedLayout next{ReadRest(rest), {}};
+  next.layout.partitions = base.partitions;
   for (int i = 0; i < delta.numbers_size(); ++i) {
-    const std::uint32_t number = delta.numbers(i);
-    if (number >= static_cast<std::uint32_t>(to.partitions_size())) return std::nullopt;
-    *to.mutable_partitions(static_cast<int>(number)) = delta.partitions(i);
+    const PartitionId number = delta.numbers(i);
+    if (number >= next.layout.partition_count()) return std::nullopt;
+    next.layout.partitions[number] = ReadPartition(delta.partitions(i));
   }
-  std::string bytes = LayoutBytes(to);
-  if (Sha256({bytes}).str() != delta.sha256()) return std::nullopt;
-  return bytes;
+  if (WhyMalformed(next.layout)) return std::nullopt;
+  // What this version does not know is not among the bytes, and so the digest is another.
+  next.bytes = Encode(next.layout);
+  if (Sha256({next.bytes}).str() != delta.sha256()) return std::nullopt;
+  return next;
 }
 
-void LayoutHistory::Superseded(Epoch epoch, std::string bytes) {
+void LayoutHistory::Superseded(const Layout& before, const Layout& after) {
   deltas_.clear();
-  earlier_.push_back({epoch, std::move(bytes)});
+  const std::vector<PartitionId> changed = ChangedPartitions(before, after);
+  for (Earlier& earlier : earlier_) {
+    std::vector<PartitionId> both;
+    std::set_union(earlier.changed.begin(), earlier.changed.end(), changed.begin(), changed.end(), std::back_inserter(both));
+    earlier.changed = std::move(both);
+  }
+  earlier_.push_back({before.epoch, changed});
   if (earlier_.size() > kKept) earlier_.pop_front();
 }
 
-const wire::LayoutDelta* LayoutHistory::From(Epoch epoch, std::string_view present) {
+const wire::LayoutDelta* LayoutHistory::From(Epoch epoch, const Layout& present, std::string_view bytes) {
   const auto base = std::find_if(earlier_.begin(), earlier_.end(), [epoch](const Earlier& e) { return e.epoch == epoch; });
   if (base == earlier_.end()) return nullptr;
   auto [delta, made] = deltas_.try_emplace(epoch);
-  if (made) delta->second = MakeLayoutDelta(epoch, base->bytes, present);
+  if (made) delta->second = MakeLayoutDelta(epoch, base->changed, present, bytes);
   return delta->second ? &*delta->second : nullptr;
 }
 

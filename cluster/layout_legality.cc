@@ -67,8 +67,8 @@ class Successor {
   }
 
   // In the numbers of `current`, ascending; a member that is new to the layout becomes kNoMember.
-  std::vector<MemberIndex> OldIndices(const std::vector<MemberIndex>& list) const {
-    std::vector<MemberIndex> old;
+  MemberList OldIndices(const MemberList& list) const {
+    MemberList old;
     for (MemberIndex m : list) old.push_back(old_index_[m]);
     std::sort(old.begin(), old.end());
     return old;
@@ -89,7 +89,7 @@ class Successor {
     if (auto why = WhySurvivorsIllegal(p)) return why;
     const Group& before = current_.group(p);
     const Group& after = next_.group(p);
-    const std::vector<MemberIndex> in_sync = OldIndices(after.in_sync);
+    const MemberList in_sync = OldIndices(after.in_sync);
     const MemberIndex primary = old_index_[after.primary];
     if (in_sync == before.in_sync && primary == before.primary) return WhyTermIllegal(p);
     if (after.term.value != next_.epoch.value) return Say(p, "the group changed but its term is not the new epoch");
@@ -107,7 +107,7 @@ class Successor {
   }
 
   // That an old member stays follows from (a): the primary is one.
-  Complaint WhyInSyncIllegal(PartitionId p, const std::vector<MemberIndex>& in_sync) const {
+  Complaint WhyInSyncIllegal(PartitionId p, const MemberList& in_sync) const {
     const Group& before = current_.group(p);
     const auto kept = std::count_if(in_sync.begin(), in_sync.end(), [&](MemberIndex m) { return before.InSync(m); });
     const auto added = static_cast<std::ptrdiff_t>(in_sync.size()) - kept;

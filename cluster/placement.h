@@ -20,7 +20,7 @@ PartitionId PartitionOf(const ZoneId& zone, const BlockId& block, std::uint32_t 
 PartitionId RegistryPartition(std::uint32_t partitions);
 
 // A partition's goal: the members that should hold it, primary first. One member when only one takes data, else two.
-using Goal = std::vector<MemberIndex>;
+using Goal = MemberList;
 
 // Plain modulo over the members that take data, in the order of their index: primary = nodes[p mod N],
 // replica = nodes[(p mod N + 1 + (p div N) mod (N-1)) mod N]. With unequal weights, or where two copies would share a

@@ -12,12 +12,12 @@
 namespace coffer::cluster {
 namespace {
 
-void Insert(std::vector<MemberIndex>* sorted, MemberIndex m) {
+void Insert(MemberList* sorted, MemberIndex m) {
   const auto at = std::lower_bound(sorted->begin(), sorted->end(), m);
   if (at == sorted->end() || *at != m) sorted->insert(at, m);
 }
 
-std::vector<MemberIndex> Sorted(std::vector<MemberIndex> list) {
+MemberList Sorted(MemberList list) {
   std::sort(list.begin(), list.end());
   return list;
 }
@@ -112,7 +112,7 @@ class GroupUpdate {
       RULE("L5");
       return;
     }
-    std::erase_if(group_.in_sync, [this](MemberIndex m) { return draft_.Dead(m); });
+    RemoveIf(&group_.in_sync, [this](MemberIndex m) { return draft_.Dead(m); });
     if (!group_.InSync(group_.primary)) group_.primary = Heir();
   }
 
@@ -121,7 +121,7 @@ class GroupUpdate {
     const MemberIndex primary = before_.primary;
     if (member == primary || group_.primary != primary || !group_.InSync(primary) || !draft_.Alive(primary)) return;
     RULE("L5.3");
-    std::erase(group_.in_sync, member);
+    Remove(&group_.in_sync, member);
   }
 
   // The living member that becomes primary: by the order of the goal, then of the members.
@@ -153,7 +153,7 @@ class GroupUpdate {
     for (MemberIndex m : group_.goal) {
       if (!group_.InSync(m) || !draft_.Alive(m)) return;
     }
-    std::vector<MemberIndex> in_sync = Sorted(group_.goal);
+    MemberList in_sync = Sorted(group_.goal);
     if (const MemberIndex leader = LeaderOfGoal(draft_, group_); before_.InSync(leader)) {
       group_.primary = leader;
     } else {
@@ -170,7 +170,7 @@ class GroupUpdate {
       if (m == group_.primary || m == learner || group_.InGoal(m)) continue;
       if (leaves == learner || !draft_.Alive(m)) leaves = m;
     }
-    std::erase(group_.in_sync, leaves);
+    Remove(&group_.in_sync, leaves);
   }
 
   const Draft& draft_;
@@ -180,8 +180,8 @@ class GroupUpdate {
 
 // Living members that may hold something of the partition, who holds most of it first: it has the least to fetch. What the merge
 // comes to does not depend on the order.
-std::vector<MemberIndex> Survivors(const Draft& draft, PartitionId p) {
-  std::vector<MemberIndex> found;
+MemberList Survivors(const Draft& draft, PartitionId p) {
+  MemberList found;
   const auto add = [&](MemberIndex m) {
     const bool room = found.size() < kMaxSurvivors && std::find(found.begin(), found.end(), m) == found.end();
     if (room && draft.Alive(m) && !draft.next.members[m].witness) found.push_back(m);
@@ -198,7 +198,7 @@ std::vector<MemberIndex> Survivors(const Draft& draft, PartitionId p) {
 }
 
 // The first of `order` that is in_sync, else anybody who is.
-MemberIndex FirstInSync(const Group& group, const std::vector<MemberIndex>& order) {
+MemberIndex FirstInSync(const Group& group, const MemberList& order) {
   const auto found = std::find_if(order.begin(), order.end(), [&](MemberIndex m) { return group.InSync(m); });
   return found == order.end() ? group.in_sync.front() : *found;
 }
@@ -258,8 +258,8 @@ void ForceGroups(Draft* draft) {
   const auto gone = [draft](MemberIndex m) { return !draft->Alive(m); };
   for (PartitionId p = 0; p < draft->next.partition_count(); ++p) {
     Group& group = draft->next.partitions[p];
-    std::erase_if(group.goal, gone);
-    std::erase_if(group.in_sync, gone);
+    RemoveIf(&group.goal, gone);
+    RemoveIf(&group.in_sync, gone);
     // The term of every partition: nothing that is decided elsewhere under an old one may count.
     group.term = Term(draft->next.epoch.value);
     if (!group.in_sync.empty() && group.survivors.empty()) {

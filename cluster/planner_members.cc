@@ -86,9 +86,9 @@ std::vector<MemberIndex> NewNumbers(const std::vector<bool>& removed) {
 }
 
 // Order-preserving, so ascending lists stay ascending.
-void Renumber(const std::vector<MemberIndex>& numbers, std::vector<MemberIndex>* list) {
+void Renumber(const std::vector<MemberIndex>& numbers, MemberList* list) {
   for (MemberIndex& m : *list) m = numbers[m];
-  std::erase(*list, kNoMember);
+  Remove(list, kNoMember);
 }
 
 template <class T>

@@ -46,7 +46,7 @@ class Election {
  public:
   explicit Election(Draft* draft) : draft_(*draft), voters_(draft->next.voters), census_(Count(*draft)) {
     wanted_ = std::max<std::size_t>(WantedVoters(census_, draft->next.settings.voters_wanted), 1);
-    std::vector<MemberIndex> order;
+    MemberList order;
     for (MemberIndex m = 0; m < draft_.member_count(); ++m) {
       if (RankOf(m) != Rank::kNone) order.push_back(m);
     }
@@ -69,12 +69,12 @@ class Election {
       const bool elected = std::find(elected_.begin(), elected_.end(), m) != elected_.end();
       if (!elected && (goes == kNoMember || RankOf(goes) < RankOf(m))) goes = m;
     }
-    if (goes != kNoMember && voters_.size() > 1) std::erase(voters_, goes);
+    if (goes != kNoMember && voters_.size() > 1) Remove(&voters_, goes);
   }
 
   // After a forced change only the living vote, at once.
   void TakeAllLiving() {
-    std::erase_if(voters_, [this](MemberIndex m) { return !draft_.Alive(m); });
+    RemoveIf(&voters_, [this](MemberIndex m) { return !draft_.Alive(m); });
     for (MemberIndex m : elected_) {
       if (draft_.Alive(m) && !Votes(m)) voters_.insert(std::lower_bound(voters_.begin(), voters_.end(), m), m);
     }
@@ -95,10 +95,10 @@ class Election {
   }
 
   const Draft& draft_;
-  std::vector<MemberIndex>& voters_;
+  MemberList& voters_;
   const Census census_;
   std::size_t wanted_ = 1;
-  std::vector<MemberIndex> elected_;
+  MemberList elected_;
 };
 
 }  // namespace

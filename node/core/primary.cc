@@ -19,7 +19,7 @@ constexpr Duration kSweep = milliseconds(100);
 constexpr Duration kActivates = milliseconds(300);
 constexpr std::uint64_t kResendBytes = 1u << 20;
 
-std::vector<NodeId> Ids(const Context& ctx, const std::vector<cluster::MemberIndex>& members) {
+std::vector<NodeId> Ids(const Context& ctx, const cluster::MemberList& members) {
   std::vector<NodeId> ids;
   for (const auto m : members) ids.push_back(ctx.IdOf(m));
   return ids;

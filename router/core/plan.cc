@@ -26,7 +26,7 @@ std::vector<Goal> InIndicesOf(const Layout& layout, const Layout& other) {
   std::vector<Goal> goals = GoalsOf(layout);
   for (Goal& goal : goals) {
     for (MemberIndex& member : goal) member = other.IndexOf(layout.members[member].id);
-    std::erase(goal, cluster::kNoMember);
+    cluster::Remove(&goal, cluster::kNoMember);
   }
   return goals;
 }

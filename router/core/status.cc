@@ -247,7 +247,7 @@ std::vector<std::string> MayStopNow(const StatusInputs& inputs) {
     if (voters - (votes ? 1 : 0) < layout.Quorum()) may[m] = false;
     if (layout.members[m].TakesData() && living_storage - 1 < layout.settings.min_copies) may[m] = false;
   }
-  std::vector<MemberIndex> living;
+  cluster::MemberList living;
   for (const cluster::Group& group : layout.partitions) {
     living.clear();
     for (const MemberIndex m : group.in_sync) {

@@ -10,7 +10,7 @@ using namespace coffer;
 namespace {
 
 // Two members, eight partitions.
-std::string Base() {
+cluster::Layout Base() {
   cluster::Layout layout;
   layout.cluster.bytes[0] = 1;
   layout.cluster_name = "fuzz";
@@ -23,15 +23,16 @@ std::string Base() {
   }
   layout.settings.partitions = 8;
   layout.partitions.resize(8, {.primary = 0, .in_sync = {0, 1}, .term = Term(1), .goal = {0, 1}});
-  return cluster::Encode(layout);
+  return layout;
 }
 
 void ApplyAsDelta(const std::uint8_t* data, std::size_t size) {
-  static const std::string base = Base();
+  static const cluster::Layout base = Base();
   wire::LayoutDelta delta;
   if (!delta.ParseFromArray(data, static_cast<int>(size))) return;
-  if (const auto bytes = cluster::ApplyLayoutDelta(base, delta)) {
-    fuzz::Require(Sha256({*bytes}).str() == delta.sha256(), "a delta leads to the layout it names");
+  if (const auto next = cluster::ApplyLayoutDelta(base, delta)) {
+    fuzz::Require(Sha256({next->bytes}).str() == delta.sha256(), "a delta leads to the layout it names");
+    fuzz::Require(cluster::DecodeLayout(next->bytes, nullptr) == next->layout, "which is what its bytes mean");
   }
 }
 

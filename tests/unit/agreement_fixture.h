@@ -19,7 +19,7 @@ inline NodeId Node(int n) {
 }
 
 // Epoch 1 with this many members, the given ones voting; one partition, two copies where there are two.
-inline Layout FirstOf(int members, std::vector<MemberIndex> voters) {
+inline Layout FirstOf(int members, MemberList voters) {
   Layout layout;
   layout.cluster.bytes[0] = 0xc1;
   layout.cluster_name = "test";

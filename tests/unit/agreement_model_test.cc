@@ -195,8 +195,8 @@ class Walk {
   int Draw(std::initializer_list<int> of) { return of.begin()[random_.Below(of.size())]; }
   int Any() { return static_cast<int>(random_.Below(members_.size())); }
 
-  std::vector<MemberIndex> DrawVoters(std::size_t members) {
-    std::vector<MemberIndex> voters;
+  MemberList DrawVoters(std::size_t members) {
+    MemberList voters;
     for (std::size_t i = 0; i < members; ++i) voters.push_back(static_cast<MemberIndex>(i));
     for (std::size_t i = voters.size(); i > 1; --i) std::swap(voters[i - 1], voters[random_.Below(i)]);
     voters.resize(std::min<std::size_t>(members, 3 + random_.Below(5)));

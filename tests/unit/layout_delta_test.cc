@@ -51,6 +51,10 @@ Layout Changed(Layout layout, Random* random) {
   return layout;
 }
 
+std::optional<wire::LayoutDelta> Delta(const Layout& base, const Layout& next) {
+  return MakeLayoutDelta(base.epoch, ChangedPartitions(base, next), next, Encode(next));
+}
+
 }  // namespace
 
 TEST_CASE("A21: from any layout to a later one, byte for byte, in fewer bytes") {
@@ -59,12 +63,13 @@ TEST_CASE("A21: from any layout to a later one, byte for byte, in fewer bytes") 
     const Layout base = Start(300);
     Layout next = base;
     for (std::uint64_t steps = 1 + random.Below(3); steps > 0; --steps) next = Changed(next, &random);
-    const auto delta = MakeLayoutDelta(base.epoch, Encode(base), Encode(next));
+    const auto delta = Delta(base, next);
     REQUIRE(delta);
     CHECK(delta->ByteSizeLong() < Encode(next).size());
-    const auto bytes = ApplyLayoutDelta(Encode(base), *delta);
-    REQUIRE(bytes);
-    CHECK(*bytes == Encode(next));
+    const auto found = ApplyLayoutDelta(base, *delta);
+    REQUIRE(found);
+    CHECK(found->bytes == Encode(next));
+    CHECK(found->layout == next);
   }
 }
 
@@ -73,7 +78,7 @@ TEST_CASE("A21: one setting among 5040 partitions travels in less than a hundred
   Layout next = base;
   next.epoch = next.epoch.Next();
   next.settings.resync_paused = true;
-  const auto delta = MakeLayoutDelta(base.epoch, Encode(base), Encode(next));
+  const auto delta = Delta(base, next);
   REQUIRE(delta);
   CHECK(delta->ByteSizeLong() < Encode(next).size() / 100);
 }
@@ -83,36 +88,58 @@ TEST_CASE("A21: where all partitions change there is no delta") {
   Layout next = base;
   next.epoch = next.epoch.Next();
   for (Group& group : next.partitions) group.term = Term(2);
-  CHECK_FALSE(MakeLayoutDelta(base.epoch, Encode(base), Encode(next)));
-  CHECK_FALSE(MakeLayoutDelta(base.epoch, Encode(base), Encode(Start(301))));
-  CHECK_FALSE(MakeLayoutDelta(base.epoch, "nonsense", Encode(next)));
+  CHECK_FALSE(Delta(base, next));
+}
+
+TEST_CASE("A21: survivors of a force and what was lost travel like any change") {
+  const Layout base = Start(300);
+  Layout next = base;
+  next.epoch = next.epoch.Next();
+  Group& group = next.partitions[7];
+  group = {.primary = 1, .in_sync = {1}, .term = Term(2), .goal = {1, 2}, .survivors = {0, 1}, .loss = Loss{.epoch = Epoch(2), .last = Seq(9)}};
+  const auto delta = Delta(base, next);
+  REQUIRE(delta);
+  CHECK(delta->numbers_size() == 1);
+  const auto found = ApplyLayoutDelta(base, *delta);
+  REQUIRE(found);
+  CHECK(found->layout == next);
 }
 
 TEST_CASE("A21: what does not lead to the layout that was meant leads nowhere") {
   Random random(8);
   const Layout base = Start(300);
   const Layout next = Changed(base, &random);
-  const wire::LayoutDelta good = *MakeLayoutDelta(base.epoch, Encode(base), Encode(next));
+  const wire::LayoutDelta good = *Delta(base, next);
   REQUIRE(good.numbers_size() > 0);
   Layout other = base;
   other.partitions[299].term = Term(5);
-  CHECK_FALSE(ApplyLayoutDelta(Encode(other), good));
-  CHECK_FALSE(ApplyLayoutDelta("nonsense", good));
+  CHECK_FALSE(ApplyLayoutDelta(other, good));
+  CHECK_FALSE(ApplyLayoutDelta(Start(299), good));
   wire::LayoutDelta bad = good;
   bad.set_sha256("short");
-  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  CHECK_FALSE(ApplyLayoutDelta(base, bad));
   bad = good;
   bad.set_numbers(0, 300);
-  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  CHECK_FALSE(ApplyLayoutDelta(base, bad));
   bad = good;
   bad.mutable_numbers()->RemoveLast();
-  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  CHECK_FALSE(ApplyLayoutDelta(base, bad));
   bad = good;
   bad.set_rest(Encode(next));
-  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  CHECK_FALSE(ApplyLayoutDelta(base, bad));
   bad = good;
   bad.set_rest("\xff");
-  CHECK_FALSE(ApplyLayoutDelta(Encode(base), bad));
+  CHECK_FALSE(ApplyLayoutDelta(base, bad));
+  wire::Layout rest;
+  REQUIRE(rest.ParseFromString(good.rest()));
+  rest.set_format(rest.format() + 1);
+  bad = good;
+  bad.set_rest(rest.SerializeAsString());
+  CHECK_FALSE(ApplyLayoutDelta(base, bad));
+  // Well written, of a layout that can't be: its digest is right.
+  Layout malformed = next;
+  malformed.partitions[0].in_sync.clear();
+  CHECK_FALSE(ApplyLayoutDelta(base, *Delta(base, malformed)));
 }
 
 TEST_CASE("A21: the ways from the last few layouts are known, and no older ones") {
@@ -120,18 +147,21 @@ TEST_CASE("A21: the ways from the last few layouts are known, and no older ones"
   LayoutHistory history;
   std::vector<Layout> layouts = {Start(300)};
   for (std::size_t i = 0; i <= LayoutHistory::kKept; ++i) {
-    history.Superseded(layouts.back().epoch, Encode(layouts.back()));
     layouts.push_back(Changed(layouts.back(), &random));
+    history.Superseded(layouts[i], layouts[i + 1]);
   }
-  const std::string present = Encode(layouts.back());
-  CHECK(history.From(layouts[0].epoch, present) == nullptr);
+  const Layout& present = layouts.back();
+  const std::string bytes = Encode(present);
+  CHECK(history.From(layouts[0].epoch, present, bytes) == nullptr);
   for (std::size_t i = 1; i < layouts.size() - 1; ++i) {
-    const wire::LayoutDelta* delta = history.From(layouts[i].epoch, present);
+    const wire::LayoutDelta* delta = history.From(layouts[i].epoch, present, bytes);
     REQUIRE(delta != nullptr);
-    CHECK(ApplyLayoutDelta(Encode(layouts[i]), *delta) == present);
-    CHECK(history.From(layouts[i].epoch, present) == delta);  // made once
+    const auto found = ApplyLayoutDelta(layouts[i], *delta);
+    REQUIRE(found);
+    CHECK(found->bytes == bytes);
+    CHECK(history.From(layouts[i].epoch, present, bytes) == delta);  // made once
   }
-  CHECK(history.From(layouts.back().epoch, present) == nullptr);
+  CHECK(history.From(present.epoch, present, bytes) == nullptr);
 }
 
 }  // namespace coffer::cluster

@@ -50,8 +50,8 @@ void Check(const std::vector<Case>& cases) {
 
 // Removes member `gone` and renumbers, as the planner does for a member that is forgotten.
 void Forget(Layout* next, MemberIndex gone) {
-  const auto renumber = [gone](std::vector<MemberIndex>* list) {
-    std::erase(*list, gone);
+  const auto renumber = [gone](MemberList* list) {
+    Remove(list, gone);
     for (MemberIndex& m : *list) m = m > gone ? m - 1 : m;
   };
   next->members.erase(next->members.begin() + gone);

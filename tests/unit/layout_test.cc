@@ -71,7 +71,7 @@ TEST_CASE("a layout survives its bytes, and the bytes survive the layout") {
 TEST_CASE("a full-size layout survives its bytes") {
   Layout layout = TestLayout(100, {});
   for (Goal& goal : FreshGoals(layout.members, 5040)) {
-    std::vector<MemberIndex> in_sync = goal;
+    MemberList in_sync = goal;
     std::sort(in_sync.begin(), in_sync.end());
     layout.partitions.push_back({goal.front(), in_sync, Term(10), goal});
   }

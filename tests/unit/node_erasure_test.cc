@@ -24,7 +24,7 @@ class Serving : public ServingSide {
  public:
   // The other member holds the partition, too, or nobody does.
   explicit Serving(bool alone) {
-    std::vector<cluster::MemberIndex> holders = {0};
+    cluster::MemberList holders = {0};
     if (!alone) holders.push_back(1);
     ctx.linked.insert(kOther);
     Adopt(1, {cluster::Group{0, holders, Term(1), holders}}, 1);

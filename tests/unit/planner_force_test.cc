@@ -21,7 +21,7 @@ TEST_CASE("force: the living go on alone, with every term new, and who was given
   REQUIRE(world.Step({Kind::kForce, Off({"node-2"})}));
   const Layout& layout = world.layout;
   CHECK(layout.forced_epoch == layout.epoch);
-  CHECK(layout.voters == std::vector<MemberIndex>{0});
+  CHECK(layout.voters == MemberList{0});
   CHECK(layout.settings.min_copies == 1);
   CHECK(layout.members.size() == 1);
   CHECK(layout.retired == std::vector<Retired>{{gone, "node-2", layout.epoch}});
@@ -72,10 +72,10 @@ TEST_CASE("force: a partition whose holders are all gone goes to its survivors, 
   // Numbered anew without the two. Node 3 was on the way to hold it, node 4 held it before it was given up once.
   const Group forced = g.world.layout.group(0);
   CHECK(forced.primary == 0);
-  CHECK(forced.in_sync == std::vector<MemberIndex>{0});
-  CHECK(forced.survivors == std::vector<MemberIndex>{0, 1, 2});
+  CHECK(forced.in_sync == MemberList{0});
+  CHECK(forced.survivors == MemberList{0, 1, 2});
   CHECK_FALSE(forced.loss);
-  CHECK(g.world.layout.voters == std::vector<MemberIndex>{0, 1, 2});
+  CHECK(g.world.layout.voters == MemberList{0, 1, 2});
 
   // Until the primary has merged them nothing of the group changes, whoever dies or learns.
   g.world.requests.adds[0] = {0, forced.term, g.world.layout.members[1].id};
@@ -122,7 +122,7 @@ TEST_CASE("force: once more, when a survivor dies before it is merged") {
   CHECK_THAT(*WhyRefused(g.world.layout, g.world.members, {Kind::kForce, Off({"node-3"})}), Catch::Contains("nothing has to be forced"));
   g.world.Kill(2);
   REQUIRE(g.world.Step({Kind::kForce, Off({"node-3"})}));
-  CHECK(g.world.layout.group(0).survivors == std::vector<MemberIndex>{0, 1});
+  CHECK(g.world.layout.group(0).survivors == MemberList{0, 1});
   CHECK(g.world.layout.retired.size() == 3);
 }
 
@@ -131,8 +131,8 @@ TEST_CASE("force: where only a node that is being drained lives, it merges alone
   drained.world.layout.members[1].draining = true;
   drained.world.Kill(0);
   REQUIRE(drained.world.Step({Kind::kForce, Off({"node-1"})}));
-  CHECK(drained.world.layout.group(0).in_sync == std::vector<MemberIndex>{0});
-  CHECK(drained.world.layout.group(0).survivors == std::vector<MemberIndex>{0});
+  CHECK(drained.world.layout.group(0).in_sync == MemberList{0});
+  CHECK(drained.world.layout.group(0).survivors == MemberList{0});
 }
 
 TEST_CASE("force: once more, when it is not the one that merges who died: the merge has one survivor less") {
@@ -149,7 +149,7 @@ TEST_CASE("force: once more, when it is not the one that merges who died: the me
   const Group after = g.world.layout.group(0);
   CHECK(after.survivors.size() == 3);
   CHECK(g.world.layout.members[after.primary].id == primary);
-  CHECK(after.in_sync == std::vector<MemberIndex>{after.primary});
+  CHECK(after.in_sync == MemberList{after.primary});
 }
 
 TEST_CASE("force: the heir is of the goal, else anybody who is in_sync; witnesses are no survivors, and there are 64 at most") {

@@ -19,23 +19,23 @@ using namespace std::chrono_literals;
 
 TEST_CASE("witnesses join without data and vote where there are two storage nodes") {
   PlannerWorld world = Grown(2);
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 1});
+  CHECK(world.layout.voters == MemberList{0, 1});
   world.Start(2)->witness = true;
   world.Settle();
   CHECK(world.InLayout(2).witness);
   CHECK(world.InLayout(2).weight == 0);
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 1, 2});
+  CHECK(world.layout.voters == MemberList{0, 1, 2});
   CHECK(!NamedInGoal(world.layout, 2));
   world.Kill(1);  // reads and fail-over go on by themselves; the setting stays, so writes wait
   world.Pass(20s);
   world.Settle();
   CHECK(world.layout.voters.size() == 3);
   CHECK(world.layout.settings.min_copies == 2);
-  for (const Group& group : world.layout.partitions) CHECK(group.in_sync == std::vector<MemberIndex>{0});
+  for (const Group& group : world.layout.partitions) CHECK(group.in_sync == MemberList{0});
   world.Start(1);
   world.Start(3);  // a third storage node: the witness is no longer needed
   world.Settle();
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 1, 3});
+  CHECK(world.layout.voters == MemberList{0, 1, 3});
 }
 
 TEST_CASE("a dead member leaves in_sync at once, its replica is promoted, its goal stays until the delay is over") {

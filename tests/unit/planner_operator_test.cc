@@ -42,7 +42,7 @@ TEST_CASE("two nodes become one again: the drained one loses its vote first, so 
   REQUIRE(world.Step({Kind::kMinCopies, "", 1}));
   REQUIRE(world.Step({Kind::kDrain, "node-2"}));
   world.Settle();
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0});
+  CHECK(world.layout.voters == MemberList{0});
   CHECK(IsDrained(world.layout, 1));
   world.Kill(1);
   REQUIRE(world.Step({Kind::kForget, "node-2"}));

@@ -32,7 +32,7 @@ TEST_CASE("L5.1 one layout takes a member out of all groups whose primary asks, 
     CHECK(world.layout.group(p).primary == before.group(p).primary);
     CHECK(world.layout.group(p).goal == before.group(p).goal);  // it is not lost: it keeps its place
     CHECK((world.layout.group(p).term != before.group(p).term) == was_asked);
-    CHECK(world.layout.group(p).in_sync == (was_asked ? std::vector<MemberIndex>{world.Index(0)} : before.group(p).in_sync));
+    CHECK(world.layout.group(p).in_sync == (was_asked ? MemberList{world.Index(0)} : before.group(p).in_sync));
   }
   CHECK_FALSE(world.Step());  // the requests' terms are over
 }

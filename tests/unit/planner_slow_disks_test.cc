@@ -67,7 +67,7 @@ TEST_CASE("L11.2 of those that can lead in place of the dead, one with a slow di
   Slow(&group.world, 1);
   const Group next = group.Next();
   CHECK(next.primary == 2);
-  CHECK(next.in_sync == std::vector<MemberIndex>{1, 2});
+  CHECK(next.in_sync == MemberList{1, 2});
   OneGroup alone(4, {0, {0, 1}, Term(5), {0, 1}});
   alone.world.Kill(0);
   Slow(&alone.world, 1);
@@ -79,7 +79,7 @@ TEST_CASE("L11.2 a slow member of the goal is added as ever, and leads when its 
   Slow(&group.world, 0);
   group.Add(0);
   const Group added = group.Next();
-  CHECK(added.in_sync == std::vector<MemberIndex>{0, 1});
+  CHECK(added.in_sync == MemberList{0, 1});
   CHECK(added.primary == 1);
   CHECK(group.Next().primary == 1);
   Slow(&group.world, 0, false);
@@ -91,7 +91,7 @@ TEST_CASE("L11.2 whoever is added in place of a slow primary leads one layout la
   Slow(&group.world, 0);
   group.Add(1);
   const Group added = group.Next();
-  CHECK(added.in_sync == std::vector<MemberIndex>{0, 1});
+  CHECK(added.in_sync == MemberList{0, 1});
   CHECK(added.primary == 0);
   CHECK(group.Next().primary == 1);
 }

@@ -23,7 +23,7 @@ TEST_CASE("the first layout: one member has everything, alone, with one copy") {
   CHECK(!WhyMalformed(world.layout));
   CHECK(world.layout.epoch == Epoch(1));
   CHECK(world.layout.settings.min_copies == 1);
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0});
+  CHECK(world.layout.voters == MemberList{0});
   CHECK(world.AllAtGoal());
   CHECK(!world.Plan());
 }
@@ -124,15 +124,15 @@ TEST_CASE("voters: 1, 2, 3, 3, then 5; one at a time; as many as wished") {
 
 TEST_CASE("a dead voter is replaced by a living member, and the returned one does not push it out") {
   PlannerWorld world = Grown(4);
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 1, 2});
+  CHECK(world.layout.voters == MemberList{0, 1, 2});
   world.Suspect(1);
   CHECK(!world.Plan());
   world.Kill(1);
   REQUIRE(world.Step());
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 2, 3});
+  CHECK(world.layout.voters == MemberList{0, 2, 3});
   world.Start(1);
   world.Settle();
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 2, 3});
+  CHECK(world.layout.voters == MemberList{0, 2, 3});
 }
 
 TEST_CASE("never below three voters: without a candidate the dead one stays") {
@@ -140,13 +140,13 @@ TEST_CASE("never below three voters: without a candidate the dead one stays") {
   world.Kill(2);
   world.Pass(60s);
   world.Settle();
-  CHECK(world.layout.voters == std::vector<MemberIndex>{0, 1, 2});
+  CHECK(world.layout.voters == MemberList{0, 1, 2});
   PlannerWorld five = Grown(5);
   five.Kill(3), five.Kill(4);
   five.Pass(60s);
   five.Settle();
   CHECK(five.layout.voters ==
-        std::vector<MemberIndex>{0, 1, 2});  // three that live tolerate a loss, five with two dead none
+        MemberList{0, 1, 2});  // three that live tolerate a loss, five with two dead none
 }
 
 TEST_CASE("planning is a pure function: the same question has the same answer, down to the bytes") {

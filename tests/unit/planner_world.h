@@ -117,7 +117,7 @@ class PlannerWorld {
     const Group& before = layout.group(p);
     const Group& after = next.group(p);
     INFO("partition " << p);
-    const auto lives = [](const auto& world, const Layout& l, const std::vector<MemberIndex>& list) {
+    const auto lives = [](const auto& world, const Layout& l, const MemberList& list) {
       return std::any_of(list.begin(), list.end(),
                          [&](MemberIndex m) { return world.members.at(l.members[m].id).alive; });
     };

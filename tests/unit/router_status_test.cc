@@ -128,7 +128,7 @@ TEST_CASE("the last up-to-date copy out of reach: unavailable, and named") {
   for (PartitionId p = 0; p < 60; ++p) {
     auto& other = cluster.layout.partitions[p];
     if (p != 7 && other.InSync(2)) {
-      std::erase(other.in_sync, MemberIndex(2));
+      cluster::Remove(&other.in_sync, MemberIndex(2));
       other.primary = other.in_sync[0];
     }
   }
@@ -311,7 +311,7 @@ TEST_CASE("members: storage first, then witnesses and routers; joining, draining
   CHECK(Line(status, "node-4").state() == v1::MEMBER_STATE_JOINING);
   CHECK(Line(status, "node-1").state() == v1::MEMBER_STATE_DRAINING);
   for (auto& group : cluster.layout.partitions) {
-    for (auto* list : {&group.in_sync, &group.goal}) std::erase(*list, MemberIndex(0));
+    for (auto* list : {&group.in_sync, &group.goal}) cluster::Remove(list, MemberIndex(0));
     group.primary = group.goal[0];
   }
   CHECK(Line(cluster.Build(), "node-1").state() == v1::MEMBER_STATE_DRAINED);

@@ -65,7 +65,7 @@ struct Cluster {
     const auto gone = static_cast<MemberIndex>(i);
     for (auto& group : layout.partitions) {
       if (!group.InSync(gone)) continue;
-      std::erase(group.in_sync, gone);
+      cluster::Remove(&group.in_sync, gone);
       group.primary = group.in_sync.at(0);
     }
   }

@@ -108,7 +108,7 @@ void RouterWorld::FailOver(std::size_t i) {
     const auto gone = static_cast<cluster::MemberIndex>(i);
     for (auto& group : next.partitions) {
       if (!group.InSync(gone) || group.in_sync.size() < 2) continue;
-      std::erase(group.in_sync, gone);
+      cluster::Remove(&group.in_sync, gone);
       if (group.primary == gone) group.primary = group.in_sync[0];
     }
   });
