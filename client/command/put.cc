@@ -35,7 +35,7 @@ class Uploader {
  public:
   Uploader(Session& session, Progress& progress) : session_(session), progress_(progress) {}
 
-  // Queues a chunk. May wait for others; throws CommandError if one of them failed.
+  // Queues a chunk whose id is the hash of its content. May wait for others; throws CommandError if one of them failed.
   void Add(const BlockId& id, std::string data) {
     if (!seen_.insert(id).second) {
       progress_.Add(data.size());
@@ -44,6 +44,12 @@ class Uploader {
     batch_bytes_ += data.size();
     batch_.emplace_back(id, std::move(data));
     if (batch_.size() >= kBatch || batch_bytes_ >= kWindow / 2) SendBatch();
+  }
+
+  // Queues a chunk under an id of the user's own. It is sent even if the id is there: other bytes may stand under it, and the node says so.
+  void AddNamed(const BlockId& id, std::string data) {
+    SendBatch();
+    Send(id, std::move(data));
   }
 
   // Waits for everything.
@@ -71,18 +77,22 @@ class Uploader {
     if (batch_.size() > 1) present = Need(session_.client().Has(ids).Get(), "can't ask which chunks are there");
     for (std::size_t i = 0; i < batch_.size(); ++i) {
       auto& [id, data] = batch_[i];
-      const std::uint64_t bytes = data.size();
       if (present[i]) {
         ++skipped_;
-        progress_.Add(bytes);
+        progress_.Add(data.size());
         continue;
       }
-      while (!under_way_.empty() && bytes_ + bytes > kWindow) WaitForOne();
-      bytes_ += bytes;
-      under_way_.push_back({session_.client().Put(id, std::move(data)), id, bytes});
+      Send(id, std::move(data));
     }
     batch_.clear();
     batch_bytes_ = 0;
+  }
+
+  void Send(const BlockId& id, std::string data) {
+    const std::uint64_t bytes = data.size();
+    while (!under_way_.empty() && bytes_ + bytes > kWindow) WaitForOne();
+    bytes_ += bytes;
+    under_way_.push_back({session_.client().Put(id, std::move(data)), id, bytes});
   }
 
   void WaitForOne() {
@@ -135,9 +145,7 @@ class Putter {
     // One piece without a manifest, unless it could be taken for one.
     if (data.size() < limit_ && !LooksLikeManifest(data)) {
       const std::uint64_t size = data.size();
-      const BlockId id = is_root && root_id_ ? *root_id_ : ContentId(data);
-      uploader_.Add(id, std::move(data));
-      return {id, false, size};
+      return {Queue(std::move(data), is_root), false, size};
     }
     Manifest m;
     m.mode = mode;
@@ -213,8 +221,16 @@ class Putter {
       if (text.size() > limit_)
         throw CommandError(kExitFailure, "this is too much for one manifest; put its parts one by one");
     }
-    const BlockId id = is_root && root_id_ ? *root_id_ : ContentId(text);
-    uploader_.Add(id, std::move(text));
+    return Queue(std::move(text), is_root);
+  }
+
+  BlockId Queue(std::string data, bool is_root) {
+    if (is_root && root_id_) {
+      uploader_.AddNamed(*root_id_, std::move(data));
+      return *root_id_;
+    }
+    const BlockId id = ContentId(data);
+    uploader_.Add(id, std::move(data));
     return id;
   }
 

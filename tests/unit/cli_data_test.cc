@@ -84,6 +84,15 @@ TEST_CASE("an id of one's own") {
   const Ran other = shell.Run({"put", "--id", id, folder / "b"});
   CHECK(other.code == kExitFailure);
   CHECK(other.err.find("coffer explain CHUNK_EXISTS") != std::string::npos);
+  // The same for what has a list of pieces: that the id is there does not mean that these are its bytes.
+  WriteFile(folder / "folder/c", "three");
+  const Ran list = shell.Run({"put", "--id", id, folder / "folder"});
+  CHECK(list.code == kExitFailure);
+  CHECK(list.out.empty());
+  CHECK(list.err.find("coffer explain CHUNK_EXISTS") != std::string::npos);
+  const std::string free(64, '8');
+  CHECK(shell.Run({"put", "--id", free, folder / "folder"}).out == free + "\n");
+  CHECK(shell.Run({"put", "--id", free, folder / "folder"}).out == free + "\n");
   for (const std::string& bad :
        {std::string("12"), std::string(63, '1'), std::string(65, '1'), std::string(64, 'g'), std::string()}) {
     if (bad.empty()) continue;
