@@ -13,6 +13,7 @@
 #include "client/command/command.h"
 #include "client/command/progress.h"
 #include "client/command/registry.h"
+#include "client/command/whole_number.h"
 
 namespace coffer::command {
 namespace {
@@ -286,15 +287,23 @@ void AddBench(CLI::App& app, Session& session) {
   cmd->add_option("--mix", wish->mix, "put, get, append, last, has with their shares")->capture_default_str();
   cmd->add_option("--size", wish->sizes, "Bytes of a value, or several with their shares")->capture_default_str();
   cmd->add_option("--keys", wish->keys, "Which keys are read: uniform, zipf, zipf=SKEW")->capture_default_str();
-  cmd->add_option("--key-count", wish->key_count, "Chunks stored before, for get and has")->capture_default_str();
-  cmd->add_option("--chains", wish->chains, "Chains of each client, for append and last")->capture_default_str();
-  cmd->add_option("--last", wish->last, "Entries that last reads")->capture_default_str();
-  cmd->add_option("--in-flight", wish->in_flight, "Operations at once, of all clients")->capture_default_str();
+  cmd->add_option("--key-count", wish->key_count, "Chunks stored before, for get and has")
+      ->transform(WholeNumber())
+      ->capture_default_str();
+  cmd->add_option("--chains", wish->chains, "Chains of each client, for append and last")
+      ->transform(WholeNumber())
+      ->capture_default_str();
+  cmd->add_option("--last", wish->last, "Entries that last reads")->transform(WholeNumber())->capture_default_str();
+  cmd->add_option("--in-flight", wish->in_flight, "Operations at once, of all clients")
+      ->transform(WholeNumber())
+      ->capture_default_str();
   cmd->add_option("--rate", wish->rate, "Open loop: operations due per second; latency counts from then on");
-  cmd->add_option("--clients", wish->clients, "Connections, each with threads of its own")->capture_default_str();
+  cmd->add_option("--clients", wish->clients, "Connections, each with threads of its own")
+      ->transform(WholeNumber())
+      ->capture_default_str();
   cmd->add_option("--duration", wish->duration, "Measured time")->capture_default_str();
   cmd->add_option("--warm-up", wish->warm_up, "Time before that, not measured; 0 for none")->capture_default_str();
-  cmd->add_option("--seed", wish->seed, "The same lots again; 0 draws new ones");
+  cmd->add_option("--seed", wish->seed, "The same lots again; 0 draws new ones")->transform(WholeNumber());
   cmd->add_flag("--keep", wish->keep, "Leave the zone and what is in it");
   cmd->add_option("--reuse", wish->reuse, "Read in a zone that an earlier run kept; same --seed, --size, --key-count");
   cmd->callback([&session, wish] { session.action = [&session, wish] { return Bench(session, *wish); }; });

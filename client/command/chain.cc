@@ -7,6 +7,7 @@
 #include "client/command/command.h"
 #include "client/command/format.h"
 #include "client/command/registry.h"
+#include "client/command/whole_number.h"
 #include "proto/mutex.h"
 
 namespace coffer::command {
@@ -306,12 +307,12 @@ void AddChainRead(CLI::App& cmd, Session& session) {
       "  coffer chain read log --from 100 --to 200 -o json\n"
       "  coffer chain read log --local            from any copy, without asking the others");
   read->add_option("chain", a->chain, kChainHelp)->required();
-  CLI::Option* first = read->add_option("--first", a->first, "The first N entries")->check(CLI::PositiveNumber);
+  CLI::Option* first = read->add_option("--first", a->first, "The first N entries")->transform(WholeNumber(1));
   CLI::Option* last =
-      read->add_option("--last", a->last, "The last N entries")->check(CLI::PositiveNumber)->excludes(first);
-  read->add_option("--from", a->from, "From this position")->excludes(first)->excludes(last);
+      read->add_option("--last", a->last, "The last N entries")->transform(WholeNumber(1))->excludes(first);
+  read->add_option("--from", a->from, "From this position")->transform(WholeNumber())->excludes(first)->excludes(last);
   read->add_option("--to", a->to, "Up to but without this position")
-      ->check(CLI::PositiveNumber)
+      ->transform(WholeNumber(1))
       ->excludes(first)
       ->excludes(last);
   read->add_flag("--backwards", a->backwards, "Newest first");
@@ -326,10 +327,10 @@ void AddChainTail(CLI::App& cmd, Session& session) {
   tail->footer(
       "  coffer chain tail log\n  coffer chain tail -f log -o json      one JSON object per line, until interrupted");
   tail->add_option("chain", a->chain, kChainHelp)->required();
-  tail->add_option("-n,--lines", a->lines, "Start with the last N entries")->capture_default_str();
+  tail->add_option("-n,--lines", a->lines, "Start with the last N entries")->transform(WholeNumber())->capture_default_str();
   tail->add_flag("-f,--follow", a->follow, "Go on with every entry that is appended");
   tail->add_flag("--raw", a->raw, "Bodies only");
-  tail->add_option("--count", a->count, "With -f: end after so many entries");
+  tail->add_option("--count", a->count, "With -f: end after so many entries")->transform(WholeNumber());
   tail->callback([&session, a] { session.action = [&session, a] { return Tail(session, *a); }; });
 }
 
@@ -350,7 +351,7 @@ void AddChain(CLI::App& app, Session& session) {
       "  coffer chain append log --position 7 x     only if the chain has 7 entries; safe to repeat");
   add->add_option("chain", append->chain, kChainHelp)->required();
   add->add_option("body", append->bodies, "Bodies; without any, lines of standard input");
-  add->add_option("--position", append->position, "Append here or not at all");
+  add->add_option("--position", append->position, "Append here or not at all")->transform(WholeNumber());
   add->callback([&session, append] { session.action = [&session, append] { return Append(session, *append); }; });
   AddChainRead(*cmd, session);
   auto names = std::make_shared<std::vector<std::string>>();

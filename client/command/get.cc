@@ -13,6 +13,7 @@
 #include "client/command/fetch_tree.h"
 #include "client/command/progress.h"
 #include "client/command/registry.h"
+#include "client/command/whole_number.h"
 #include "cluster/sha256.h"
 
 namespace coffer::command {
@@ -191,8 +192,9 @@ void AddGet(CLI::App& app, Session& session) {
   cmd->add_option("id", a->id, "64 hexadecimal digits, as printed by put")->required();
   cmd->add_option("-O,--to", a->output, "Path of the file or folder to write");
   cmd->add_flag("--raw", a->raw, "Do not follow lists of pieces");
-  cmd->add_option("--offset", a->offset, "With --raw: the first byte wanted");
-  cmd->add_option("--length", a->length, "With --raw: how many bytes at most; 0 means to the end");
+  cmd->add_option("--offset", a->offset, "With --raw: the first byte wanted")->transform(WholeNumber());
+  cmd->add_option("--length", a->length, "With --raw: how many bytes at most; 0 means to the end")
+      ->transform(WholeNumber());
   cmd->callback([&session, a] { session.action = [&session, a] { return Get(session, *a); }; });
 }
 

@@ -59,6 +59,36 @@ TEST_CASE("mistakes at the keyboard") {
   says({"status", "--router", ","}, "no router");
   says({"status", "--timeout", "soon"}, "\"soon\" is not a time");
   says({"status", "--tls-cert", "x.pem"}, "belong together");
+  // Numbers: no sign, nothing that would be cut, nothing but digits.
+  const std::string id(64, '7');
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"get", id, "--raw", "--offset"},
+           {"get", id, "--raw", "--length"},
+           {"chain", "read", "x", "--first"},
+           {"chain", "read", "x", "--last"},
+           {"chain", "read", "x", "--from"},
+           {"chain", "read", "x", "--to"},
+           {"chain", "tail", "x", "--lines"},
+           {"chain", "tail", "x", "--count"},
+           {"chain", "append", "x", "y", "--position"},
+           {"bench", "--key-count"},
+           {"bench", "--chains"},
+           {"bench", "--last"},
+           {"bench", "--in-flight"},
+           {"bench", "--clients"},
+           {"bench", "--seed"},
+       }) {
+    const auto with = [&](const std::string& number) {
+      std::vector<std::string> all = arguments;
+      all.push_back(number);
+      return all;
+    };
+    says(with("-1"), arguments.back() + ": \"-1\" is not a whole number of ");
+    says(with("-99999999999999999999"), "is not a whole number of ");
+    says(with("1x"), "\"1x\" is not a whole number of ");
+    says(with("99999999999999999999"), "\"99999999999999999999\" is too large");
+  }
+  says({"chain", "read", "x", "--first", "0"}, "--first: \"0\" is not a whole number of 1 or more");
   says({}, "Examples:");
   CHECK(Closest("sattus", {"status", "nodes"}) == "status");
   CHECK(Closest("q", {"status", "nodes"}).empty());
