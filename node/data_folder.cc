@@ -119,9 +119,14 @@ std::string DataFolder::WhyNotOurs(const std::string& path) {
 
 // A new folder must hold nothing that is not ours, lest a wrong path cost someone his files. Before anything is made in it.
 DataFolder::Problem DataFolder::CheckOurs() {
-  if (::mkdir(options_.path.c_str(), 0750) != 0 && errno != EEXIST) {
-    return Explain(FileError("creating", options_.path, errno).what, errno);
+  int made = ::mkdir(options_.path.c_str(), 0750) == 0 ? 0 : errno;
+  struct stat there;
+  if (made == EEXIST && ::stat(options_.path.c_str(), &there) == 0) made = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;
+  if (made == ENOENT || made == ENOTDIR) {
+    return {Error::kNoFolder, FileError("creating", options_.path, made).what +
+                                  ". Nothing was changed. Make the folder that it is to be in, or name another data folder."};
   }
+  if (made != 0 && made != EEXIST) return Explain(FileError("creating", options_.path, made).what, made);
   if (Exists(File("format")) || Exists(File("identity"))) return {};
   static const std::set<std::string> kKnown = {"lock",       "format",      "identity",      "agreement-a", "agreement-b",
                                                "store",      "members",     "quarantine",    "failed",      "retired-ids",

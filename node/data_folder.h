@@ -62,6 +62,7 @@ class DataFolder {
     kNone,
     kInUse,    // another process runs on it
     kNotOurs,  // a folder with other things in it
+    kNoFolder,  // a path where none can be
     kNewer,    // of a newer version
     kPermission,
     kReadOnly,

@@ -43,6 +43,16 @@ link::Keyring ReadSecrets(const std::string& path) {
   }
 }
 
+bool SecretIsThere(const std::string& path) {
+  std::error_code unknown;
+  const bool there = std::filesystem::exists(path, unknown);
+  if (unknown) {
+    throw std::runtime_error("can't look for the cluster's secret in " + path + ": " + unknown.message() +
+                             ". Nothing was changed. Give its folder and everything in it to the user cofferd runs as");
+  }
+  return there;
+}
+
 link::Keyring NewSecret() {
   std::array<unsigned char, 32> random;
   if (RAND_bytes(random.data(), random.size()) != 1) throw std::runtime_error("the system gives no random bytes");

@@ -9,6 +9,8 @@ namespace coffer::server {
 
 // One secret a line, as Keyring::Parse. Throws std::runtime_error, which never quotes the content.
 link::Keyring ReadSecrets(const std::string& path);
+// Whether there is such a file. Throws std::runtime_error where that can't be known: in a folder that may not be entered.
+bool SecretIsThere(const std::string& path);
 // 256 random bits in hexadecimal. Throws std::runtime_error.
 link::Keyring NewSecret();
 

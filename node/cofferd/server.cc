@@ -1,7 +1,6 @@
 #include "node/cofferd/server.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <stdexcept>
 
 #include "node/cofferd/formation.h"
@@ -110,7 +109,7 @@ link::Keyring Server::Secrets() const {
 link::Keyring Server::LoadSecrets() {
   const std::string path = config_.SecretPath();
   const bool by_token = !config_.join_token_file.empty();
-  if (std::filesystem::exists(path)) {
+  if (SecretIsThere(path)) {
     if (IsExposed(path)) {
       log_.Warning("others than its owner may read the cluster's secret; chmod 600 it", {{"file", path}});
     }
@@ -157,7 +156,7 @@ link::Keyring Server::FetchSecrets() {
 // Only once the data folder is known to be ours, and before anything is formed that could not be joined without it.
 void Server::KeepSecrets(const link::Keyring& keyring) {
   const std::string path = config_.SecretPath();
-  if (std::filesystem::exists(path)) return;
+  if (SecretIsThere(path)) return;
   NewSecretFile(path).Keep(keyring);
   log_.Info("made the cluster's secret; members that join later need a copy of this file, or a join token", {{"file", path}});
 }

@@ -97,6 +97,18 @@ class Settings(ClusterTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertRegex(done.stderr.lower(), "read-only|permission")
 
+    def test_a_folder_that_may_not_be_entered(self):
+        node = self.cluster(nodes=1)["node-1"]
+        node.data.mkdir(mode=0o000)
+        self.addCleanup(node.data.chmod, 0o700)
+        # Root enters every folder by two of its rights.
+        wrapped = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"] * (os.getuid() == 0)
+        done = subprocess.run(wrapped + [str(BIN / "cofferd"), "--data", str(node.data), "--listen", node.settings["listen"], "--public-listen",
+                                         "none", "--role", "node", "--metrics-listen", "none"],
+                              capture_output=True, text=True, timeout=20, env=environment())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"can't look for the cluster's secret in {node.data}/secret: Permission denied. Nothing was changed.", done.stderr)
+
 
 class Strangers(ClusterTest):
     def test_wrong_secret(self):

@@ -280,6 +280,18 @@ TEST_CASE("data folder: somebody's files and a newer version's are left alone", 
     std::filesystem::create_directories(f.path + "/lost+found");
     CHECK(f.TryOpen().folder);
   }
+  SECTION("a file, and what would be in one or in a folder that is not there") {
+    std::ofstream(f.path) << "chapter 1";
+    for (const char* below : {"", "/data", "-of-another/data"}) {
+      Fixture at;
+      at.path = f.path + below;
+      INFO(at.path);
+      const auto opened = at.TryOpen();
+      CHECK(opened.error == Error::kNoFolder);
+      CHECK(opened.message.find("Nothing was changed. Make the folder") != std::string::npos);
+    }
+    CHECK(std::filesystem::file_size(f.path) == 9);
+  }
   SECTION("a newer version's") {
     f.Open();
     std::ofstream(f.path + "/format") << "coffer data folder 2\n";
