@@ -90,6 +90,12 @@ class Documents(ClusterTest):
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
                 self.assertTrue((document.parent / target).exists(), f"{document.name}: {target}")
 
+    def test_the_index_has_every_document(self):
+        index = (ROOT / "docs/README.md").read_text()
+        for document in ROOT.glob("docs/*.md"):
+            if document.name != "README.md":
+                self.assertIn(f"]({document.name})", index)
+
     def test_tests_named_in_documents_exist(self):
         """Of docs/guarantees.md the last column, of docs/testing.md the column "tests" of every table that has one."""
         named = 0
