@@ -199,6 +199,7 @@ int ShowHead(Session& session, const std::vector<std::string>& names, bool local
                            .dump()
                     << "\n";
     } else {
+      if (names.size() > 1) session.out() << names[i] << "  ";
       session.out() << "length " << heads[i].length << "  hash " << Hex(heads[i].hash.view()) << "\n";
     }
   }

@@ -330,7 +330,10 @@ TEST_CASE("chains") {
   // A name is its SHA-256, an id is itself.
   CHECK(shell.Run({"chain", "read", HexOf("log"), "--first", "1"}).out == "0  one\n");
   CHECK(shell.Run({"chain", "head", "log"}).out.rfind("length 6  hash ", 0) == 0);
-  CHECK(shell.Run({"chain", "head", "log", "none"}).code == kExitNotFound);
+  const Ran heads = shell.Run({"chain", "head", "log", "none"});
+  CHECK(heads.code == kExitNotFound);
+  CHECK(heads.out.rfind("log  length 6  hash ", 0) == 0);
+  CHECK(heads.out.find("\nnone  length 0  hash ") != std::string::npos);
   CHECK(shell.Run({"chain", "read", "none"}).code == kExitNotFound);
   CHECK(shell.Run({"chain", "tail", "none"}).code == kExitNotFound);
   shell.input = "";
