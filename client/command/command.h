@@ -71,6 +71,8 @@ class Session {
   std::function<int()> action;
 
   std::ostream& out() { return terminal_.out; }
+  // Throws if something that was printed could not be written, to a full disk for instance.
+  void CheckOutput();
   std::ostream& err() { return terminal_.err; }
   std::istream& in() { return terminal_.in; }
   const Terminal& terminal() const { return terminal_; }

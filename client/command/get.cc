@@ -29,6 +29,9 @@ class NewFile {
       : path_(std::move(path)), part_(path_.string() + ".coffer-part"), replace_(replace) {
     if (!replace_ && fs::exists(fs::symlink_status(path_)))
       throw CommandError(kExitFailure, path_.string() + " exists already");
+    // A device, as /dev/null, would be gone, and a file in its place.
+    if (std::error_code none; fs::exists(path_, none) && !fs::is_regular_file(path_, none))
+      throw CommandError(kExitFailure, path_.string() + " is no file; without -O the content goes to standard output");
     unlink(part_.c_str());
     fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd_ < 0) throw CommandError(kExitFailure, "can't write " + part_.string() + ": " + std::strerror(errno));
@@ -137,7 +140,10 @@ int GetTree(Session& session, const Manifest& m, const std::string& output) {
     }
     WriteWholeDirectory(session, m, output, progress);
   } else if (output.empty()) {
-    FetchPieces(session, m, [&](const std::string& piece) { session.out() << piece; });
+    FetchPieces(session, m, [&](const std::string& piece) {
+      session.out() << piece;
+      session.CheckOutput();
+    });
   } else {
     WriteFile(session, m, output, true, progress);
   }
@@ -168,7 +174,6 @@ int Get(Session& session, const GetArguments& a) {
   if (!a.raw && LooksLikeManifest(got.data)) return GetTree(session, OpenManifest(session, id, got.data), output);
   if (output.empty()) {
     session.out() << got.data;
-    if (!session.out()) throw CommandError(kExitFailure, "can't write to standard output");
     return kExitOk;
   }
   if (fs::is_directory(output)) throw UsageError(output + " is a folder: give the path of a file");

@@ -203,6 +203,7 @@ int Run(const std::vector<std::string>& arguments, Terminal& terminal) {
     const int parsed = Parse(app, session, arguments, terminal);
     const int code = parsed >= 0 ? parsed : session.action();
     terminal.out.flush();
+    session.CheckOutput();
     return code;
   } catch (const CommandError& e) {
     std::string text = e.what();

@@ -61,6 +61,10 @@ client::Client& Session::client(bool patient) {
   return *client_;
 }
 
+void Session::CheckOutput() {
+  if (!out()) throw CommandError(kExitFailure, "can't write to standard output; what was printed is not whole");
+}
+
 bool Session::Confirm(const std::string& question) {
   if (!terminal_.in_is_tty) throw UsageError("there is no terminal to ask at: add --yes if you are sure");
   err() << question << " [y/N] " << std::flush;

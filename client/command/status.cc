@@ -8,6 +8,7 @@
 #include "client/command/json.h"
 #include "client/command/registry.h"
 #include "client/command/status_screen.h"
+#include "client/command/whole_number.h"
 #include "client/messages.h"
 
 namespace coffer::command {
@@ -40,10 +41,10 @@ std::string Essence(const v1::Status& s) {
   return out;
 }
 
-int Watch(Session& session, int count) {
+int Watch(Session& session, std::uint64_t count) {
   const bool live = session.terminal().out_is_tty && !session.json();
   std::string essence;
-  int shown = 0;
+  std::uint64_t shown = 0;
   int code = kExitOk;
   if (live) session.out() << "\033[2J";
   FollowStatus(session, session.timeout(), [&](const v1::Status& s) {
@@ -127,9 +128,9 @@ void AddStatus(CLI::App& app, Session& session) {
       "  coffer status --watch        live screen; one plain snapshot per change when piped\n"
       "  coffer status -w -o json     one JSON object per line, at least one a second");
   auto watch = std::make_shared<bool>(false);
-  auto count = std::make_shared<int>(0);
+  auto count = std::make_shared<std::uint64_t>(0);
   cmd->add_flag("-w,--watch", *watch, "Follow the status live");
-  cmd->add_option("--count", *count, "With --watch: end after so many screens")->check(CLI::NonNegativeNumber);
+  cmd->add_option("--count", *count, "With --watch: end after so many screens")->transform(WholeNumber());
   cmd->callback([&session, watch, count] {
     session.action = [&session, watch, count] {
       if (*watch) return Watch(session, *count);

@@ -302,6 +302,19 @@ TEST_CASE("what can't be done is said with its code") {
   CHECK(unknown.out.empty());
 }
 
+TEST_CASE("a device or a pipe is not replaced by a file") {
+  Shell shell;
+  ScratchFolder folder;
+  WriteFile(folder / "a", "one");
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  REQUIRE(shell.Run({"put", folder / "a"}).code == kExitOk);
+  const Ran get = shell.Run({"get", HexOf("one"), "-O", folder / "pipe"});
+  CHECK(get.code == kExitFailure);
+  CHECK(get.err.find("is no file; without -O the content goes to standard output") != std::string::npos);
+  CHECK(fs::is_fifo(folder / "pipe"));
+  CHECK_FALSE(fs::exists(folder / "pipe.coffer-part"));
+}
+
 TEST_CASE("a chunk over the limit names the limit") {
   Shell shell;
   ScratchFolder folder;

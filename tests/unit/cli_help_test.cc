@@ -77,6 +77,7 @@ TEST_CASE("mistakes at the keyboard") {
            {"bench", "--in-flight"},
            {"bench", "--clients"},
            {"bench", "--seed"},
+           {"status", "--watch", "--count"},
        }) {
     const auto with = [&](const std::string& number) {
       std::vector<std::string> all = arguments;
@@ -114,6 +115,17 @@ TEST_CASE("help, version, options after the command") {
   CHECK(shell.Run({"status"}).out[0] == '{');
   shell.environment["COFFER_OUTPUT"] = "xml";
   CHECK(shell.Run({"status"}).code == kExitUsage);
+}
+
+TEST_CASE("what can't be printed fails the command") {
+  Shell shell;
+  shell.cluster->status.set_verdict(v1::VERDICT_HEALTHY);
+  shell.out_is_full = true;
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"status"}, {"explain"}, {"--help"}}) {
+    const Ran r = shell.Run(arguments);
+    CHECK(r.code == kExitFailure);
+    CHECK(r.err == "coffer: can't write to standard output; what was printed is not whole\n");
+  }
 }
 
 TEST_CASE("the other name of the routers' variable, unless it is cofferd's switch") {

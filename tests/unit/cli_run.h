@@ -53,6 +53,7 @@ struct Shell {
   bool in_is_tty = false;
   bool out_is_tty = false;
   bool err_is_tty = false;
+  bool out_is_full = false;
 
   Shell() {
     environment["COFFER_ROUTERS"] = router->address();
@@ -62,6 +63,7 @@ struct Shell {
   Ran Run(const std::vector<std::string>& arguments) {
     std::istringstream in(input);
     std::ostringstream out;
+    if (out_is_full) out.setstate(std::ios::badbit);
     std::ostringstream err;
     command::Terminal terminal{in, out, err};
     terminal.in_is_tty = in_is_tty;
