@@ -31,6 +31,14 @@ void Advance(std::vector<struct iovec>* rest, std::size_t* first, std::size_t do
 
 }  // namespace
 
+// Whoever reads takes the values in any order, and of those beside each other often only some: a node that fills another sends those that it
+// leads. What the kernel read ahead was as much again as what was wanted, from the disk and in the page cache. It only costs that where the
+// advice is refused.
+SegmentFile::SegmentFile(DiskEnv* env, std::string path, int fd, std::uint64_t size)
+    : env_(env), path_(std::move(path)), fd_(fd), size_(size) {
+  (void)::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);
+}
+
 leveldb::Status SegmentFile::Create(DiskEnv* env, const std::string& path, std::uint64_t size,
                                     std::shared_ptr<SegmentFile>* out) {
   if (auto status = env->Check(); !status.ok()) return status;
@@ -153,6 +161,10 @@ leveldb::Status SegmentFile::Read(std::uint64_t offset, char* head, std::size_t 
     offset += static_cast<std::uint64_t>(n);
   }
   return leveldb::Status::OK();
+}
+
+void SegmentFile::Expect(std::uint64_t offset, std::uint64_t size) const {
+  (void)::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
 }
 
 leveldb::Status SegmentFile::Rename(const std::string& path, std::shared_ptr<SegmentFile>* out) const {

@@ -40,8 +40,10 @@ class SegmentFile {
   // Lets go of what WriteDirect holds open.
   void EndDirect();
   leveldb::Status Sync();
-  // Reads `head_size` and then `size` bytes from `offset` on. NotFound: the file is shorter.
+  // Reads `head_size` and then `size` bytes from `offset` on, and no more from the disk. NotFound: the file is shorter.
   leveldb::Status Read(std::uint64_t offset, char* head, std::size_t head_size, char* bytes, std::size_t size) const;
+  // So much from `offset` on is read soon, in order: from now on the disk fetches it, as far as it is there.
+  void Expect(std::uint64_t offset, std::uint64_t size) const;
   // The same file under another name, durably; what is in it stays. Those who hold this one may read on, and will find other
   // bytes once the new one is written.
   leveldb::Status Rename(const std::string& path, std::shared_ptr<SegmentFile>* out) const;
@@ -49,8 +51,7 @@ class SegmentFile {
   leveldb::Status Remove() const;
 
  private:
-  SegmentFile(DiskEnv* env, std::string path, int fd, std::uint64_t size)
-      : env_(env), path_(std::move(path)), fd_(fd), size_(size) {}
+  SegmentFile(DiskEnv* env, std::string path, int fd, std::uint64_t size);
   leveldb::Status Allocate();
 
   DiskEnv* const env_;

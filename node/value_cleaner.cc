@@ -76,7 +76,12 @@ bool ValueCleaner::Clean(std::uint64_t segment) {
 
 bool ValueCleaner::Walk(std::uint64_t segment, const std::function<bool(ValueMove)>& visit) const {
   bool whole = true;
+  std::uint64_t expected = 0;
   for (std::uint64_t offset = 0;;) {
+    if (offset >= expected) {
+      values_->Expect(segment, offset, kBytesAtOnce);
+      expected = offset + kBytesAtOnce;
+    }
     std::optional<LoggedValue> logged;
     if (values_->Next(segment, offset, &logged) != ReadOutcome::kFound) return false;
     if (!logged) return whole;

@@ -305,6 +305,10 @@ ReadOutcome ValueLog::Next(std::uint64_t segment, std::uint64_t offset, std::opt
   return ReadOutcome::kFound;
 }
 
+void ValueLog::Expect(std::uint64_t segment, std::uint64_t offset, std::uint64_t size) const {
+  if (const auto file = FileOf(segment)) file->Expect(offset, size);
+}
+
 ValueLog::Counts ValueLog::counts() const {
   MutexLock lock(mutex_);
   Counts counts;

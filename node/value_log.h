@@ -75,6 +75,8 @@ class ValueLog {
   // The record of the segment at `offset`, without its value; nothing at the end. kDamaged: it does not verify, so where the
   // next one begins is not known.
   ReadOutcome Next(std::uint64_t segment, std::uint64_t offset, std::optional<LoggedValue>* found) const;
+  // For one who goes through a segment: the disk fetches the next `size` bytes from now on, which it does not do by itself.
+  void Expect(std::uint64_t segment, std::uint64_t offset, std::uint64_t size) const;
 
   struct Counts {
     std::uint64_t segments = 0;       // with values
