@@ -36,6 +36,7 @@ void LearnerResync::OnRole(const NodeId& primary, const wire::LearnerRole& role)
     it = jobs_.find(role.partition());
   }
   it->second.history = role.history();
+  if (role.history() && !it->second.begun) unbegun_.insert(role.partition());
 }
 
 LearnerResync::Job* LearnerResync::Going(PartitionId partition) {
@@ -55,6 +56,8 @@ void LearnerResync::End(PartitionId partition) {
   const auto it = jobs_.find(partition);
   if (it == jobs_.end()) return;
   NothingAsked(it->second);
+  LeavePlace(it->second);
+  unbegun_.erase(partition);
   jobs_.erase(it);
 }
 
@@ -64,31 +67,39 @@ void LearnerResync::NothingAsked(Job& job) {
   job.call = 0;
 }
 
-bool LearnerResync::WindowFull(const NodeId& source) {
-  const Source& s = sources_[source];
-  return writing_ + s.asked >= s.window.bytes();
+void LearnerResync::LeavePlace(Job& job) {
+  if (job.place > 0) sources_[job.primary].waiting.erase(std::exchange(job.place, 0));
+}
+
+LearnerResync::Source* LearnerResync::FirstWithRoom() {
+  Source* first = nullptr;
+  for (auto& [id, source] : sources_) {
+    if (source.waiting.empty() || Full(source)) continue;
+    if (!first || source.waiting.begin()->first < first->waiting.begin()->first) first = &source;
+  }
+  return first;
 }
 
 void LearnerResync::AskWaiting() {
-  for (std::size_t left = waiting_.size(); left > 0 && writing_ < FillWindow::kMost; --left) {
-    const PartitionId partition = waiting_.front();
-    waiting_.pop_front();
-    const auto it = jobs_.find(partition);
-    if (it == jobs_.end() || !std::exchange(it->second.waits, false)) continue;
+  while (writing_ < FillWindow::kMost) {
+    const Source* const source = FirstWithRoom();
+    if (!source) return;
+    const PartitionId partition = source->waiting.begin()->second;
+    LeavePlace(jobs_.at(partition));
     if (Job* const job = Going(partition)) Continue(partition, *job);
   }
 }
 
 void LearnerResync::BeginNext(PartitionId partition) {
-  for (auto it = jobs_.upper_bound(partition); it != jobs_.end(); ++it) {
-    if (!it->second.begun && Going(it->first)) return Continue(it->first, it->second);
+  for (auto it = unbegun_.upper_bound(partition); it != unbegun_.end(); ++it) {
+    if (Job* const job = Going(*it)) return Continue(*it, *job);
   }
 }
 
 void LearnerResync::VisitQueues(const QueueVisitor& visit) const {
   const std::uint64_t partitions = ctx_.layout ? ctx_.layout->partition_count() : 0;
   visit({"partitions to be filled", jobs_.size(), partitions});
-  visit({"partitions that wait for room in the window", waiting_.size(), 2 * partitions});  // with some that wait no more
+  visit({"partitions that have not begun", unbegun_.size(), partitions});
   visit({"partitions with batches under way", unsettled_.size(), partitions});
   for (const auto& [partition, job] : jobs_) {
     visit({"ranges that differ", job.todo.size(), kRangesPerAnswer});
@@ -96,13 +107,20 @@ void LearnerResync::VisitQueues(const QueueVisitor& visit) const {
   }
   // A fetch is begun while there is any room in its source's window.
   std::uint64_t asked = writing_;
-  for (const auto& [id, source] : sources_) asked += source.asked;
+  for (const auto& [id, source] : sources_) {
+    asked += source.asked;
+    visit({"partitions that wait for room in the window", source.waiting.size(), partitions});
+  }
   const std::uint64_t fetch = ctx_.layout ? std::max(kBytesPerFetch, ctx_.layout->settings.chunk_limit_bytes) : 0;
   visit({"bytes asked for and not durable", asked, (sources_.size() + 1) * (FillWindow::kMost + fetch)});
 }
 
 void LearnerResync::OnLinkDown(const NodeId& peer) {
-  std::erase_if(jobs_, [&](const auto& e) { return e.second.primary == peer; });
+  std::erase_if(jobs_, [&](const auto& e) {
+    if (e.second.primary != peer) return false;
+    unbegun_.erase(e.first);
+    return true;
+  });
   sources_.erase(peer);
   tally_.OnLinkDown(peer);
 }
@@ -140,7 +158,7 @@ void LearnerResync::Tick() {
 
 // One step of a job that goes on: whatever comes next and is not waiting for an answer. `started`: an answer is awaited.
 void LearnerResync::Continue(PartitionId partition, Job& job) {
-  job.begun = true;
+  if (!std::exchange(job.begun, true)) unbegun_.erase(partition);
   if (job.ranges || job.listing) return OnAdvanced(partition);
   if (job.started) return;
   if (!job.fetch.empty()) return AskFetch(partition, job);
@@ -192,10 +210,14 @@ void LearnerResync::AskFetch(PartitionId partition, Job& job) {
     RULE("S10 paced");
     return;
   }
-  if (WindowFull(job.primary)) {
-    if (!std::exchange(job.waits, true)) waiting_.push_back(partition);
+  Source& source = sources_[job.primary];
+  if (Full(source)) {
+    if (job.place > 0) return;
+    job.place = ++last_place_;
+    source.waiting.emplace(job.place, partition);
     return;
   }
+  LeavePlace(job);
   wire::Peer message;
   auto* ask = message.mutable_fetch_request();
   ask->set_partition(partition);
@@ -211,7 +233,7 @@ void LearnerResync::AskFetch(PartitionId partition, Job& job) {
   budget_ -= static_cast<double>(bytes);
   job.call = next_call_++;
   job.asked_bytes = bytes;
-  sources_[job.primary].asked += bytes;
+  source.asked += bytes;
   ask->set_call(job.call);
   job.started = true;
   job.asked = ctx_.now;

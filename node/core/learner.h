@@ -71,7 +71,7 @@ class LearnerResync {
     std::uint64_t call = 0;                  // fetch under way; 0: none
     std::uint64_t asked_bytes = 0;           // of it
     bool begun = false;
-    bool waits = false;                      // for room in the window
+    std::uint64_t place = 0;                 // among those that wait for room in their source's window; 0: it does not
     Instant asked{};
   };
 
@@ -94,9 +94,8 @@ class LearnerResync {
   void End(PartitionId partition);
   // What was asked for came, or is not waited for any more.
   void NothingAsked(Job& job);
-  bool WindowFull(const NodeId& source);
-  // Asks for those that waited for room in the window.
-  void AskWaiting();
+  // It waits for room no longer.
+  void LeavePlace(Job& job);
   // One partition is done: the next one behind it begins.
   void BeginNext(PartitionId partition);
   // False: it does not verify, or the disk here gave up, and was said to. `value` may be null.
@@ -121,10 +120,17 @@ class LearnerResync {
   struct Source {
     FillWindow window;
     std::uint64_t asked = 0;
+    std::map<std::uint64_t, PartitionId> waiting;  // for room in it, by place
   };
+  bool Full(const Source& source) const { return writing_ + source.asked >= source.window.bytes(); }
+  // Of all that wait for room and whose source has some, the first. A look at each source, however many wait.
+  Source* FirstWithRoom();
+  // Asks for those that waited for room in the window.
+  void AskWaiting();
   std::map<NodeId, Source> sources_;
   std::uint64_t writing_ = 0;
-  std::deque<PartitionId> waiting_;              // for room in it
+  std::uint64_t last_place_ = 0;
+  std::set<PartitionId> unbegun_;                // jobs that have not begun, and whose history may be asked for
   std::map<PartitionId, std::size_t> unsettled_; // batches on their way to the disk
   Instant refilled_{};
   ResyncTally tally_{ctx_};

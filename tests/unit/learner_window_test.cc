@@ -26,7 +26,7 @@ const NodeId kTwo = NodeId::Must("source-two-16byt");
 // A learner, and sources that the test speaks for. What it writes is durable when the test says so.
 class Filling {
  public:
-  Filling() : ctx_(LearnerConfig(), store_, 1), learner_(ctx_, [](PartitionId, std::uint64_t) { return true; }) {
+  Filling() : ctx_(LearnerConfig(), store_, 1), learner_(ctx_, [this](PartitionId, std::uint64_t) { return ++looks > 0; }) {
     for (int i = 0; i < kChunks; ++i) keys_.push_back(EncodeKey(ChunkAt(static_cast<char>('a' + i))));
   }
 
@@ -95,6 +95,14 @@ class Filling {
   }
   std::uint64_t window() const { return coming_ + writing_; }
   std::size_t fetches() const { return fetches_.size(); }
+  // The partitions of those from one source, in the order in which they were asked for.
+  std::vector<PartitionId> asked_of(const NodeId& source) const {
+    std::vector<PartitionId> all;
+    for (const auto& [to, fetch] : fetches_) {
+      if (to == source) all.push_back(fetch.partition());
+    }
+    return all;
+  }
   std::size_t done() const { return done_.size(); }
   std::size_t partitions() const { return partitions_; }
   bool Holds(PartitionId partition) const {
@@ -114,6 +122,7 @@ class Filling {
     AnswerQuestions();
   }
 
+  std::size_t looks = 0;                        // at a partition, whether it goes on
   std::set<NodeId> silent;
   std::set<PartitionId> small;                  // those of one chunk
   bool only_small = false;                      // are answered
@@ -221,6 +230,37 @@ TEST_CASE("room in the window is used at once, and the partition behind one that
     if (!f.AnswerFetch() && !f.Sync()) break;
   }
   CHECK(f.done() == f.partitions());
+}
+
+TEST_CASE("what came is looked at, not all that wait for room or for their turn") {
+  Filling f;
+  for (PartitionId p = 0; p < 1000; ++p) f.Learn(kOne, p);
+  f.Tick();
+  f.AnswerQuestions();
+  f.looks = 0;
+  std::size_t came = 0;
+  for (; f.done() < f.partitions(); f.AnswerQuestions()) {
+    if (f.AnswerFetch()) ++came;
+    else REQUIRE(f.Sync());
+  }
+  CHECK(came >= 2 * f.partitions());  // two fetches each
+  CHECK(f.looks < 10 * came);
+}
+
+TEST_CASE("those that wait for room at one source keep their turn while another has room") {
+  Filling f;
+  for (PartitionId p = 0; p < 60; ++p) f.Learn(p < 30 ? kOne : kTwo, p);
+  f.Tick();
+  f.AnswerQuestions();
+  const std::vector<PartitionId> before = f.asked_of(kOne);
+  f.Serve(kTwo);
+  CHECK(f.asked_of(kOne) == before);
+  f.Serve(kOne);
+  const std::vector<PartitionId> after = f.asked_of(kOne);
+  // Beside those that were asked before and go on, the first that waited.
+  const auto next = std::find_if(after.begin(), after.end(), [&](PartitionId p) { return p > before.back(); });
+  REQUIRE(next != after.end());
+  CHECK(*next == before.back() + 1);
 }
 
 TEST_CASE("a source that keeps silent holds up nobody else") {
