@@ -12,6 +12,17 @@
 #include "node/core/write_keys.h"
 
 namespace coffer::node {
+namespace {
+
+// A value is not hashed here, as none is that arrives live: its source's store has verified that it is the one of this key and this hash, and
+// the checksum that came along says that key, header and value are what that store gave. A build before this sends none.
+bool FetchedVerifies(PartitionId partition, const wire::FetchedRecord& record, const RecordKey& key, const RecordHeader& header, std::string_view value) {
+  if (!record.has_checksum()) return RecordVerifies(key, header, value);
+  if (value.size() != (KeepsValue(key, header) ? header.size : 0)) return false;
+  return record.checksum() == FetchedChecksum(partition, record.key(), record.header(), value);
+}
+
+}  // namespace
 
 // What is here of a log that was given up, from beyond where the primary's was when it looked. Its like there bears the stamp of another write:
 // with ours, readers would not be shown it until our log had come so far (R5.3).
@@ -160,7 +171,7 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
   const auto key = DecodeKey(record.key());
   auto header = DecodeHeader(record.header());
   const std::string of = " of partition " + std::to_string(partition);
-  if (!key || !header || !value || !RecordVerifies(*key, *header, *value)) {
+  if (!key || !header || !value || !FetchedVerifies(partition, record, *key, *header, *value)) {
     tally_.SetError("a record" + of + " from " + ctx_.NameOf(job.primary) + " does not verify");
     return false;
   }
@@ -171,9 +182,8 @@ bool LearnerResync::Accept(PartitionId partition, Job& job, const wire::FetchedR
   }
   if (*superseded) return true;
   if (MayBePurged(partition, job, *key)) job.doubted = ctx_.Replica(partition).last().value;
-  const bool mark = header->value_gone || key->kind == RecordKind::kZoneDrop || key->kind == RecordKind::kChainDelete;
   ctx_.Replica(partition).NoteRecord(*key, *header);
-  batch->changes.push_back(StoreBatch::PutRecord{partition, *key, *header, mark ? nullptr : value});
+  batch->changes.push_back(StoreBatch::PutRecord{partition, *key, *header, KeepsValue(*key, *header) ? value : nullptr});
   return true;
 }
 

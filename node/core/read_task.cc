@@ -6,6 +6,7 @@
 #include "cluster/sha256.h"
 #include "node/core/entry_pack.h"
 #include "node/core/merge_rule.h"
+#include "node/core/record_check.h"
 #include "node/core/refusal.h"
 #include "cluster/planted_bug.h"
 
@@ -333,6 +334,7 @@ class Reader {
       record->mutable_stamp()->set_boot(header.stamp.boot.value);
       record->mutable_stamp()->set_seq(header.stamp.seq.value);
       if (!value) value = std::make_shared<const std::string>();
+      record->set_checksum(FetchedChecksum(fetch.partition(), bytes, record->header(), *value));
       result_.bytes_read += value->size();
       result_.answer.bodies.push_back(std::move(value));
     }

@@ -2,6 +2,7 @@
 // nor for what it was before (S5, S6).
 #include <string>
 
+#include "node/core/record_check.h"
 #include "unit/learning.h"
 
 namespace coffer::node {
@@ -123,6 +124,40 @@ TEST_CASE("S5: a record that does not verify, and may have been written since it
   if (!told) l.OfferOneRecord(first, later, later);
   CHECK(l.fetching());
   CHECK(l.Finds(key) == (listed ? ReadOutcome::kDamaged : ReadOutcome::kAbsent));
+}
+
+TEST_CASE("S8: a fetched record is taken as its source's store gave it, or as its hash says where the source sends no checksum") {
+  const std::string value = "fetched", other = "fetch'd";
+  const RecordKey key = ChunkAt('a');
+  const RecordHeader header{.stamp = {Term(1), Boot(1), Seq{}}, .hash = Sha256({value}), .size = value.size()};
+  const auto sum_of = [](const RecordKey& k, const RecordHeader& h, const std::string& v) {
+    return FetchedChecksum(kPartition, EncodeKey(k), EncodeHeader(h), v);
+  };
+  bool taken = false;
+  Learning l;
+  l.Wait();
+  l.OfferOneRecord(EncodeKey(key));
+  REQUIRE(l.fetching());
+  SECTION("as it is, with a checksum") {
+    taken = true;
+    l.AnswerFound(key, header, value, sum_of(key, header, value));
+  }
+  SECTION("as it is, without one") {
+    taken = true;
+    l.AnswerFound(key, header, value);
+  }
+  SECTION("with another's value") { l.AnswerFound(key, header, other, sum_of(key, header, value)); }
+  SECTION("with another's value, without a checksum") { l.AnswerFound(key, header, other); }
+  SECTION("with another's header") {
+    RecordHeader later = header;
+    later.stamp.seq = Seq(1);
+    l.AnswerFound(key, header, value, sum_of(key, later, value));
+  }
+  SECTION("under another's key") { l.AnswerFound(key, header, value, sum_of(ChunkAt('b'), header, value)); }
+  SECTION("of another length than it says") { l.AnswerFound(key, header, value + "!", sum_of(key, header, value + "!")); }
+  CHECK(l.Held(key).has_value() == taken);
+  CHECK(l.done() == taken);
+  CHECK(l.error().empty() == taken);
 }
 
 }  // namespace

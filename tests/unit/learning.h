@@ -87,11 +87,12 @@ class Learning {
     gone.set_key(key);
     Answer(gone, as_of, {});
   }
-  void AnswerFound(const RecordKey& key, const RecordHeader& header, const std::string& value) {
+  void AnswerFound(const RecordKey& key, const RecordHeader& header, const std::string& value, std::optional<std::uint32_t> checksum = {}) {
     wire::FetchedRecord found;
     found.set_key(EncodeKey(key));
     found.set_header(EncodeHeader(header));
     found.set_found(true);
+    if (checksum) found.set_checksum(*checksum);
     Answer(found, Seq{}, {std::make_shared<const std::string>(value)});
   }
   // A live write puts this.

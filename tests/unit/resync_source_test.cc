@@ -179,6 +179,7 @@ TEST_CASE("S4 digests of runs, the list of one that differs, and then its record
   REQUIRE(fetched);
   CHECK(fetched->fetched().call() == 7);
   CHECK(fetched->fetched().records_size() == kChunks);
+  for (const auto& record : fetched->fetched().records()) CHECK(record.has_checksum());
 }
 
 TEST_CASE("S5 an answer names the last write that the primary had when it looked; what comes later arrives live") {
