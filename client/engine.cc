@@ -220,6 +220,13 @@ std::string Engine::Unreachable() const {
   return out;
 }
 
+bool Engine::NamesNoRouter() const {
+  for (std::size_t r = 0; r < transport_->size(); ++r) {
+    if (!transport_->no_router(r)) return false;
+  }
+  return true;
+}
+
 Responses Engine::CloseTries(Running& job, Attempt answer) {
   Responses responses;
   for (Running::Try& t : std::exchange(job.tries, {})) {
@@ -314,16 +321,19 @@ void Engine::OnReply(std::size_t, v1::Reply&& reply) {
 void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
   lock_.AssertHeld();
   choice_.OnLost(router, SteadyNow());
+  const bool taken = !transport_->no_router(router);
   for (const LostCall& call : lost) {
     const auto it = calls_.find(call.id);
     if (it == calls_.end()) continue;
+    const bool in_doubt = call.sent && taken;
     ReplyFacts facts;
-    facts.code = Code::kUnavailable;
-    facts.refused = !call.sent;
+    // A wrong address does not become a right one: nobody waits for that.
+    facts.code = NamesNoRouter() ? Code::kUnimplemented : Code::kUnavailable;
+    facts.refused = !in_doubt;
     const Status status = Status::Failed(
         Code::kUnavailable,
-        call.sent ? "the connection to " + transport_->address(router) + " was lost: " + why : Unreachable(),
-        call.sent ? "CONNECTION_LOST" : "UNREACHABLE");
+        in_doubt ? "the connection to " + transport_->address(router) + " was lost: " + why : Unreachable(),
+        in_doubt ? "CONNECTION_LOST" : "UNREACHABLE");
     Fail(call.id, status, Judge(jobs_.at(it->second.job)->stages.effect(), facts));
   }
 }

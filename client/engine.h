@@ -109,6 +109,8 @@ class Engine : private TransportEvents {
   bool GivenUpConnecting(Instant now, const Running& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   std::size_t Choose(Instant now, const Running& job, bool elsewhere) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   std::string Unreachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Whether something else answers at every address, as far as is known.
+  bool NamesNoRouter() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Drive();
 
   const EngineOptions options_;

@@ -88,6 +88,7 @@ struct Transport::Impl::Link {
   RouterState state = RouterState::kIdle;
   std::string last_error;
   bool ever_up = false;
+  bool no_router = false;  // see Transport::no_router
   std::uint64_t generation = 0;  // of the channel, or the next; a watch of an older one is ignored
   bool watching = false;
   std::shared_ptr<grpc::Channel> channel;
@@ -97,6 +98,8 @@ struct Transport::Impl::Link {
 namespace {
 
 constexpr char kMethod[] = "/coffer.v1.Stream/Open";
+constexpr char kNoRouter[] =
+    "what answers there is no router; a router's public port is meant (public_listen, 7700), not a member's peer port (listen, 7701)";
 // So that the router is at work on one half of many calls while this side is at work on the other.
 constexpr std::size_t kCallsPerFrame = 32;
 
@@ -153,7 +156,10 @@ void Transport::Impl::Lane::Write(const grpc::ByteBuffer& frame) {
 
 void Transport::Impl::Lane::Deliver() {
   MutexLock guard(*impl_->lock);
-  if (side_.lane == this) impl_->events->OnHeard(side_.link->index);  // not what an earlier connection says late
+  if (side_.lane == this) {  // not what an earlier connection says late
+    side_.link->no_router = false;
+    impl_->events->OnHeard(side_.link->index);
+  }
   for (v1::Reply& reply : *incoming_.mutable_replies()) {
     if (sent.count(reply.id()) == 0) continue;  // dropped meanwhile
     if (reply.has_status()) sent.erase(reply.id());
@@ -173,8 +179,9 @@ void Transport::Impl::Lane::OnReadDone(bool ok) {
     // No more writes on this stream; OnDone tells why it ended.
     if (side_.lane == this) side_.lane = nullptr;
   }
+  if (!ok) return;  // it has ended by itself; to cancel it now would put that in place of what the other side said
   context_.TryCancel();
-  if (ok) StartRead(&read_);  // the end comes as the failure of a read
+  StartRead(&read_);  // the end comes as the failure of a read
 }
 
 void Transport::Impl::Lane::OnWriteDone(bool ok) {
@@ -194,10 +201,12 @@ void Transport::Impl::Lane::OnDone(const grpc::Status& status) {
       if (current && side_.lane == nullptr) lost = TakeQueue(side_);
       for (std::uint64_t id : sent) lost.push_back({id, true});
       std::string why = status.error_message().empty() ? "the router ended the stream" : status.error_message();
-      if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) why = "this is not a Coffer router: " + why;
+      const bool no_router = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+      if (no_router) why = kNoRouter + (status.error_message().empty() ? "" : ": " + status.error_message());
       if (current) {
         link.last_error = why;
-        if (link.state == RouterState::kUp) link.state = RouterState::kIdle;
+        link.no_router = no_router;
+        if (link.state == RouterState::kUp) link.state = no_router ? RouterState::kFailed : RouterState::kIdle;
       }
       if (!lost.empty()) impl_->events->OnLost(link.index, lost, why);
     }
@@ -253,6 +262,7 @@ void Transport::Impl::LinkUp(Link& link) {
 
 void Transport::Impl::LinkFailed(Link& link, const std::string& why) {
   link.state = RouterState::kFailed;
+  link.no_router = false;
   link.last_error = why;
   for (Side& side : link.sides) {
     if (side.lane != nullptr) continue;  // its own end will say
@@ -340,6 +350,9 @@ const std::string& Transport::last_error(std::size_t router) const {
 }
 bool Transport::ever_up(std::size_t router) const {
   return impl_->links[router]->ever_up;
+}
+bool Transport::no_router(std::size_t router) const {
+  return impl_->links[router]->no_router;
 }
 
 void Transport::Send(std::size_t router, std::uint64_t id, std::string_view method, std::string_view request,

@@ -68,6 +68,8 @@ class Transport {
   const std::string& last_error(std::size_t router) const;
   // Whether the router has ever been connected.
   bool ever_up(std::size_t router) const;
+  // Whether the last stream there was refused by something that does not know our service: a wrong port. It did nothing.
+  bool no_router(std::size_t router) const;
 
   // Queues a call; connects when necessary. The call ends in OnReply or OnLost. `request` is serialised, and copied; `value` (may be null)
   // is what it puts (EncodeInvocation).

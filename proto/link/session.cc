@@ -299,6 +299,11 @@ RefusalInfo Session::WhyItBroke(const grpc::Status& status) const {
   if (text.find("Connection refused") != std::string::npos) {
     return {"REFUSED", "nothing listens at " + aim_.address + " (connection refused)"};
   }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return {"UNREACHABLE", "no link to " + aim_.address +
+                               ": what answers there is no member's peer port; the port of `listen` is meant (7701), not a router's "
+                               "public port (public_listen, 7700)"};
+  }
   // A TLS port hangs up on cleartext without a word.
   const bool hung_up =
       text.find("Socket closed") != std::string::npos || text.find("reset by peer") != std::string::npos;

@@ -123,5 +123,24 @@ TEST_CASE("join tries before it writes") {
   CHECK(join(member.address(), "secret").err.find("holds thesis.doc") != std::string::npos);
 }
 
+TEST_CASE("who reaches the wrong port is told which it is and which is meant") {
+  Member member("the secret of the cluster");
+  Shell shell;
+  const auto start = std::chrono::steady_clock::now();
+  const std::string id(64, '7');
+  const Ran peer_port = shell.Run({"--router", member.address(), "--timeout", "50s", "has", id});
+  CHECK(peer_port.code == kExitUnavailable);
+  CHECK(peer_port.err.find(member.address() + " (what answers there is no router") != std::string::npos);
+  CHECK(peer_port.err.find("not a member's peer port (listen, 7701)") != std::string::npos);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(30));
+  // A router beside it is found.
+  CHECK(shell.Run({"--router", member.address() + "," + shell.router->address(), "has", id}).code == kExitNotFound);
+  ScratchFolder folder;
+  WriteFile(folder / "secret", "the secret of the cluster\n");
+  const Ran public_port = shell.Run({"join", shell.router->address(), "--secret-file", folder / "secret", "--data", folder / "data"});
+  CHECK(public_port.code == kExitUnavailable);
+  CHECK(public_port.err.find("what answers there is no member's peer port; the port of `listen` is meant (7701)") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace coffer::command
