@@ -6,6 +6,7 @@
 #include "client/command/format.h"
 #include "client/command/json.h"
 #include "client/command/registry.h"
+#include "client/command/status_screen.h"
 #include "client/messages.h"
 
 namespace coffer::command {
@@ -36,14 +37,28 @@ const char* StateText(v1::ResyncState state) {
   }
 }
 
-int Show(Session& session) {
-  const v1::Status s = FetchStatus(session);
+// What an operator has chosen holds for the next moves too.
+int ShowStill(Session& session, const v1::Status& s) {
   if (session.json()) {
-    session.out() << (s.has_resync() ? Json(s.resync()) : "{}") << "\n";
+    v1::ResyncStatus chosen;
+    if (s.resync_paused()) chosen.set_state(v1::RESYNC_STATE_PAUSED);
+    chosen.set_limit_bytes_per_second(s.resync_limit_bytes_per_second());
+    session.out() << (chosen.ByteSizeLong() > 0 ? Json(chosen) : "{}") << "\n";
     return kExitOk;
   }
-  if (!s.has_resync()) {
-    session.out() << "no moves in progress: every block is where it should be\n";
+  session.out() << "no moves in progress: every block is where it should be\n";
+  if (s.resync_paused()) session.out() << "state       " << kResyncPaused << "\n";
+  if (const std::uint64_t limit = s.resync_limit_bytes_per_second(); limit > 0) {
+    session.out() << "limit       " << BytesText(static_cast<double>(limit)) << "/s per node\n";
+  }
+  return kExitOk;
+}
+
+int Show(Session& session) {
+  const v1::Status s = FetchStatus(session);
+  if (!s.has_resync()) return ShowStill(session, s);
+  if (session.json()) {
+    session.out() << Json(s.resync()) << "\n";
     return kExitOk;
   }
   const v1::ResyncStatus& r = s.resync();

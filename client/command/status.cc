@@ -35,7 +35,7 @@ std::string Essence(const v1::Status& s) {
   for (const v1::MemberStatus& m : s.members()) {
     out += "|" + m.name() + std::to_string(m.state()) + (m.read_only() ? "r" : "") + (m.disk_slow() ? "s" : "") + m.last_error();
   }
-  out += "|" + std::to_string(s.resync().state()) + s.resync().cause() + std::to_string(s.resync().partitions_done());
+  out += "|" + std::to_string(s.resync().state()) + s.resync().cause() + std::to_string(s.resync().partitions_done()) + (s.resync_paused() ? "p" : "");
   for (const std::string& name : s.may_stop_now()) out += "|" + name;
   for (const v1::Invariant& i : s.invariants()) out += i.holds() ? "1" : "0";
   return out;

@@ -187,7 +187,7 @@ std::string ResyncWhat(const v1::ResyncStatus& r) {
     case v1::RESYNC_STATE_WAITING:
       return "starts in " + std::to_string(r.starts_in_seconds()) + " s unless it returns";
     case v1::RESYNC_STATE_PAUSED:
-      return "paused by an operator: coffer resync resume";
+      return kResyncPaused;
     case v1::RESYNC_STATE_BLOCKED:
       return "blocked: " + (r.last_error().empty() ? "no reason given" : r.last_error());
     default:
@@ -196,7 +196,10 @@ std::string ResyncWhat(const v1::ResyncStatus& r) {
 }
 
 void AddResync(const v1::Status& s, std::size_t width, Lines& out) {
-  if (!s.has_resync()) return;
+  if (!s.has_resync()) {
+    if (s.resync_paused()) out.push_back({Cut(std::string("RESYNC  ") + kResyncPaused, width), kYellow, 6});
+    return;
+  }
   const v1::ResyncStatus& r = s.resync();
   const bool by_bytes = r.bytes_total() > 0;
   const std::uint64_t done = by_bytes ? r.bytes_done() : r.partitions_done();

@@ -10,6 +10,8 @@ class MemberStatus;
 
 namespace coffer::command {
 
+inline constexpr char kResyncPaused[] = "paused by an operator: coffer resync resume";
+
 struct Screen {
   int width = 80;
   int height = 0;  // 0: as many lines as it takes

@@ -275,6 +275,8 @@ v1::Status BuildStatus(const StatusInputs& inputs) {
   status.set_partitions(layout.partition_count());
   status.set_min_copies(layout.settings.min_copies);
   status.set_chunk_limit_bytes(layout.settings.chunk_limit_bytes);
+  status.set_resync_paused(layout.settings.resync_paused);
+  status.set_resync_limit_bytes_per_second(layout.settings.resync_limit_bytes_per_second);
   for (const MemberIndex voter : layout.voters) status.add_voters(layout.members[voter].name);
   AddMembers(inputs, &status);
 

@@ -306,7 +306,17 @@ TEST_CASE("resync") {
   CHECK(shell.cluster->controlled[3].resume());
   CHECK(shell.Run({"resync", "limit", "fast"}).code == kExitUsage);
   CHECK(shell.Run({"resync"}).code == kExitUsage);
-  CHECK(shell.Run({"resync", "status"}).out.find("no moves in progress") == 0);
+  CHECK(shell.Run({"resync", "status"}).out == "no moves in progress: every block is where it should be\n");
+  CHECK(shell.Run({"resync", "status", "-o", "json"}).out == "{}\n");
+  shell.cluster->status.set_resync_paused(true);
+  shell.cluster->status.set_resync_limit_bytes_per_second(64u << 20);
+  CHECK(shell.Run({"resync", "status"}).out ==
+        "no moves in progress: every block is where it should be\n"
+        "state       paused by an operator: coffer resync resume\n"
+        "limit       64.0 MiB/s per node\n");
+  const std::string json = shell.Run({"resync", "status", "-o", "json"}).out;
+  CHECK(json.find("\"RESYNC_STATE_PAUSED\"") != std::string::npos);
+  CHECK(json.find("\"limit_bytes_per_second\":\"67108864\"") != std::string::npos);
   shell.cluster->status.mutable_resync()->set_cause("node-3 down");
   shell.cluster->status.mutable_resync()->set_state(v1::RESYNC_STATE_RUNNING);
   CHECK(shell.Run({"resync", "status"}).out.find("cause       node-3 down\n") != std::string::npos);

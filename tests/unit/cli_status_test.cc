@@ -179,6 +179,13 @@ TEST_CASE("resync that does not run says why") {
                     "        paused by an operator: coffer resync resume\n"
                     "        3.1 of 6.7 GiB  1 545 of 3 360 partitions  limit 256 MiB/s\n") != std::string::npos);
   }
+  SECTION("paused while nothing moves") {
+    s.clear_resync();
+    s.set_resync_paused(true);
+    const std::string text = RenderStatus(s, {80, 24, false});
+    CheckShape(text, 80, 24);
+    CHECK(text.find("\nRESYNC  paused by an operator: coffer resync resume\n") != std::string::npos);
+  }
   SECTION("waiting") {
     s.mutable_resync()->set_state(v1::RESYNC_STATE_WAITING);
     s.mutable_resync()->set_starts_in_seconds(7);

@@ -141,6 +141,18 @@ TEST_CASE("a resync that can only wait says so, though a rate still fades out") 
   CHECK(cluster.Build().resync().state() == v1::RESYNC_STATE_WAITING);
 }
 
+TEST_CASE("a pause and a limit of resync are told while nothing moves") {
+  Cluster cluster(3);
+  CHECK_FALSE(cluster.Build().resync_paused());
+  CHECK(cluster.Build().resync_limit_bytes_per_second() == 0);
+  cluster.layout.settings.resync_paused = true;
+  cluster.layout.settings.resync_limit_bytes_per_second = 1u << 20;
+  const v1::Status status = cluster.Build();
+  CHECK_FALSE(status.has_resync());
+  CHECK(status.resync_paused());
+  CHECK(status.resync_limit_bytes_per_second() == 1u << 20);
+}
+
 TEST_CASE("a paused and a blocked resync say so") {
   Cluster cluster(3);
   cluster.layout.plan = cluster::MovePlan{Epoch(16), "node-3 down", 30};
