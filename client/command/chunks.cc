@@ -107,9 +107,32 @@ int RemoveTree(Session& session, const BlockId& root, bool yes) {
   return kExitOk;
 }
 
-int Remove(Session& session, const std::string& text, bool recursive, bool yes) {
+// By its beginning. That it can't be read is no reason not to delete it.
+bool IsManifest(Session& session, const BlockId& id) {
+  auto got = session.client().Get(id, {}, 0, 64).Take();
+  for (const client::Code none : {client::Code::kNotFound, client::Code::kOutOfRange, client::Code::kDataLoss}) {
+    if (got.status.code == none) return false;  // the second: it is empty
+  }
+  if (!got.ok()) Fail("can't see whether " + Hex(id.view()) + " has pieces", got.status);
+  return LooksLikeManifest(got.value.data);
+}
+
+struct RemoveArguments {
+  std::string id;
+  bool recursive = false;
+  bool raw = false;
+  bool yes = false;
+};
+
+int Remove(Session& session, const RemoveArguments& a) {
+  const std::string& text = a.id;
   const BlockId id = ParseId(text);
-  if (recursive) return RemoveTree(session, id, yes);
+  if (a.recursive && a.raw) throw UsageError("--recursive deletes the pieces too, --raw leaves them: one of the two");
+  if (a.recursive) return RemoveTree(session, id, a.yes);
+  if (!a.raw && IsManifest(session, id)) {
+    throw UsageError("this id is a folder, or a file of several pieces: --recursive deletes all of it;\n"
+                     "  --raw only the list of the pieces, without which nobody finds them. Nothing was deleted");
+  }
   Need(session.client().Delete(id).Get(), "can't delete " + text);
   if (session.json()) {
     session.out() << nlohmann::json{{"id", Hex(id.view())}, {"chunks_deleted", 1}}.dump() << "\n";
@@ -134,16 +157,14 @@ void AddRemove(CLI::App& app, Session& session) {
   cmd->footer(
       "  coffer rm ID\n"
       "  coffer rm --recursive ID     what `coffer put` stored; says what goes and asks first\n"
+      "  coffer rm --raw ID           the chunk itself, even if it is a list of pieces, which stay\n"
       "An id that was deleted stays deleted: the same content can't be put under it again.");
-  auto id = std::make_shared<std::string>();
-  auto recursive = std::make_shared<bool>(false);
-  auto yes = std::make_shared<bool>(false);
-  cmd->add_option("id", *id, "64 hexadecimal digits")->required();
-  cmd->add_flag("-r,--recursive", *recursive, "The pieces too");
-  cmd->add_flag("--yes", *yes, "Do not ask");
-  cmd->callback([&session, id, recursive, yes] {
-    session.action = [&session, id, recursive, yes] { return Remove(session, *id, *recursive, *yes); };
-  });
+  auto a = std::make_shared<RemoveArguments>();
+  cmd->add_option("id", a->id, "64 hexadecimal digits")->required();
+  cmd->add_flag("-r,--recursive", a->recursive, "The pieces too");
+  cmd->add_flag("--raw", a->raw, "Do not look for pieces");
+  cmd->add_flag("--yes", a->yes, "Do not ask");
+  cmd->callback([&session, a] { session.action = [&session, a] { return Remove(session, *a); }; });
 }
 
 }  // namespace coffer::command

@@ -178,6 +178,12 @@ TEST_CASE("a folder comes back as it was") {
   CHECK(shell.Run({"get", id, "-O", folder / "out"}).code == kExitFailure);
   fs::create_symlink(folder / "in", folder / "pointer");
   CHECK(shell.Run({"get", id, "-O", folder / "pointer"}).code == kExitFailure);
+  // Its list alone is deleted only by who says so.
+  const Ran list = shell.Run({"rm", id});
+  CHECK(list.code == kExitUsage);
+  CHECK(list.err.find("--recursive") != std::string::npos);
+  CHECK(shell.Run({"has", id}).code == kExitOk);
+  CHECK(shell.Run({"rm", "-r", "--raw", id}).code == kExitUsage);
   // Deleting it all.
   shell.in_is_tty = true;
   shell.input = "n\n";
@@ -188,6 +194,17 @@ TEST_CASE("a folder comes back as it was") {
   CHECK(removed.err.find("This deletes ") == 0);
   CHECK(shell.cluster->chunks["default"].empty());
   CHECK(shell.Run({"put", folder / "in"}).err.find("coffer explain CHUNK_DELETED") != std::string::npos);
+}
+
+TEST_CASE("a list of pieces is deleted alone with --raw") {
+  SmallChunks shell;
+  ScratchFolder folder;
+  WriteFile(folder / "in/a.txt", "a");
+  const std::string id = Trimmed(shell.Run({"put", folder / "in"}).out);
+  REQUIRE(shell.Run({"rm", "--raw", id}).code == kExitOk);
+  CHECK(shell.Run({"has", id}).code == kExitNotFound);
+  CHECK(shell.Run({"has", HexOf("a")}).code == kExitOk);
+  CHECK(shell.Run({"rm", HexOf("a")}).code == kExitOk);
 }
 
 TEST_CASE("a folder appears only when all of it is there") {
