@@ -27,9 +27,15 @@ Condition ParseCondition(const std::string& text) {
     };
   }
   if (kind == "drained" && !argument.empty()) {
-    return [argument](const v1::Status& s) {
+    return [argument, seen = false](const v1::Status& s) mutable {
       const v1::MemberStatus* m = FindMember(s, argument);
-      return m != nullptr && m->state() == v1::MEMBER_STATE_DRAINED;
+      if (m == nullptr && !seen) {
+        throw CommandError(kExitNotFound, "there is no member " + argument + ": it never was, or was forgotten\n  next: coffer nodes");
+      }
+      // Whoever is forgotten meanwhile holds nothing any more that is needed.
+      if (m == nullptr) return true;
+      seen = true;
+      return m->state() == v1::MEMBER_STATE_DRAINED;
     };
   }
   if (kind == "members" && !argument.empty() && argument.size() < 6 &&

@@ -368,6 +368,23 @@ TEST_CASE("coffer wait") {
   CHECK(shell.Run({"wait", "--for=drained:node-3"}).code == kExitOk);
 }
 
+TEST_CASE("coffer wait --for=drained knows who is no member, and who was forgotten meanwhile") {
+  Shell shell;
+  shell.cluster->status = Healthy();
+  const Ran nobody = shell.Run({"wait", "--for=drained:nope", "--timeout", "40s"});
+  CHECK(nobody.code == kExitNotFound);
+  CHECK(nobody.err.find("there is no member nope") != std::string::npos);
+  std::thread work([&] {
+    shell.router->WaitFor([&] { return shell.router->open_streams("coffer.v1.Cluster/WatchStatus") == 1; });
+    v1::WatchStatusResponse without;
+    *without.mutable_status() = Healthy();
+    without.mutable_status()->mutable_members()->DeleteSubrange(2, 1);
+    shell.router->Push("coffer.v1.Cluster/WatchStatus", [&](auto&) { return without.SerializeAsString(); });
+  });
+  CHECK(shell.Run({"wait", "--for=drained:node-3", "--timeout", "40s"}).code == kExitOk);
+  work.join();
+}
+
 TEST_CASE("coffer doctor") {
   Shell shell;
   AddMember(shell.cluster->status, "only");
