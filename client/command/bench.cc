@@ -4,13 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <charconv>
 #include <csignal>
 #include <ostream>
 #include <random>
 #include <thread>
 
 #include "client/command/bench_report.h"
+#include "client/command/cluster_calls.h"
 #include "client/command/command.h"
+#include "client/command/format.h"
 #include "client/command/progress.h"
 #include "client/command/registry.h"
 #include "client/command/whole_number.h"
@@ -165,6 +168,25 @@ class BenchZone {
   const bool reused_, keep_;
 };
 
+// Before a zone is made and loaded for nothing.
+void CheckChunkLimit(Session& session, const BenchPlan& plan) {
+  const std::uint64_t limit = FetchStatus(session).chunk_limit_bytes();
+  if (limit > 0 && plan.LargestSize() > limit) {
+    throw UsageError("--size is up to the cluster's limit: this cluster's chunks have " + BytesText(static_cast<double>(limit)) + " at most");
+  }
+}
+
+// CLI11 itself names neither what was said nor what could be.
+CLI::Validator Number() {
+  return {[](std::string& text) -> std::string {
+            double number = 0;
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+            const bool whole = error == std::errc() && end == text.data() + text.size();
+            return whole ? "" : "\"" + text + "\" is not a number";
+          },
+          ""};
+}
+
 using Workers = std::vector<std::unique_ptr<BenchWorker>>;
 
 void Prepare(Session& session, const BenchPlan& plan, Workers& workers) {
@@ -245,6 +267,7 @@ int Bench(Session& session, const BenchWish& wish) {
   BenchRun run = PlanFor(session, wish);
   const Duration warm_up = wish.warm_up == "0" ? milliseconds(0) : ParseDuration(wish.warm_up);
   const Duration duration = ParseDuration(wish.duration);
+  CheckChunkLimit(session, run.plan);
   const OnInterrupt catching;
   const BenchZone zone(session, wish);
   run.zone = zone.name();
@@ -297,7 +320,8 @@ void AddBench(CLI::App& app, Session& session) {
   cmd->add_option("--in-flight", wish->in_flight, "Operations at once, of all clients")
       ->transform(WholeNumber())
       ->capture_default_str();
-  cmd->add_option("--rate", wish->rate, "Open loop: operations due per second; latency counts from then on");
+  cmd->add_option("--rate", wish->rate, "Open loop: operations due per second; latency counts from then on")
+      ->check(Number());
   cmd->add_option("--clients", wish->clients, "Connections, each with threads of its own")
       ->transform(WholeNumber())
       ->capture_default_str();

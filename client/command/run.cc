@@ -152,6 +152,13 @@ std::string Help(CLI::App* root) {
   return app->help(app->get_parent() != nullptr ? FullName(app->get_parent()) : "");
 }
 
+// CLI11 says "--data: 1 required TEXT missing".
+std::string MismatchText(const std::string& said) {
+  const std::size_t colon = said.find(": ");
+  const bool missing = said.find(" required ") != std::string::npos && said.ends_with(" missing");
+  return missing && colon != std::string::npos ? said.substr(0, colon) + " needs a value" : said;
+}
+
 int Parse(CLI::App& app, Session& session, std::vector<std::string> arguments, Terminal& terminal) {
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
@@ -165,6 +172,9 @@ int Parse(CLI::App& app, Session& session, std::vector<std::string> arguments, T
   } catch (const CLI::CallForVersion& e) {
     terminal.out << e.what() << "\n";
     return kExitOk;
+  } catch (const CLI::ArgumentMismatch& e) {
+    terminal.err << "coffer: " << MismatchText(e.what()) << "\n  next: " << FullName(Chosen(&app)) << " --help\n";
+    return kExitUsage;
   } catch (const CLI::ParseError& e) {
     terminal.err << "coffer: " << e.what() << "\n  next: " << FullName(Chosen(&app)) << " --help\n";
     return kExitUsage;

@@ -291,7 +291,13 @@ TEST_CASE("what can't be measured is refused before anything is stored") {
   CHECK(Bench(shell, {"--clients", "0"}).err.find("--clients") != std::string::npos);
   CHECK(Bench(shell, {"--mix", "put", "--reuse", "bench-1"}).code == kExitUsage);
   CHECK(Bench(shell, {"--mix", "get", "--reuse", "bench-1", "--seed", "0"}).code == kExitUsage);
+  CHECK(Bench(shell, {"--rate", "abc"}).err.find("--rate: \"abc\" is not a number") != std::string::npos);
   CHECK(shell.router->calls() == 0);
+  shell.cluster->status.set_chunk_limit_bytes(4u << 20);
+  const Ran large = Bench(shell, {"--size", "1KiB=1,10MiB=1"});
+  CHECK(large.code == kExitUsage);
+  CHECK(large.err.find("this cluster's chunks have 4.0 MiB at most") != std::string::npos);
+  CHECK(shell.router->calls() == 1);
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ TEST_CASE("mistakes at the keyboard") {
   says({"status", "-o", "xml"}, "xml");
   says({"xyzzyplugh"}, "unknown command \"xyzzyplugh\"");
   says({"put"}, "source is required");
+  says({"put", "a", "--id"}, "--id needs a value");
   says({"status", "--router", "nonsense"}, "host:port");
   says({"status", "--router", ","}, "no router");
   says({"status", "--timeout", "soon"}, "\"soon\" is not a time");
