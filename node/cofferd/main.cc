@@ -134,11 +134,12 @@ bool TlsNoticeDue(std::string_view notice) {
   return notices.Tell("", std::string(notice), std::chrono::steady_clock::now());
 }
 
-// gRPC's own lines, in our form. Of a port in use we speak ourselves, and shorter; of a handshake that fails, in our own words.
+// gRPC's own lines, in our form. Of a port in use we speak ourselves, and shorter, and gRPC complains of the queue that is left without
+// the server which did not come to be; of a handshake that fails, in our own words.
 void LogForGrpc(gpr_log_func_args* line) {
   const std::string_view file = line->file;
   const auto of = [file](std::string_view name) { return file.size() >= name.size() && file.substr(file.size() - name.size()) == name; };
-  const bool noise = of("chttp2_server.cc") || of("ssl_transport_security.cc");
+  const bool noise = of("chttp2_server.cc") || of("completion_queue_cc.cc") || of("ssl_transport_security.cc");
   const LogLevel level = line->severity == GPR_LOG_SEVERITY_ERROR && !noise ? LogLevel::kWarning : LogLevel::kDebug;
   grpc_log->Write(level, line->message, {{"part", "grpc"}});
   const std::string_view notice = of("ssl_transport_security.cc") ? TlsNotice(line->message, probes_tls_port) : std::string_view();

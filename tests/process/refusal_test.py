@@ -49,6 +49,7 @@ class Settings(ClusterTest):
         taken = c["node-1"].settings["listen"]
         other = c.add_node("other", listen=taken, form="true").start()
         self.assert_refused_start(other, taken.split(":")[1])
+        self.assertNotIn("CompletionQueue", other.said())
         public = c.add_member("other-router", role="router", public_listen=f"127.0.0.1:{c.router_port}", join=taken).start()
         self.assert_refused_start(public, str(c.router_port))
 
