@@ -321,19 +321,17 @@ void Engine::OnReply(std::size_t, v1::Reply&& reply) {
 void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
   lock_.AssertHeld();
   choice_.OnLost(router, SteadyNow());
-  const bool taken = !transport_->no_router(router);
   for (const LostCall& call : lost) {
     const auto it = calls_.find(call.id);
     if (it == calls_.end()) continue;
-    const bool in_doubt = call.sent && taken;
     ReplyFacts facts;
     // A wrong address does not become a right one: nobody waits for that.
     facts.code = NamesNoRouter() ? Code::kUnimplemented : Code::kUnavailable;
-    facts.refused = !in_doubt;
+    facts.refused = !call.sent;
     const Status status = Status::Failed(
         Code::kUnavailable,
-        in_doubt ? "the connection to " + transport_->address(router) + " was lost: " + why : Unreachable(),
-        in_doubt ? "CONNECTION_LOST" : "UNREACHABLE");
+        call.sent ? "the connection to " + transport_->address(router) + " was lost: " + why : Unreachable(),
+        call.sent ? "CONNECTION_LOST" : "UNREACHABLE");
     Fail(call.id, status, Judge(jobs_.at(it->second.job)->stages.effect(), facts));
   }
 }

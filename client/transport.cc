@@ -199,9 +199,9 @@ void Transport::Impl::Lane::OnDone(const grpc::Status& status) {
       std::vector<LostCall> lost;
       const bool current = generation_ == link.generation;  // else another connection has taken its place, and its calls
       if (current && side_.lane == nullptr) lost = TakeQueue(side_);
-      for (std::uint64_t id : sent) lost.push_back({id, true});
-      std::string why = status.error_message().empty() ? "the router ended the stream" : status.error_message();
       const bool no_router = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+      for (std::uint64_t id : sent) lost.push_back({id, !no_router});
+      std::string why = status.error_message().empty() ? "the router ended the stream" : status.error_message();
       if (no_router) why = kNoRouter + (status.error_message().empty() ? "" : ": " + status.error_message());
       if (current) {
         link.last_error = why;

@@ -27,7 +27,7 @@ inline Instant SteadyNow() {
 // A call that ended with its connection.
 struct LostCall {
   std::uint64_t id;
-  bool sent;  // false: no byte of it left this process
+  bool sent;  // false: nobody took it: no byte of it left this process, or what it reached is no router
 };
 
 // What happens on the connections. All methods but Flush are called with the owner's lock held; they must not block.

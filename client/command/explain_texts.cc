@@ -11,7 +11,7 @@ const Explanation kOwn[] = {
      "`coffer layout force` was used once: nodes were given up for good, and partitions without an up-to-date copy were merged from "
      "what survived. The layout keeps that.",
      "`coffer layout losses` says which writes may be missing."},
-    {"UNREACHABLE", "No router could be connected. Nothing was sent.",
+    {"UNREACHABLE", "No router could be connected. Nothing was done.",
      "See that a router runs at --router HOST:PORT (COFFER_ROUTERS)."},
     {"CONNECTION_LOST", "The connection broke while an operation was under way. A write may have happened.",
      "The same command again is safe."},
