@@ -62,7 +62,8 @@ struct Agreement::Impl {
   bool IsOurInstance(Instant now, const NodeId& from, Epoch asked);
   bool IsPresentAttempt(std::uint64_t asked_epoch, const Ballot& ballot, std::uint64_t asked_boot) const;
   void DropStale();
-  bool Adopt(std::string_view bytes, std::shared_ptr<const Layout> read = nullptr);
+  enum class Adoption { kAdopted, kNotNewer, kUnusable };
+  Adoption Adopt(std::string_view bytes, std::shared_ptr<const Layout> read = nullptr);
   void Learn(Instant now, const NodeId& from, std::string_view bytes, std::shared_ptr<const Layout> read = nullptr);
   void LearnFrom(Instant now, const NodeId& from, const wire::LayoutDelta& delta);
   void Decided(Instant now);
@@ -136,7 +137,8 @@ void Agreement::Impl::OnAccept(Instant now, const NodeId& from, const wire::Acce
   const bool empty = Planted(Bug::kPrunedSaysEmpty) && Epoch(m.epoch()) <= epoch();
   if (!empty && !IsOurInstance(now, from, Epoch(m.epoch()))) return;
   // What we wish for need not be read to be known.
-  const auto read = from == self && wish && m.layout() == proposer.own() ? wish : nullptr;
+  const bool own = from == self && wish && m.layout() == proposer.own() && m.layout().size() <= kMaxLayoutBytes;
+  const auto read = own ? wish : nullptr;
   Acceptor::Answer answer = empty ? Acceptor::Answer{.granted = true} : acceptor.Accept(*ballot, m.layout(), read);
   wire::Peer reply;
   wire::Accepted& accepted = *reply.mutable_accepted();
@@ -250,7 +252,7 @@ void Agreement::Impl::Decided(Instant now) {
   RULE("A12");
   const std::string bytes = proposer.value();
   const std::shared_ptr<const Layout> before = acceptor.layout();
-  if (!Adopt(bytes)) {
+  if (Adopt(bytes) != Adoption::kAdopted) {
     return EndProposal(false, "the voters accepted a layout that this version of the program can't read; update this node");
   }
   std::vector<NodeId> everybody;
@@ -271,9 +273,9 @@ void Agreement::Impl::EndProposal(bool as_proposed, std::string why) {
 
 // --- Learning ---------------------------------------------------------------------------------------------------------
 
-// Moves to a decided layout if it is newer than ours and of our cluster. False: it is not, and is counted. `read`: what the bytes
+// Moves to a decided layout if it is newer than ours and of our cluster, and can be read; what is not is counted. `read`: what the bytes
 // mean, where that is known.
-bool Agreement::Impl::Adopt(std::string_view bytes, std::shared_ptr<const Layout> read) {
+Agreement::Impl::Adoption Agreement::Impl::Adopt(std::string_view bytes, std::shared_ptr<const Layout> read) {
   // A voter accepted most of what is decided, and read it then.
   std::shared_ptr<const Layout> decoded = read ? std::move(read) : acceptor.AcceptedAs(bytes);
   if (!decoded) {
@@ -281,16 +283,16 @@ bool Agreement::Impl::Adopt(std::string_view bytes, std::shared_ptr<const Layout
   }
   if (!decoded || decoded->epoch == Epoch(0)) {
     ++counters.malformed;
-    return false;
+    return Adoption::kUnusable;
   }
   if (acceptor.layout() && acceptor.layout()->cluster != decoded->cluster) {
     ++counters.foreign;
-    return false;
+    return Adoption::kUnusable;
   }
   if (decoded->epoch <= epoch()) {
     RULE("A17 older");
     if (decoded->epoch == epoch() && bytes != acceptor.state().layout) ++counters.conflicting;
-    return false;
+    return Adoption::kNotNewer;
   }
   if (proposer.active()) {
     const bool ours = bytes == proposer.own();
@@ -303,7 +305,7 @@ bool Agreement::Impl::Adopt(std::string_view bytes, std::shared_ptr<const Layout
   spread.Adopted(epoch());
   out.persist = true;
   out.adopted = acceptor.layout();
-  return true;
+  return Adoption::kAdopted;
 }
 
 void Agreement::Impl::OnLayoutPush(Instant now, const NodeId& from, const wire::LayoutPush& m) {
@@ -330,12 +332,16 @@ void Agreement::Impl::LearnFrom(Instant now, const NodeId& from, const wire::Lay
 }
 
 void Agreement::Impl::Learn(Instant now, const NodeId& from, std::string_view bytes, std::shared_ptr<const Layout> read) {
-  if (Adopt(bytes, std::move(read))) {
-    spread.Seen(now, from, epoch());
-    RULE("A16");
-    SayWhatWeHave(from, &out.after_persist);
-  } else if (epoch() != Epoch(0)) {
-    SayWhatWeHave(from, &out.now);
+  switch (Adopt(bytes, std::move(read))) {
+    case Adoption::kAdopted:
+      spread.Seen(now, from, epoch());
+      RULE("A16");
+      return SayWhatWeHave(from, &out.after_persist);
+    case Adoption::kNotNewer:
+      if (epoch() != Epoch(0)) SayWhatWeHave(from, &out.now);
+      return;
+    // It would be sent again at once, and be no more use. Where it is our turn to ask, `spread` does, in its time (A18).
+    case Adoption::kUnusable: return;
   }
 }
 

@@ -22,6 +22,7 @@ std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, const std::ve
   wire::LayoutDelta delta;
   delta.set_base_epoch(base_epoch.value);
   for (const PartitionId p : changed) {
+    if (p >= next.partition_count()) return std::nullopt;
     delta.add_numbers(p);
     FillPartition(next.group(p), delta.add_partitions());
   }
@@ -47,6 +48,7 @@ std::optional<EncodedLayout> ApplyLayoutDelta(const Layout& base, const wire::La
   if (WhyMalformed(next.layout)) return std::nullopt;
   // What this version does not know is not among the bytes, and so the digest is another.
   next.bytes = Encode(next.layout);
+  if (next.bytes.size() > kMaxLayoutBytes) return std::nullopt;
   if (Sha256({next.bytes}).str() != delta.sha256()) return std::nullopt;
   return next;
 }

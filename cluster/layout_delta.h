@@ -22,7 +22,7 @@ namespace coffer::cluster {
 std::vector<PartitionId> ChangedPartitions(const Layout& before, const Layout& after);
 
 // The way to `next`, whose bytes are `bytes`, from a layout of `base_epoch` that differs from it in these partitions at most. Nothing
-// when it is not shorter than the bytes.
+// when it is not shorter than the bytes, or `next` lacks one of them.
 std::optional<wire::LayoutDelta> MakeLayoutDelta(Epoch base_epoch, const std::vector<PartitionId>& changed, const Layout& next,
                                                  std::string_view bytes);
 

@@ -121,12 +121,16 @@ std::string DataFolder::WhyNotOurs(const std::string& path) {
 DataFolder::Problem DataFolder::CheckOurs() {
   int made = ::mkdir(options_.path.c_str(), 0750) == 0 ? 0 : errno;
   struct stat there;
-  if (made == EEXIST && ::stat(options_.path.c_str(), &there) == 0) made = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;
+  if (made == EEXIST && ::stat(options_.path.c_str(), &there) == 0) {
+    made = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;
+  } else if (made == EEXIST) {
+    made = errno;  // a link that leads nowhere
+  }
   if (made == ENOENT || made == ENOTDIR) {
     return {Error::kNoFolder, FileError("creating", options_.path, made).what +
                                   ". Nothing was changed. Make the folder that it is to be in, or name another data folder."};
   }
-  if (made != 0 && made != EEXIST) return Explain(FileError("creating", options_.path, made).what, made);
+  if (made != 0) return Explain(FileError("creating", options_.path, made).what, made);
   if (Exists(File("format")) || Exists(File("identity"))) return {};
   static const std::set<std::string> kKnown = {"lock",       "format",      "identity",      "agreement-a", "agreement-b",
                                                "store",      "members",     "quarantine",    "failed",      "retired-ids",

@@ -26,9 +26,12 @@ class NewFile {
  public:
   // `replace`: may take the place of an existing file. Throws CommandError.
   NewFile(fs::path path, bool replace)
-      : path_(std::move(path)), part_(path_.string() + ".coffer-part"), replace_(replace) {
+      : path_(std::move(path)), replace_(replace) {
     if (!replace_ && fs::exists(fs::symlink_status(path_)))
       throw CommandError(kExitFailure, path_.string() + " exists already");
+    // A link stays, as /dev/stdout has to: what it leads to is replaced.
+    if (std::error_code none; fs::is_symlink(path_, none)) path_ = fs::weakly_canonical(path_);
+    part_ = path_.string() + ".coffer-part";
     // A device, as /dev/null, would be gone, and a file in its place.
     if (std::error_code none; fs::exists(path_, none) && !fs::is_regular_file(path_, none))
       throw CommandError(kExitFailure, path_.string() + " is no file; without -O the content goes to standard output");
@@ -63,8 +66,8 @@ class NewFile {
   }
 
  private:
-  const fs::path path_;
-  const fs::path part_;
+  fs::path path_;
+  fs::path part_;
   const bool replace_;
   int fd_ = -1;
   bool committed_ = false;

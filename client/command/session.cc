@@ -62,7 +62,7 @@ client::Client& Session::client(bool patient) {
 }
 
 void Session::CheckOutput() {
-  if (!out()) throw CommandError(kExitFailure, "can't write to standard output; what was printed is not whole");
+  if (!out()) throw CommandError(kExitFailure, "can't write to standard output: what was printed is not whole. What the command was to do it did; do not repeat a write because of this");
 }
 
 bool Session::Confirm(const std::string& question) {

@@ -27,15 +27,15 @@ Condition ParseCondition(const std::string& text) {
     };
   }
   if (kind == "drained" && !argument.empty()) {
-    return [argument, seen = false](const v1::Status& s) mutable {
+    return [argument, seen = v1::MEMBER_STATE_UNSPECIFIED](const v1::Status& s) mutable {
       const v1::MemberStatus* m = FindMember(s, argument);
-      if (m == nullptr && !seen) {
+      // Who was being drained and is forgotten holds nothing any more that is needed; another may have been given up with what he held.
+      if (m == nullptr && (seen == v1::MEMBER_STATE_DRAINING || seen == v1::MEMBER_STATE_DRAINED)) return true;
+      if (m == nullptr) {
         throw CommandError(kExitNotFound, "there is no member " + argument + ": it never was, or was forgotten\n  next: coffer nodes");
       }
-      // Whoever is forgotten meanwhile holds nothing any more that is needed.
-      if (m == nullptr) return true;
-      seen = true;
-      return m->state() == v1::MEMBER_STATE_DRAINED;
+      seen = m->state();
+      return seen == v1::MEMBER_STATE_DRAINED;
     };
   }
   if (kind == "members" && !argument.empty() && argument.size() < 6 &&

@@ -223,6 +223,17 @@ TEST_CASE("A17: a layout of another cluster is refused and counted") {
   m.Run(m.agreement().Adopt(m.now, Encode(foreign)));
   CHECK(m.agreement().counters().foreign == 2);
   CHECK(m.agreement().epoch() == Epoch(1));
+  // Who asked for it would be sent it again, and so on as fast as the network goes.
+  CHECK(m.TakeSent(kPull).empty());
+}
+
+TEST_CASE("A16: a layout that can't be read is not asked for again at once") {
+  TestMember m(Node(1), 1, &kOne);
+  wire::Peer push;
+  push.mutable_layout_push()->set_layout(Encode(After(kOne, 7)) + "\xc0\x3e\x01");
+  m.Receive(Node(0), push);
+  CHECK(m.agreement().counters().malformed == 1);
+  CHECK(m.TakeSent(kPull).empty());
 }
 
 TEST_CASE("A17: a decided layout with fields of a later version is not adopted without them") {

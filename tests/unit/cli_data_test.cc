@@ -332,6 +332,18 @@ TEST_CASE("a device or a pipe is not replaced by a file") {
   CHECK_FALSE(fs::exists(folder / "pipe.coffer-part"));
 }
 
+TEST_CASE("what a link leads to is replaced, and the link stays") {
+  Shell shell;
+  ScratchFolder folder;
+  WriteFile(folder / "a", "one");
+  WriteFile(folder / "b", "before");
+  fs::create_symlink(folder / "b", folder / "link");
+  REQUIRE(shell.Run({"put", folder / "a"}).code == kExitOk);
+  CHECK(shell.Run({"get", HexOf("one"), "-O", folder / "link"}).code == kExitOk);
+  CHECK(fs::is_symlink(folder / "link"));
+  CHECK(ReadFile(folder / "b") == "one");
+}
+
 TEST_CASE("a chunk over the limit names the limit") {
   Shell shell;
   ScratchFolder folder;

@@ -89,6 +89,7 @@ TEST_CASE("A21: where all partitions change there is no delta") {
   next.epoch = next.epoch.Next();
   for (Group& group : next.partitions) group.term = Term(2);
   CHECK_FALSE(Delta(base, next));
+  CHECK_FALSE(MakeLayoutDelta(base.epoch, {300}, next, Encode(next)));
 }
 
 TEST_CASE("A21: survivors of a force and what was lost travel like any change") {

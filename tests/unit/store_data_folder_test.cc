@@ -292,6 +292,10 @@ TEST_CASE("data folder: somebody's files and a newer version's are left alone", 
     }
     CHECK(std::filesystem::file_size(f.path) == 9);
   }
+  SECTION("a link to nowhere, as to a disk that is not mounted") {
+    std::filesystem::create_symlink(f.path + "-unmounted", f.path);
+    CHECK(f.TryOpen().error == Error::kNoFolder);
+  }
   SECTION("a newer version's") {
     f.Open();
     std::ofstream(f.path + "/format") << "coffer data folder 2\n";
