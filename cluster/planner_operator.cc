@@ -52,7 +52,7 @@ Refusal WhyNoDrain(const Layout& layout, const Member& member) {
 
 Refusal WhyNoForget(const Layout& layout, const Members& members, MemberIndex index) {
   const Member& member = layout.members[index];
-  if (IsAlive(members, member)) return member.name + " is running and would join again: drain it and stop it first.";
+  if (IsAlive(members, member)) return member.name + " is running and would join again: " + (member.draining ? "" : "drain it and ") + "stop it first.";
   if (!IsDead(members, member)) return member.name + " is not known to be dead: wait a few seconds and try again.";
   if (std::any_of(layout.partitions.begin(), layout.partitions.end(), [index](const Group& g) {
         return std::find(g.survivors.begin(), g.survivors.end(), index) != g.survivors.end();

@@ -34,13 +34,15 @@ void PrintOne(Session& session, const Explanation& e) {
 }
 
 void PrintAll(Session& session) {
+  // Whoever searches in it wants all of it.
+  const bool whole = !session.terminal().out_is_tty;
   const auto width = static_cast<std::size_t>(std::max(60, session.terminal().width));
   for (const Explanation& e : Explanations()) {
     if (session.json()) {
       PrintOne(session, e);
     } else {
       session.out() << e.code << std::string(24 - std::min<std::size_t>(23, e.code.size()), ' ')
-                    << Cut(e.meaning, width - 24) << "\n";
+                    << (whole ? e.meaning : Cut(e.meaning, width - 24)) << "\n";
     }
   }
 }

@@ -117,13 +117,13 @@ std::string PlanText(const v1::PlanResponse& p) {
     }
     for (const std::string& line : table.Lines()) out << "  " << line << "\n";
   }
-  if (!p.refusal().empty()) out << "REFUSED  " << p.refusal() << "\n";
   return out.str();
 }
 
 int Plan(Session& session, const ChangeArguments& a) {
   const v1::PlanResponse plan = MakePlan(session, ParseChange(a));
   session.out() << (session.json() ? Json(plan) + "\n" : PlanText(plan));
+  if (!session.json() && !plan.refusal().empty()) session.out() << "REFUSED  " << plan.refusal() << "\n";
   return plan.refusal().empty() ? kExitOk : kExitFailure;
 }
 

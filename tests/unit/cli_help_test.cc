@@ -23,7 +23,12 @@ TEST_CASE("explain") {
   const Ran wrong = shell.Run({"explain", "NODE_DWN"});
   CHECK(wrong.code == kExitNotFound);
   CHECK(wrong.err.find("did you mean \"NODE_DOWN\"?") != std::string::npos);
-  CHECK(shell.Run({"explain"}).out.find("UNREACHABLE") != std::string::npos);
+  const std::string all = shell.Run({"explain"}).out;
+  for (const Explanation& e : Explanations()) CHECK(all.find(e.meaning) != std::string::npos);
+  shell.out_is_tty = true;
+  const std::string shown = shell.Run({"explain"}).out;
+  CHECK(shown.find("UNREACHABLE") != std::string::npos);
+  CHECK(shown.size() < all.size());
   const std::string docs = ReadFile(std::string(COFFER_SOURCE_DIR) + "/docs/codes.md");
   for (const Explanation& e : Explanations()) {
     INFO(e.code);
@@ -125,7 +130,7 @@ TEST_CASE("what can't be printed fails the command") {
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"status"}, {"explain"}, {"--help"}}) {
     const Ran r = shell.Run(arguments);
     CHECK(r.code == kExitFailure);
-    CHECK(r.err == "coffer: can't write to standard output; what was printed is not whole\n");
+    CHECK(r.err == "coffer: can't write to standard output: what was printed is not whole. What the command was to do it did; do not repeat a write because of this\n");
   }
 }
 

@@ -47,7 +47,9 @@ TEST_CASE("a plan is shown and changes nothing") {
   CHECK(shell.Run({"plan"}).code == kExitOk);
   CHECK(shell.Run({"plan", "-o", "json"}).out.find("\"copies_to_move\":3360") != std::string::npos);
   shell.cluster->plan.set_refusal("two nodes must remain");
-  CHECK(shell.Run({"plan", "drain", "node-2"}).code == kExitFailure);
+  const Ran refused = shell.Run({"plan", "drain", "node-2"});
+  CHECK(refused.code == kExitFailure);
+  CHECK(refused.out.find("REFUSED  two nodes must remain\n") != std::string::npos);
 }
 
 TEST_CASE("changes are understood or refused before anything is asked") {
@@ -94,8 +96,10 @@ TEST_CASE("apply shows the plan and asks") {
   // The layout moved on between plan and apply: refused by the epoch that goes along.
   CHECK(shell.Run({"apply", "fresh", "--yes"}).err.find("coffer explain LAYOUT_CHANGED") != std::string::npos);
   shell.cluster->plan.set_epoch(18);
-  shell.cluster->plan.set_refusal("no");
-  CHECK(shell.Run({"apply", "fresh", "--yes"}).code == kExitFailure);
+  shell.cluster->plan.set_refusal("for a reason");
+  const Ran refused = shell.Run({"apply", "fresh", "--yes"});
+  CHECK(refused.code == kExitFailure);
+  CHECK(refused.err.find("for a reason") == refused.err.rfind("for a reason"));  // said once
   CHECK(shell.cluster->applied.size() == 1);
 }
 

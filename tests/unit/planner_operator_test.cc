@@ -187,6 +187,9 @@ TEST_CASE("each refusal says what to do instead, in full") {
         "Without node-2 only one node would take data, and writes need 2 copies: add another node first, or set min copies to 1.");
   CHECK(why(two, {Kind::kUndrain, "node-2"}) == "node-2 is not being drained.");
   CHECK(why(two, {Kind::kForget, "node-2"}) == "node-2 is running and would join again: drain it and stop it first.");
+  PlannerWorld leaving = Grown(2);
+  leaving.layout.members[1].draining = true;
+  CHECK(*WhyRefused(leaving.layout, leaving.members, {Kind::kForget, "node-2"}) == "node-2 is running and would join again: stop it first.");
   two.members.erase(TestId(1));  // gossip has not heard of it
   CHECK(why(two, {Kind::kForget, "node-2"}) == "node-2 is not known to be dead: wait a few seconds and try again.");
 
