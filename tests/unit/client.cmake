@@ -9,7 +9,7 @@ coffer_test(client_transport_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_trans
 coffer_test(client_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_test.cc LIBS client_fake_router LABELS quick)
 coffer_test(client_zone_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_zone_test.cc LIBS client_fake_router LABELS quick)
 
-foreach(name cli_status_test cli_data_test cli_bench_test)
+foreach(name cli_status_test cli_data_test cli_chain_test cli_bench_test)
   coffer_test(${name} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${name}.cc LIBS coffer_command client_fake_router coffer_link LABELS quick)
 endforeach()
 coffer_test(cli_operator_test
