@@ -321,12 +321,12 @@ void Engine::OnReply(std::size_t, v1::Reply&& reply) {
 void Engine::OnLost(std::size_t router, const std::vector<LostCall>& lost, const std::string& why) {
   lock_.AssertHeld();
   choice_.OnLost(router, SteadyNow());
+  ReplyFacts facts;
+  // A wrong address does not become a right one: nobody waits for that.
+  facts.code = NamesNoRouter() ? Code::kUnimplemented : Code::kUnavailable;
   for (const LostCall& call : lost) {
     const auto it = calls_.find(call.id);
     if (it == calls_.end()) continue;
-    ReplyFacts facts;
-    // A wrong address does not become a right one: nobody waits for that.
-    facts.code = NamesNoRouter() ? Code::kUnimplemented : Code::kUnavailable;
     facts.refused = !call.sent;
     const Status status = Status::Failed(
         Code::kUnavailable,

@@ -28,9 +28,8 @@ Acceptor::Acceptor(AgreementState recovered) : state_(std::move(recovered)) {
   if (Planted(Bug::kBallotReused)) state_.ballot_counter = 0;
   if (state_.layout.empty()) return;
   std::string error;
-  auto layout = DecodeLayout(state_.layout, &error);
-  if (!layout) Unreadable(error);
-  layout_ = std::make_shared<const Layout>(std::move(*layout));
+  layout_ = ReadLayout(state_.layout, &error);
+  if (!layout_) Unreadable(error);
 }
 
 Acceptor::Answer Acceptor::Prepare(const Ballot& ballot) {
@@ -48,12 +47,9 @@ Acceptor::Answer Acceptor::Accept(const Ballot& ballot, std::string_view layout_
     return {};
   }
   if (ballot == state_.accepted_ballot && layout_bytes == state_.accepted_layout) return {.granted = true};
-  if (!read) {
-    std::string error;
-    auto next = DecodeLayout(layout_bytes, &error);
-    if (!next) return {.refusal = error};
-    read = std::make_shared<const Layout>(std::move(*next));
-  }
+  std::string error;
+  if (!read) read = ReadLayout(layout_bytes, &error);
+  if (!read) return {.refusal = error};
   if (auto why = WhyIllegal(*layout_, *read)) return {.refusal = std::move(*why)};
   state_.promised = ballot;
   state_.accepted_ballot = ballot;

@@ -278,9 +278,7 @@ void Agreement::Impl::EndProposal(bool as_proposed, std::string why) {
 Agreement::Impl::Adoption Agreement::Impl::Adopt(std::string_view bytes, std::shared_ptr<const Layout> read) {
   // A voter accepted most of what is decided, and read it then.
   std::shared_ptr<const Layout> decoded = read ? std::move(read) : acceptor.AcceptedAs(bytes);
-  if (!decoded) {
-    if (auto layout = DecodeLayout(bytes, nullptr)) decoded = std::make_shared<const Layout>(std::move(*layout));
-  }
+  if (!decoded) decoded = ReadLayout(bytes, nullptr);
   if (!decoded || decoded->epoch == Epoch(0)) {
     ++counters.malformed;
     return Adoption::kUnusable;

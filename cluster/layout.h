@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -179,6 +180,8 @@ std::optional<std::string> WhyMalformed(const Layout& layout);
 // refused, not dropped), or are malformed (WhyMalformed), or are not the very bytes Encode makes of what they mean: agreement
 // compares bytes, so one meaning must have one encoding.
 std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error);
+// The same, to be kept by several; null for nothing.
+std::shared_ptr<const Layout> ReadLayout(std::string_view bytes, std::string* error);
 
 // An add a primary vouches for: `learner` holds everything committed of the partition in this term.
 struct ProposedAdd {

@@ -2,13 +2,13 @@
 // compares bytes.
 #pragma once
 
-#include <optional>
+#include <google/protobuf/arena.h>
+
 #include <string>
 
 #include "cluster/layout.h"
 #include "cluster/message.h"
 #include "coffer/internal/v1/layout.pb.h"
-#include "google/protobuf/arena.h"
 
 namespace coffer::cluster {
 

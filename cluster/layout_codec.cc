@@ -230,4 +230,9 @@ std::optional<Layout> DecodeLayout(std::string_view bytes, std::string* error) {
   return layout;
 }
 
+std::shared_ptr<const Layout> ReadLayout(std::string_view bytes, std::string* error) {
+  auto layout = DecodeLayout(bytes, error);
+  return layout ? std::make_shared<const Layout>(std::move(*layout)) : nullptr;
+}
+
 }  // namespace coffer::cluster

@@ -62,7 +62,9 @@ client::Client& Session::client(bool patient) {
 }
 
 void Session::CheckOutput() {
-  if (!out()) throw CommandError(kExitFailure, "can't write to standard output: what was printed is not whole. What the command was to do it did; do not repeat a write because of this");
+  if (out()) return;
+  throw CommandError(kExitFailure, "can't write to standard output: what was printed is not whole. What the command wrote to the cluster is "
+                                   "written; do not repeat it because of this");
 }
 
 bool Session::Confirm(const std::string& question) {

@@ -14,7 +14,7 @@ inline CLI::Validator WholeNumber(std::uint64_t least = 0) {
   return {[least](std::string& text) -> std::string {
             std::uint64_t number = 0;
             const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-            if (error == std::errc::result_out_of_range && *text.data() != '-') return "\"" + text + "\" is too large";
+            if (error == std::errc::result_out_of_range) return "\"" + text + "\" is too large";
             if (error != std::errc() || end != text.data() + text.size() || number < least)
               return "\"" + text + "\" is not a whole number of " + std::to_string(least) + " or more";
             text = std::to_string(number);

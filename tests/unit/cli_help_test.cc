@@ -130,7 +130,8 @@ TEST_CASE("what can't be printed fails the command") {
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"status"}, {"explain"}, {"--help"}}) {
     const Ran r = shell.Run(arguments);
     CHECK(r.code == kExitFailure);
-    CHECK(r.err == "coffer: can't write to standard output: what was printed is not whole. What the command was to do it did; do not repeat a write because of this\n");
+    CHECK(r.err == "coffer: can't write to standard output: what was printed is not whole. What the command wrote to the cluster is written; "
+                   "do not repeat it because of this\n");
   }
 }
 
