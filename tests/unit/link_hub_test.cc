@@ -12,16 +12,9 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-// How many of them a recorder has so far; its hub's thread adds to them.
-template <class Seen>
-std::size_t Count(Recorder& recorder, const Seen& seen) {
-  std::lock_guard lock(recorder.mutex);
-  return seen.size();
-}
-
 // Both sides have noticed the link.
 void Connect(Station& from, Station& to) {
-  const std::size_t here = Count(from.recorder, from.recorder.ups), there = Count(to.recorder, to.recorder.ups);
+  const std::size_t here = from.recorder.ups.size(), there = to.recorder.ups.size();
   from.hub->Dial(to.address());
   REQUIRE(from.recorder.Until([&] { return from.recorder.ups.size() > here; }));
   REQUIRE(to.recorder.Until([&] { return to.recorder.ups.size() > there; }));
@@ -33,7 +26,7 @@ bool Received(Station& at, std::size_t count) {
 
 // Sends bulk messages, each awaited, until one took the second stream.
 void AwaitBulkLane(Station& from, Station& to, const NodeId& id) {
-  std::size_t sent = Count(to.recorder, to.recorder.messages);
+  std::size_t sent = to.recorder.messages.size();
   while (from.hub->stats().bulk_messages_sent == 0) {
     REQUIRE(from.hub->Send(id, Request(0, {std::string(70000, 'b')})));
     REQUIRE(Received(to, ++sent));
@@ -41,7 +34,7 @@ void AwaitBulkLane(Station& from, Station& to, const NodeId& id) {
 }
 
 RefusalInfo Failure(Station& from, const std::string& address) {
-  const std::size_t before = Count(from.recorder, from.recorder.failures);
+  const std::size_t before = from.recorder.failures.size();
   from.hub->Dial(address);
   REQUIRE(from.recorder.Until([&] { return from.recorder.failures.size() > before; }));
   CHECK(from.recorder.failures.back().first == address);
@@ -108,7 +101,7 @@ TEST_CASE("large values of data messages take the second stream, replication nev
   AwaitBulkLane(b, a, NodeOf(1));  // the accepting side uses it too
 
   const auto bulk = a.hub->stats().bulk_messages_sent;
-  const std::size_t before = Count(b.recorder, b.recorder.messages);
+  const std::size_t before = b.recorder.messages.size();
   for (std::uint64_t i = 0; i < 200; ++i) {
     REQUIRE(a.hub->Send(NodeOf(2), Replication(i, {std::string(i % 3 == 0 ? 200000 : 10, 'r')})));
   }

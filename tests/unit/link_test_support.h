@@ -73,33 +73,61 @@ inline bool Eventually(const std::function<bool()>& holds) {
   return true;
 }
 
+// A list to which a hub's threads add while the test reads. What is in it neither moves nor changes, so that a reference to it holds.
+template <class T>
+class Recorded {
+ public:
+  void Add(T item) {
+    std::lock_guard lock(mutex_);
+    items_.push_back(std::move(item));
+  }
+  std::size_t size() const {
+    std::lock_guard lock(mutex_);
+    return items_.size();
+  }
+  bool empty() const { return size() == 0; }
+  const T& operator[](std::size_t at) const {
+    std::lock_guard lock(mutex_);
+    return items_.at(at);
+  }
+  const T& front() const { return (*this)[0]; }
+  const T& back() const {
+    std::lock_guard lock(mutex_);
+    return items_.at(items_.size() - 1);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<T> items_;
+};
+
 class Recorder : public Handler {
  public:
   RefusalInfo Admit(const Identity& peer, const std::string& certificate_name) override {
     std::lock_guard lock(mutex);
-    admitted.push_back(peer);
-    certificate_names.push_back(certificate_name);
+    admitted.Add(peer);
+    certificate_names.Add(certificate_name);
     changed.notify_all();
     return refuse;
   }
   void OnUp(const Identity& peer) override {
     std::lock_guard lock(mutex);
-    ups.push_back(peer);
+    ups.Add(peer);
     changed.notify_all();
   }
   void OnDown(const NodeId& peer, const std::string& why) override {
     std::lock_guard lock(mutex);
-    downs.push_back({peer, why});
+    downs.Add({peer, why});
     changed.notify_all();
   }
   void OnDialFailed(const std::string& address, const RefusalInfo& why) override {
     std::lock_guard lock(mutex);
-    failures.push_back({address, why});
+    failures.Add({address, why});
     changed.notify_all();
   }
   void OnRefused(const std::string&, const std::string& name, const RefusalInfo& why) override {
     std::lock_guard lock(mutex);
-    refused.push_back({name, why});
+    refused.Add({name, why});
     changed.notify_all();
   }
   void OnMessages(const NodeId& from, std::vector<PeerMessage> messages) override {
@@ -108,7 +136,7 @@ class Recorder : public Handler {
   void OnMessage(const NodeId& from, PeerMessage message) {
     std::unique_lock lock(mutex);
     if (on_message) return on_message(from, std::move(message));
-    messages.push_back({from, std::move(message)});
+    messages.Add({from, std::move(message)});
     changed.notify_all();
   }
 
@@ -121,13 +149,13 @@ class Recorder : public Handler {
   std::mutex mutex;
   std::condition_variable changed;
   RefusalInfo refuse;
-  std::vector<Identity> admitted;
-  std::vector<std::string> certificate_names;
-  std::vector<Identity> ups;
-  std::vector<std::pair<NodeId, std::string>> downs;
-  std::vector<std::pair<std::string, RefusalInfo>> failures;
-  std::vector<std::pair<std::string, RefusalInfo>> refused;  // by us, with the name it gave
-  std::deque<std::pair<NodeId, PeerMessage>> messages;
+  Recorded<Identity> admitted;
+  Recorded<std::string> certificate_names;
+  Recorded<Identity> ups;
+  Recorded<std::pair<NodeId, std::string>> downs;
+  Recorded<std::pair<std::string, RefusalInfo>> failures;
+  Recorded<std::pair<std::string, RefusalInfo>> refused;  // by us, with the name it gave
+  Recorded<std::pair<NodeId, PeerMessage>> messages;
   std::function<void(const NodeId&, PeerMessage)> on_message;
 };
 

@@ -29,6 +29,38 @@ void LeaveKilled(const std::string& folder, std::uint64_t writes) {
   CopyTo(folder + "-running", folder);
 }
 
+// Holds the writing of tables, and with it all that LevelDB does beside commits.
+class HeldTables : public DiskFaults {
+ public:
+  int BeforeWrite(const std::string& path, std::size_t) override {
+    std::unique_lock lock(mutex_);
+    if (!path.ends_with(".ldb")) return 0;
+    waits_ = held_;
+    moved_.wait(lock, [&] { return !held_; });
+    waits_ = false;
+    return 0;
+  }
+  void Hold() {
+    std::lock_guard lock(mutex_);
+    held_ = true;
+  }
+  void Release() {
+    std::lock_guard lock(mutex_);
+    held_ = false;
+    moved_.notify_all();
+  }
+  // A table waits to be written.
+  bool waits() {
+    std::lock_guard lock(mutex_);
+    return waits_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable moved_;
+  bool held_ = false, waits_ = false;
+};
+
 void RequireDamaged(const std::string& folder) {
   const auto opened = LevelDbStore::Open(SmallOptions(folder));
   REQUIRE_FALSE(opened.store);
@@ -118,11 +150,21 @@ TEST_CASE("synced mark: a manifest that was cut is damage", "[leveldb]") {
   TemporaryFolder parent;
   const std::string running = parent.path() + "/running";
   const std::string good = parent.path() + "/good";
+  HeldTables faults;
   {
-    const auto store = MustOpen(SmallOptions(running));
+    auto options = SmallOptions(running);
+    options.faults = &faults;
+    const auto store = MustOpen(options);
+    std::uint64_t writes = 0;
     // Each table that is written adds to it.
-    for (std::uint64_t i = 0; FilesLike(running, ".ldb").size() < 3; ++i) REQUIRE(WriteAndWait(*store, BatchOf(i)));
+    while (FilesLike(running, ".ldb").size() < 3) REQUIRE(WriteAndWait(*store, BatchOf(writes++)));
+    faults.Hold();
+    // One more log than is held would be waited for in vain.
+    while (!faults.waits()) {
+      if (FilesLike(running, ".log").size() < 2) REQUIRE(WriteAndWait(*store, BatchOf(writes++)));
+    }
     CopyTo(running, good);
+    faults.Release();
   }
   const std::string manifest = fs::path(FilesLike(good, "MANIFEST-").at(0)).filename().string();
   const std::uint64_t synced = ReadSyncedMark(good).value().manifest.bytes;
@@ -137,22 +179,7 @@ TEST_CASE("synced mark: a manifest that was cut is damage", "[leveldb]") {
 }
 
 TEST_CASE("synced mark: the log whose table is being written is noted, too", "[leveldb]") {
-  // Holds the writing of tables.
-  struct HeldTables : DiskFaults {
-    int BeforeWrite(const std::string& path, std::size_t) override {
-      std::unique_lock lock(mutex);
-      if (path.ends_with(".ldb")) moved.wait(lock, [&] { return !held; });
-      return 0;
-    }
-    void Release() {
-      std::lock_guard lock(mutex);
-      held = false;
-      moved.notify_all();
-    }
-    std::mutex mutex;
-    std::condition_variable moved;
-    bool held = true;
-  } faults;
+  HeldTables faults;
   TemporaryFolder parent;
   const std::string running = parent.path() + "/running";
   const std::string good = parent.path() + "/good";
@@ -160,12 +187,8 @@ TEST_CASE("synced mark: the log whose table is being written is noted, too", "[l
   {
     auto options = SmallOptions(running);
     options.faults = &faults;
-    faults.held = false;  // opening a new store writes none
     const auto store = MustOpen(options);
-    {
-      std::lock_guard lock(faults.mutex);
-      faults.held = true;
-    }
+    faults.Hold();
     while (FilesLike(running, ".log").size() < 2) REQUIRE(WriteAndWait(*store, BatchOf(writes++)));
     CopyTo(running, good);
     faults.Release();
