@@ -9,6 +9,9 @@ coffer_test(store_leveldb_test
           ${CMAKE_CURRENT_LIST_DIR}/store_leveldb_damage_test.cc ${CMAKE_CURRENT_LIST_DIR}/store_prompt_read_test.cc
           ${CMAKE_CURRENT_LIST_DIR}/store_synced_mark_test.cc
   LIBS coffer_store LABELS quick)
+if(NOT COFFER_SANITIZE MATCHES thread)  # which links LevelDB's library as it is
+  target_sources(store_leveldb_test PRIVATE ${CMAKE_CURRENT_LIST_DIR}/store_leveldb_seeks_test.cc)
+endif()
 coffer_test(store_value_log_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_value_log_test.cc ${CMAKE_CURRENT_LIST_DIR}/store_value_place_test.cc
   LIBS coffer_store LABELS quick)
