@@ -54,6 +54,12 @@ leveldb::Status LevelDbBatch::Add(const StoreBatch& batch) {
   return status;
 }
 
+leveldb::WriteBatch* LevelDbBatch::Finish() {
+  for (const auto& [partition, meta] : metas_) out_.Put(StoredKey(Space::kMeta, partition, {}), EncodeMetaRow(partition, meta));
+  metas_.clear();
+  return &out_;
+}
+
 leveldb::Status LevelDbBatch::Apply(const StoreBatch::PutRecord& c) {
   const std::string key = EncodeKey(c.key);
   const bool small = c.value && c.value->size() <= limits_.inline_value_bytes;
@@ -137,11 +143,12 @@ leveldb::Status LevelDbBatch::Apply(const StoreBatch::EraseLog& c) {
 }
 
 leveldb::Status LevelDbBatch::Apply(const StoreBatch::PutMeta& c) {
-  out_.Put(StoredKey(Space::kMeta, c.partition, {}), EncodeMetaRow(c.partition, c.meta));
+  metas_.insert_or_assign(c.partition, c.meta);
   return leveldb::Status::OK();
 }
 
 leveldb::Status LevelDbBatch::Apply(const StoreBatch::ErasePartition& c) {
+  metas_.erase(c.partition);
   out_.Delete(StoredKey(Space::kMeta, c.partition, {}));
   if (auto status = EraseLogRange(c.partition, Seq(0), Seq(~0ull)); !status.ok()) return status;
   return EraseRecords(c.partition, {}, {});

@@ -58,7 +58,8 @@ class LevelDbBatch {
   leveldb::Status Add(const StoreBatch& batch);
   // Writes the value anew, unless its header points elsewhere by now.
   leveldb::Status Move(const ValueMove& move);
-  leveldb::WriteBatch* result() { return &out_; }
+  // All of it, once nothing more is added. Of a partition's meta lines the last one.
+  leveldb::WriteBatch* Finish();
   // To be carried out right after the commit, before any later group. When not empty, no further batch may be added.
   const std::vector<LongErase>& long_erases() const { return long_erases_; }
   // Partitions in which something was erased.
@@ -104,6 +105,7 @@ class LevelDbBatch {
   std::string encoded_;                                // the last row that was put, for its memory
   std::map<std::string, std::optional<Row>> overlay_;  // by stored header key; nothing: erased
   std::set<std::pair<PartitionId, Seq>> logged_;       // log lines this group writes
+  std::map<PartitionId, PartitionMeta> metas_;         // meta lines this group leaves, still to be written
   std::vector<LongErase> long_erases_;
   std::set<PartitionId> erased_in_;
   const Changes* changes_ = nullptr;  // of the batch under way

@@ -235,12 +235,13 @@ leveldb::Status LevelDbWriter::Add(const Queued& queued, LevelDbBatch* batch) {
 leveldb::Status LevelDbWriter::CommitBatch(LevelDbBatch* batch, std::uint64_t bytes) {
   leveldb::WriteOptions sync;
   sync.sync = true;
+  leveldb::WriteBatch* const rows = batch->Finish();
   const auto began = Clock::now();
-  auto status = values_->Prepare(batch->result());
-  if (status.ok()) status = db_->Write(sync, batch->result());
+  auto status = values_->Prepare(rows);
+  if (status.ok()) status = db_->Write(sync, rows);
   if (status.ok()) status = values_->Committed();
   if (!status.ok()) return status;
-  buffered_ += batch->result()->ApproximateSize();
+  buffered_ += rows->ApproximateSize();
   last_commit_ = Clock::now().time_since_epoch().count();
   NoteSync(began, bytes);
   ++group_commits_;

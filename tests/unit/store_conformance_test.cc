@@ -348,6 +348,17 @@ TEMPLATE_TEST_CASE("store: meta lines are found, one per partition", "[store]", 
   CHECK(found == metas);
 }
 
+TEMPLATE_TEST_CASE("store: of a partition's meta lines in one batch the last one stands, unless the partition goes behind it", "[store]", OfMemory, OfLevelDb) {
+  TestType f;
+  Random random(6);
+  const PartitionMeta kept = RandomMeta(random), anew = RandomMeta(random);
+  REQUIRE(f.Write(Batch({StoreBatch::PutMeta{1, RandomMeta(random)}, StoreBatch::PutMeta{2, RandomMeta(random)}, StoreBatch::PutMeta{3, RandomMeta(random)},
+                         StoreBatch::PutMeta{1, kept}, StoreBatch::ErasePartition{2}, StoreBatch::PutMeta{2, anew}, StoreBatch::ErasePartition{3}})));
+  std::map<PartitionId, PartitionMeta> found;
+  CHECK(f.store.ReadMetas([&](PartitionId p, const PartitionMeta& m) { found[p] = m; }) == ReadOutcome::kFound);
+  CHECK(found == std::map<PartitionId, PartitionMeta>{{1, kept}, {2, anew}});
+}
+
 TEMPLATE_TEST_CASE("store: batches are done in the order of the calls, and visible then", "[store]", OfMemory,
                    OfLevelDb) {
   TestType f;
