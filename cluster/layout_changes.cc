@@ -1,6 +1,7 @@
 #include "cluster/layout_changes.h"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "cluster/join_tokens.h"
@@ -141,9 +142,11 @@ std::string Voters(const Layout& layout) {
   return names;
 }
 
-bool SameVoters(const Layout& before, const Layout& after) {
-  return std::is_permutation(before.voters.begin(), before.voters.end(), after.voters.begin(), after.voters.end(),
-                             [&](MemberIndex a, MemberIndex b) { return before.members[a].id == after.members[b].id; });
+// By their ids: a member's place differs from layout to layout.
+std::set<NodeId> VoterIds(const Layout& layout) {
+  std::set<NodeId> ids;
+  for (MemberIndex v : layout.voters) ids.insert(layout.members[v].id);
+  return ids;
 }
 
 }  // namespace
@@ -155,7 +158,7 @@ std::string WhatChanged(const Layout& before, const Layout& after) {
   SayGroups(before, after, &words);
   SaySettings(before.settings, after.settings, &words);
   SayTokens(before, after, &words);
-  if (!SameVoters(before, after)) words.Say("voters are " + Voters(after));
+  if (VoterIds(before) != VoterIds(after)) words.Say("voters are " + Voters(after));
   return words.Joined();
 }
 

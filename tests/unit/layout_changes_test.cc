@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cluster/join_tokens.h"
@@ -127,6 +128,16 @@ TEST_CASE("what a layout changed: members that are numbered anew change no group
     }
   }
   CHECK(WhatChanged(before, after) == "nothing of note");
+}
+
+TEST_CASE("what a layout changed: voters are told by their ids, wherever their members stand") {
+  Layout after = Before();  // whose voters are the first three
+  after.epoch = after.epoch.Next();
+  std::swap(after.members[0], after.members[1]);
+  after.voters = {2, 1, 0};
+  CHECK_THAT(WhatChanged(Before(), after), !Catch::Contains("voters"));
+  after.voters = {2, 1, 3};
+  CHECK_THAT(WhatChanged(Before(), after), Catch::EndsWith("voters are node-3, node-1, node-4"));
 }
 
 TEST_CASE("what a layout changed: settings, voters and force") {
