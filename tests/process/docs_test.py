@@ -85,6 +85,11 @@ class Documents(ClusterTest):
         self.assertIn("leveldb::crc32c::Extend", names)
         self.assertNotIn("kStrideExtensionTable", names)
 
+    def test_decision_0018_holds(self):
+        """LevelDB's gets call our function where they counted seeks; that it counts none is store_leveldb_test's."""
+        names = subprocess.run(["nm", str(BIN / "cofferd")], capture_output=True, text=True, timeout=60).stdout
+        self.assertIn(" __wrap__ZN7leveldb7Version11UpdateStats", names)
+
     def test_links_lead_somewhere(self):
         for document in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):

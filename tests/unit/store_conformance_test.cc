@@ -348,12 +348,21 @@ TEMPLATE_TEST_CASE("store: meta lines are found, one per partition", "[store]", 
   CHECK(found == metas);
 }
 
-TEMPLATE_TEST_CASE("store: of a partition's meta lines in one batch the last one stands, unless the partition goes behind it", "[store]", OfMemory, OfLevelDb) {
+TEMPLATE_TEST_CASE("store: of a partition's meta lines the last one stands, unless the partition goes behind it", "[store]", OfMemory, OfLevelDb) {
   TestType f;
   Random random(6);
   const PartitionMeta kept = RandomMeta(random), anew = RandomMeta(random);
-  REQUIRE(f.Write(Batch({StoreBatch::PutMeta{1, RandomMeta(random)}, StoreBatch::PutMeta{2, RandomMeta(random)}, StoreBatch::PutMeta{3, RandomMeta(random)},
-                         StoreBatch::PutMeta{1, kept}, StoreBatch::ErasePartition{2}, StoreBatch::PutMeta{2, anew}, StoreBatch::ErasePartition{3}})));
+  const std::vector<StoreBatch::Change> changes = {
+      StoreBatch::PutMeta{1, RandomMeta(random)}, StoreBatch::PutMeta{2, RandomMeta(random)}, StoreBatch::PutMeta{3, RandomMeta(random)},
+      StoreBatch::PutMeta{1, kept},               StoreBatch::ErasePartition{2},              StoreBatch::PutMeta{2, anew},
+      StoreBatch::ErasePartition{3}};
+  SECTION("in one batch") {
+    REQUIRE(f.Write(Batch(changes)));
+  }
+  SECTION("in a batch each, as many of which are committed together as the first one's commit leaves time for") {
+    for (const auto& change : changes) f.store.Write(Batch({change}), nullptr);
+    REQUIRE(f.Write(Batch({})));
+  }
   std::map<PartitionId, PartitionMeta> found;
   CHECK(f.store.ReadMetas([&](PartitionId p, const PartitionMeta& m) { found[p] = m; }) == ReadOutcome::kFound);
   CHECK(found == std::map<PartitionId, PartitionMeta>{{1, kept}, {2, anew}});

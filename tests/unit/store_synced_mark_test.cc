@@ -1,7 +1,9 @@
 // What was synced is known at the next start: logs and manifests that were cut at rest are damage, however clean the cut.
+#include <chrono>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <mutex>
 
 #include "node/synced_mark.h"
@@ -36,23 +38,36 @@ class HeldTables : public DiskFaults {
     std::unique_lock lock(mutex_);
     if (!path.ends_with(".ldb")) return 0;
     waits_ = held_;
+    moved_.notify_all();
     moved_.wait(lock, [&] { return !held_; });
     waits_ = false;
     return 0;
   }
-  void Hold() {
-    std::lock_guard lock(mutex_);
-    held_ = true;
-  }
-  void Release() {
-    std::lock_guard lock(mutex_);
-    held_ = false;
-    moved_.notify_all();
-  }
-  // A table waits to be written.
-  bool waits() {
-    std::lock_guard lock(mutex_);
-    return waits_;
+  // While it lives; it goes before the store, which would wait for its tables for ever.
+  class Hold {
+   public:
+    explicit Hold(HeldTables* tables) : tables_(tables) { Set(true); }
+    ~Hold() { Set(false); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    void Set(bool held) {
+      std::lock_guard lock(tables_->mutex_);
+      tables_->held_ = held;
+      tables_->moved_.notify_all();
+    }
+    HeldTables* const tables_;
+  };
+  // Until a table waits to be written. False: none came.
+  bool AwaitHeld(const std::function<void()>& meanwhile) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (std::chrono::steady_clock::now() < deadline) {
+      meanwhile();
+      std::unique_lock lock(mutex_);
+      if (moved_.wait_for(lock, std::chrono::milliseconds(1), [&] { return waits_; })) return true;
+    }
+    return false;
   }
 
  private:
@@ -158,13 +173,12 @@ TEST_CASE("synced mark: a manifest that was cut is damage", "[leveldb]") {
     std::uint64_t writes = 0;
     // Each table that is written adds to it.
     while (FilesLike(running, ".ldb").size() < 3) REQUIRE(WriteAndWait(*store, BatchOf(writes++)));
-    faults.Hold();
+    const HeldTables::Hold hold(&faults);
     // One more log than is held would be waited for in vain.
-    while (!faults.waits()) {
+    REQUIRE(faults.AwaitHeld([&] {
       if (FilesLike(running, ".log").size() < 2) REQUIRE(WriteAndWait(*store, BatchOf(writes++)));
-    }
+    }));
     CopyTo(running, good);
-    faults.Release();
   }
   const std::string manifest = fs::path(FilesLike(good, "MANIFEST-").at(0)).filename().string();
   const std::uint64_t synced = ReadSyncedMark(good).value().manifest.bytes;
@@ -188,10 +202,9 @@ TEST_CASE("synced mark: the log whose table is being written is noted, too", "[l
     auto options = SmallOptions(running);
     options.faults = &faults;
     const auto store = MustOpen(options);
-    faults.Hold();
+    const HeldTables::Hold hold(&faults);
     while (FilesLike(running, ".log").size() < 2) REQUIRE(WriteAndWait(*store, BatchOf(writes++)));
     CopyTo(running, good);
-    faults.Release();
   }
   const auto logs = FilesLike(good, ".log");
   REQUIRE(logs.size() == 2);
