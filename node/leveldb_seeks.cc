@@ -1,9 +1,10 @@
 // LevelDB's merges because of reads, which we do without (docs/decisions/0018-no-merges-for-reads.md).
 //
-// LevelDB counts a seek against a table whenever a read had to look into a second one, though the first one's filter answered without the disk,
-// and merges the table into the next level when 512 have been counted against it: a store whose blocks are read at random is written anew
-// level by level. The linker gives the call by which a get counts them to the function below (--wrap, CMakeLists.txt). The samples that long
-// scans take, for which no filter speaks, are counted within the same object of LevelDB, where GNU's linker changes nothing.
+// LevelDB counts a seek against a table whenever a read had to look into a second one, though the first one's filter answered without
+// the disk, and merges the table into the next level when enough have been counted against it, 512 for ours: a store whose blocks are read
+// at random is written anew level by level. The linker gives the call by which a get counts them to the function below (--wrap,
+// CMakeLists.txt). The samples that long scans take, for which no filter speaks, are counted within the same object of LevelDB, where
+// GNU's linker changes nothing.
 namespace coffer::node {
 
 // Counts nothing. For leveldb::Version::UpdateStats(const GetStats&): true would say that a merge became due.

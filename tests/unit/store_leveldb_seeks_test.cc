@@ -3,27 +3,16 @@
 #include <leveldb/env.h>
 #include <leveldb/filter_policy.h>
 
-#include <filesystem>
 #include <future>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "test_support.h"
+#include "unit/store_faults.h"
 #include "unit/temporary_folder.h"
 
 namespace coffer::node {
 namespace {
-
-namespace fs = std::filesystem;
-
-std::set<std::string> Tables(const std::string& folder) {
-  std::set<std::string> names;
-  for (const auto& file : fs::directory_iterator(folder)) {
-    if (file.path().extension() == ".ldb") names.insert(file.path().filename());
-  }
-  return names;
-}
 
 std::string KeyOf(int i) { return "key" + std::to_string(10'000 + i); }
 
@@ -51,7 +40,7 @@ TEST_CASE("leveldb store: reads that look into several tables lead to no merge",
     REQUIRE(db->Put({}, KeyOf(999), "last").ok());
     open();
   }
-  const auto before = Tables(path);
+  const auto before = FilesLike(path, ".ldb");
   REQUIRE(before.size() == 3);
 
   // LevelDB allows a table of this size 100 seeks; each of these reads looks into all three.
@@ -61,7 +50,7 @@ TEST_CASE("leveldb store: reads that look into several tables lead to no merge",
   std::promise<void> after_merges;
   options.env->Schedule([](void* promise) { static_cast<std::promise<void>*>(promise)->set_value(); }, &after_merges);
   after_merges.get_future().wait();
-  CHECK(Tables(path) == before);
+  CHECK(FilesLike(path, ".ldb") == before);
 }
 
 }  // namespace
